@@ -1,0 +1,1 @@
+"""Everything Tunedesk does, without its pages: files in, tuned and measured models out."""

@@ -1,0 +1,193 @@
+"""Every command that works inside the environment: read the request, call the same core functions as the page.
+
+The heavy modules are imported where they are used, so that `runs` or `settings` answers at once.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_origin
+
+from core.cli.answer import WRONG_REQUEST, Answer, column_names, note
+from core.errors import UserError
+from core.workspace import Workspace, open_workspace
+
+
+def main(request: argparse.Namespace) -> int:
+    """Carry out a request from core.arguments. Prints the answer; returns the exit code."""
+    try:
+        workspace = open_workspace(request.workspace)
+        answer = _function_of(request.command)(request, workspace)
+    except UserError as error:
+        note(f"{error.what}\n  where: {error.where}\n  what to do: {error.todo}")
+        if request.json:
+            print(json.dumps({"error": error.parts()}))
+        return WRONG_REQUEST
+    if request.json:
+        print(json.dumps(answer.content))
+    elif answer.text:
+        print(answer.text)
+    return answer.code
+
+
+# Listings
+
+
+def runs(_request: argparse.Namespace, workspace: Workspace) -> Answer:
+    from core.runs.store import open_store
+
+    store = open_store(workspace)
+    found = store.runs(limit=store.count_runs())
+    content = {
+        "runs": [
+            {
+                "run": run.id,
+                "name": run.name,
+                "status": run.state,
+                "reason": run.reason,
+                "preset": run.preset,
+                "data": run.data_name,
+                "created": run.created,
+                "seconds": round(run.seconds, 1),
+                "metrics": {name: run.summary[name] for name in ("test", "baselines") if name in run.summary},
+            }
+            for run in found
+        ]
+    }
+    if not found:
+        return Answer("No runs yet. `python launch.py demo` makes one in about two minutes.", content)
+    lines = [f"{'run':<24}{'state':<13}{'accuracy':>9}  name"]
+    for run in found:
+        accuracy = f"{run.summary['test']['accuracy']:.3f}" if run.summary else ""
+        lines.append(f"{run.id:<24}{run.state:<13}{accuracy:>9}  {run.name}")
+    return Answer("\n".join(lines), content)
+
+
+def presets(_request: argparse.Namespace, _workspace: Workspace) -> Answer:
+    from core.presets import load_presets
+
+    found = load_presets()
+    lines = [f"{preset.name:<22}{preset.title}\n{'':<22}{preset.purpose}" for preset in found.values()]
+    return Answer("\n".join(lines), {"presets": [preset.model_dump(mode="json") for preset in found.values()]})
+
+
+def settings(_request: argparse.Namespace, _workspace: Workspace) -> Answer:
+    from core.schema import RunSpec, settings
+
+    content, lines = [], []
+    for leaf in settings(RunSpec):
+        kind = "one of " + ", ".join(leaf.choices) if leaf.choices else _type_name(leaf.type)
+        content.append({
+            "key": leaf.key, "type": kind, "default": leaf.default, "unit": leaf.unit, "minimum": leaf.minimum,
+            "maximum": leaf.maximum, "essential": leaf.essential, "description": leaf.description,
+        })  # fmt: skip
+        bounds = [f"from {leaf.minimum:g}"] if leaf.minimum is not None else []
+        bounds += [f"to {leaf.maximum:g}"] if leaf.maximum is not None else []
+        facts = [kind, leaf.unit, " ".join(bounds), f"default {_default_text(leaf.default)}"]
+        lines.append(f"{leaf.key}\n    {leaf.description}\n    ({'; '.join(fact for fact in facts if fact)})")
+    return Answer("\n".join(lines), {"settings": content})
+
+
+def _type_name(annotation: Any) -> str:
+    names = {str: "text", int: "whole number", float: "number", bool: "true or false"}
+    return names[annotation] if annotation in names else "a list" if get_origin(annotation) is tuple else "key: value"
+
+
+def _default_text(value: object) -> str:
+    return "empty" if value in (None, "", (), {}) else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+# Data and models
+
+
+def inspect(request: argparse.Namespace, workspace: Workspace) -> Answer:
+    from core.data.table import open_table, table_json
+    from core.schema import TableFile
+
+    table = open_table(TableFile(path=request.file, column_names=column_names(request.column_names)), workspace)
+    facts = {"encoding": table.encoding, "delimiter": table.delimiter, "header": table.header}
+    known = ", ".join(f"{name} {value!r}" for name, value in facts.items() if value is not None)
+    lines = [f"{table.path.name}: {table.rows:,} rows, {table.rejected:,} rejected lines, {table.format}", known]
+    for column in table.columns:
+        empty = f"{100 * column.empty_share:.1f} % empty"
+        lines.append(f"  {column.name:<24}{column.type:<12}{column.distinct:>10,} different, {empty}")
+    lines += [f"  line {bad.line}: {bad.reason}" for bad in table.rejected_lines[:10]]
+    return Answer("\n".join([*lines, *table.notes]), table_json(table))
+
+
+def predict(request: argparse.Namespace, workspace: Workspace) -> Answer:
+    from core.predict import label_path
+
+    output = Path(request.output)
+    result = label_path(
+        workspace, request.run, Path(request.input), output, request.top_k, _tell_rows, text_columns=request.text
+    )
+    note("")
+    content = {
+        "run": request.run,
+        "output": str(output.absolute()),
+        "rows": result.rows,
+        "labelled": result.labelled,
+        "columns": list(result.columns),
+        "notes": list(result.notes),
+        "seconds": round(result.seconds, 1),
+    }
+    text = f"{result.labelled:,} of {result.rows:,} rows labelled in {output} ({', '.join(result.columns)})."
+    return Answer("\n".join([text, *result.notes]), content)
+
+
+def evaluate(request: argparse.Namespace, workspace: Workspace) -> Answer:
+    from core.evaluate_run import evaluate_file
+
+    file = Path(request.file)
+    content = evaluate_file(
+        workspace, request.run, file, _tell_rows, text_columns=request.text, label_column=request.label
+    )
+    note("")
+    metrics = content["metrics"]
+    low, high = metrics["accuracy_interval"]
+    lines = [
+        f"Right on {100 * metrics['accuracy']:.1f} % of {content['scored']:,} rows "
+        f"(95 % sure: {100 * low:.1f} to {100 * high:.1f}), macro F1 {metrics['macro_f1']:.3f}.",
+        *content["notes"],
+        "",
+        f"{'class':<30}{'precision':>10}{'recall':>10}{'F1':>10}{'rows':>8}",
+    ]
+    for row in metrics["per_class"]:
+        shown = [f"{row[name]:>10.3f}" for name in ("precision", "recall", "f1")]
+        lines.append(f"{row['label'][:29]:<30}{''.join(shown)}{row['support']:>8}")
+    return Answer("\n".join(lines), content)
+
+
+def export(request: argparse.Namespace, workspace: Workspace) -> Answer:
+    from core.export.bundle import export_run
+
+    written = export_run(workspace, request.run, request.format, Path(request.to).expanduser())
+    content = {"run": request.run, "format": request.format, "path": str(written.absolute())}
+    return Answer(f"Written: {written}", content)
+
+
+def _tell_rows(done: int, total: int, seconds_left: float | None) -> None:
+    left = "" if seconds_left is None else f", {seconds_left:.0f} s left"
+    sys.stderr.write(f"\r{done:,} of {total:,} rows{left}   ")
+    sys.stderr.flush()
+
+
+Command = Callable[[argparse.Namespace, Workspace], Answer]
+
+
+def _function_of(command: str) -> Command:
+    if command in ("train", "demo", "resume", "stop"):
+        from core.cli import training
+
+        of_runs: dict[str, Command] = {
+            "train": training.train, "demo": training.demo, "resume": training.resume, "stop": training.stop,
+        }  # fmt: skip
+        return of_runs[command]
+    others: dict[str, Command] = {
+        "runs": runs, "presets": presets, "settings": settings, "inspect": inspect,
+        "predict": predict, "evaluate": evaluate, "export": export,
+    }  # fmt: skip
+    return others[command]

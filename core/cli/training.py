@@ -1,0 +1,129 @@
+"""The commands that start, go on with and stop runs."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from core.cli.answer import Answer, column_names, note
+from core.cli.following import follow
+from core.data.checks import check_data
+from core.data.mapping import class_names_from_lines, mapping_from, suggest_mapping
+from core.data.samples import make_docstrings
+from core.data.table import label_counts, open_table
+from core.errors import UserError
+from core.models.source import check_source
+from core.presets import DEFAULT_PRESET, find_preset, preset_spec
+from core.runs import supervisor
+from core.runs.store import open_store
+from core.schema import DataSpec, MappingSpec, RunSpec, TableFile, parse_spec, read_yaml, with_overrides
+from core.workspace import Workspace
+
+
+def train(request: argparse.Namespace, workspace: Workspace) -> Answer:
+    if request.spec is not None:
+        content, source = read_yaml(Path(request.spec)), Path(request.spec).name
+    else:
+        content, source = _content_of_options(request, workspace), "The command line"
+    content = with_overrides(content, request.set)
+    if request.name:
+        content["name"] = request.name
+    spec = _with_absolute_paths(parse_spec(content, source))
+    check_source(spec.model)
+    _check_data(spec, workspace)
+    run_id = supervisor.submit(workspace, spec)
+    note(f"Run {run_id} is in the queue.")
+    return follow(run_id, workspace)
+
+
+def demo(_request: argparse.Namespace, workspace: Workspace) -> Answer:
+    note("Reading the documentation of this Python's standard library ...")
+    train_file, test_file = make_docstrings(workspace)
+    data = DataSpec(train=TableFile(path=str(train_file)), test=TableFile(path=str(test_file)))
+    mapping = MappingSpec(text=("text",), label="label")
+    spec = preset_spec(find_preset(DEFAULT_PRESET), data, mapping).model_copy(update={"name": "Demo"})
+    _check_data(spec, workspace)
+    run_id = supervisor.submit(workspace, spec)
+    note(f"Run {run_id}: which area does a piece of Python's documentation belong to?")
+    answer = follow(run_id, workspace)
+    more = "Run `python launch.py` to look at it, or to train on a file of your own."
+    return Answer(f"{answer.text}\n{more}", answer.content, answer.code)
+
+
+def resume(request: argparse.Namespace, workspace: Workspace) -> Answer:
+    supervisor.resume(workspace, request.run)
+    note(f"Run {request.run} is in the queue again.")
+    return follow(request.run, workspace)
+
+
+def stop(request: argparse.Namespace, workspace: Workspace) -> Answer:
+    supervisor.stop(workspace, request.run)
+    state = open_store(workspace).run(request.run).state
+    what = "saves a checkpoint and stops" if state == "stopping" else f"is {state}"
+    again = f"`python launch.py resume {request.run}` goes on with it."
+    return Answer(f"Run {request.run} {what}. {again}", {"run": request.run, "status": state})
+
+
+def _content_of_options(request: argparse.Namespace, workspace: Workspace) -> dict[str, Any]:
+    """A spec's content from --preset, --data and what goes with them; what is not said of the mapping is guessed."""
+    preset = find_preset(request.preset or DEFAULT_PRESET)
+    names = column_names(request.column_names)
+    files = {"train": request.data, "validation": request.validation, "test": request.test}
+    tables = {part: TableFile(path=path, column_names=names) for part, path in files.items() if path is not None}
+    if request.text and request.label:
+        mapping = MappingSpec(text=tuple(request.text), label=request.label)
+    else:
+        suggestion = suggest_mapping(open_table(tables["train"], workspace))
+        guessed = mapping_from(suggestion)
+        if guessed is None:
+            raise UserError(
+                f"In {request.data}, text and label columns cannot be told from the others.",
+                request.data,
+                "Name them with --text COL and --label COL; `python launch.py inspect FILE` lists the columns.",
+            )
+        given = {"text": tuple(request.text or ()), "label": request.label}
+        mapping = guessed.model_copy(update={key: value for key, value in given.items() if value})
+        for reason in suggestion.reasons:
+            note(f"Guessed: {reason}")
+    if request.class_names:
+        names_of = _class_names(Path(request.class_names), tables["train"], mapping.label, workspace)
+        mapping = mapping.model_copy(update={"class_names": names_of})
+    return preset_spec(preset, DataSpec.model_validate(tables), mapping).model_dump(mode="json")
+
+
+def _class_names(file: Path, train: TableFile, label: str, workspace: Workspace) -> dict[str, str]:
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"The class names in {file} cannot be read ({error}).", str(file), "Give a text file with a name a line."
+        ) from error
+    return class_names_from_lines(lines, [value for value, _ in label_counts(open_table(train, workspace), label)])
+
+
+def _with_absolute_paths(spec: RunSpec) -> RunSpec:
+    """Paths as the person's shell means them; the worker runs in another folder."""
+
+    def absolute(path: str) -> str:
+        return str(Path(path).expanduser().absolute())
+
+    files = {
+        part: file.model_copy(update={"path": absolute(file.path)})
+        for part, file in (("train", spec.data.train), ("validation", spec.data.validation), ("test", spec.data.test))
+        if file is not None
+    }
+    is_folder = Path(spec.model.source).expanduser().is_dir()
+    source = absolute(spec.model.source) if is_folder else spec.model.source
+    changed = {"data": spec.data.model_copy(update=files), "model": spec.model.model_copy(update={"source": source})}
+    return spec.model_copy(update=changed)
+
+
+def _check_data(spec: RunSpec, workspace: Workspace) -> None:
+    """Say what the doctor found. Raises UserError, so that nothing is queued, where it is an error."""
+    files = (spec.data.train, spec.data.validation, spec.data.test)
+    train, validation, test = (open_table(file, workspace) if file is not None else None for file in files)
+    assert train is not None
+    findings = check_data(train, validation, test, spec.mapping, spec.split)
+    for finding in findings:
+        if finding.severity == "error":
+            raise UserError(finding.what, finding.where, finding.todo)
+        note(f"{finding.severity}: {finding.what} {finding.todo}")

@@ -1,0 +1,334 @@
+# ruff: noqa: S608  (column names become SQL through identifier() alone)
+"""What a careful colleague would say about the data before an hour is spent on it."""
+
+from dataclasses import dataclass
+
+import duckdb
+import numpy as np
+
+from core.data.allocation import quotas
+from core.data.database import connection, parquet_rows
+from core.data.expressions import label_sql
+from core.data.findings import Finding, counted, listed
+from core.data.leaks import repeated_texts, shared_texts
+from core.data.mapping import mapped_text_sql
+from core.data.table import Table
+from core.schema import MappingSpec, SplitSpec
+
+__all__ = ["Finding", "check_data"]
+
+FEWEST_ROWS = 10
+MOST_CLASSES = 1000
+LONGEST_TEXT = 1_000_000
+"""Characters; a longer one is more likely a slip than a text."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One file as the mapping sees it."""
+
+    name: str
+    table: Table
+    labels: dict[str, int]
+    """Label (after class names) -> rows that have it and a text."""
+    empty_text: int
+    empty_label: int
+    """Rows with a text but no label."""
+    longest: int
+    """Characters of the longest text."""
+
+    @property
+    def usable(self) -> int:
+        return sum(self.labels.values())
+
+
+def check_data(
+    train: Table, validation: Table | None, test: Table | None, mapping: MappingSpec, split: SplitSpec
+) -> list[Finding]:
+    """Everything found, errors first. Only errors keep a run from starting."""
+    tables = {"train": train, "validation": validation, "test": test}
+    given = {name: table for name, table in tables.items() if table is not None}
+    findings = [finding for table in given.values() for finding in _missing_columns(table, mapping)]
+    if mapping.label in mapping.text:
+        findings.append(
+            Finding(
+                "error",
+                f"'{mapping.label}' is both the label and a text column: a model would only learn to copy it.",
+                "mapping",
+                "Take it out of the text columns, or choose another label.",
+                1,
+                "label_is_text",
+            )
+        )
+    if findings:
+        return findings
+    with connection(train.parquet.parent) as database:
+        parts = {name: _part(database, name, table, mapping) for name, table in given.items()}
+        findings += _about_classes(parts["train"], parts, split)
+        findings += [finding for part in parts.values() for finding in _about_rows(part, mapping)]
+        for name in ("validation", "test"):
+            if name in parts:
+                findings += _about_other_file(database, parts["train"], parts[name], mapping)
+        if len(parts) < 3 and parts["train"].usable:
+            findings += repeated_texts(database, parts["train"].table, mapping)
+    findings += _about_names(parts["train"], mapping)
+    order = {"error": 0, "warning": 1, "note": 2}
+    return sorted(findings, key=lambda finding: order[finding.severity])
+
+
+def _missing_columns(table: Table, mapping: MappingSpec) -> list[Finding]:
+    missing = [column for column in dict.fromkeys((*mapping.text, mapping.label)) if column not in table.names]
+    return [
+        Finding(
+            "error",
+            f"Column '{column}' is not in {table.path.name} (columns: {', '.join(table.names)}).",
+            table.path.name,
+            "Choose a column that the file has, or give its columns the names of the training file.",
+            1,
+            "missing_column",
+        )
+        for column in missing
+    ]
+
+
+def _part(database: duckdb.DuckDBPyConnection, name: str, table: Table, mapping: MappingSpec) -> _Part:
+    rows = (
+        f"(SELECT {mapped_text_sql(mapping)} AS text, {label_sql(mapping.label)} AS label "
+        f"FROM {parquet_rows(table.parquet)})"
+    )
+    found = database.execute(
+        f"SELECT label, count(*) FROM {rows} WHERE text <> '' AND label <> '' GROUP BY label"
+    ).fetchall()
+    labels: dict[str, int] = {}
+    for value, count in found:
+        shown = mapping.class_names.get(value, value)
+        labels[shown] = labels.get(shown, 0) + int(count)
+    row = database.execute(
+        "SELECT count(*) FILTER (text = ''), count(*) FILTER (text <> '' AND label = ''), max(length(text)) "
+        f"FROM {rows}"
+    ).fetchone()
+    empty_text, empty_label, longest = row or (0, 0, 0)
+    return _Part(name, table, labels, int(empty_text), int(empty_label), int(longest or 0))
+
+
+def _about_classes(train: _Part, parts: dict[str, _Part], split: SplitSpec) -> list[Finding]:
+    where = train.table.path.name
+    findings = []
+    if train.usable > 0 and len(train.labels) == 1:
+        (only,) = train.labels
+        findings.append(
+            Finding(
+                "error",
+                f"Every row has the same label ('{only}'): there is nothing to tell apart.",
+                where,
+                "Choose another label column, or add rows of another class.",
+                1,
+                "one_class",
+            )
+        )
+    elif 0 < train.usable < FEWEST_ROWS:
+        findings.append(
+            Finding(
+                "error",
+                f"Only {train.usable} rows have a text and a label.",
+                where,
+                f"Give at least {FEWEST_ROWS}; a model begins to learn from some hundred.",
+                train.usable,
+                "few_rows",
+            )
+        )
+    else:
+        findings += _about_parts(train, parts, split)
+    single = [label for label, count in train.labels.items() if count == 1]
+    if single and len(train.labels) > 1:
+        findings.append(
+            Finding(
+                "warning",
+                f"{counted(len(single), 'class has', 'classes have')} one row only ({listed(single)}): it goes to "
+                "train, and nothing can tell how well it was learned.",
+                where,
+                "Add rows of it, or merge it with another class.",
+                len(single),
+                "single_row_class",
+            )
+        )
+    if len(train.labels) > MOST_CLASSES:
+        findings.append(
+            Finding(
+                "warning",
+                f"There are {len(train.labels):,} classes: training takes more memory and time, and rare ones are "
+                "hardly learned.",
+                where,
+                "Check that the label column is the right one; merge or drop rare classes.",
+                len(train.labels),
+                "many_classes",
+            )
+        )
+    if train.usable >= 20 and len(train.labels) > 0.5 * train.usable:
+        findings.append(
+            Finding(
+                "warning",
+                f"The label column holds {len(train.labels):,} different values in {train.usable:,} rows: it looks "
+                "like free text or an id, not like classes.",
+                where,
+                "Choose the column that holds the class.",
+                len(train.labels),
+                "label_is_free_text",
+            )
+        )
+    return findings
+
+
+def _about_parts(train: _Part, parts: dict[str, _Part], split: SplitSpec) -> list[Finding]:
+    """Errors where a share of train would come out empty."""
+    counts = np.array([train.labels[label] for label in sorted(train.labels)], dtype=np.int64)
+    used = np.zeros_like(counts)
+    findings = []
+    for name, share in (("test", split.test), ("validation", split.validation)):
+        if name in parts or train.usable == 0:
+            continue
+        most = np.maximum(counts - 1 - used, 0) if split.stratified else counts
+        given = quotas(counts, share, most)
+        used = used + given
+        if given.sum() == 0:
+            findings.append(
+                Finding(
+                    "error",
+                    f"A share of {share:g} leaves no row for {name}: "
+                    f"{train.usable} rows in {len(train.labels)} classes.",
+                    train.table.path.name,
+                    f"Give more rows, a larger share, or a file for {name}.",
+                    0,
+                    "empty_part",
+                )
+            )
+    return findings
+
+
+def _about_rows(part: _Part, mapping: MappingSpec) -> list[Finding]:
+    where = part.table.path.name
+    columns = " + ".join(mapping.text)
+    rows = part.table.rows
+    if part.empty_text == rows:
+        return [
+            Finding(
+                "error",
+                f"Every row of {where} is empty in the text columns ({columns}).",
+                where,
+                "Choose the columns that hold the text.",
+                rows,
+                "all_text_empty",
+            )
+        ]
+    if part.usable == 0:
+        return [
+            Finding(
+                "error",
+                f"No row of {where} has a label in column '{mapping.label}'.",
+                where,
+                "Choose the column that holds the class.",
+                part.empty_label,
+                "no_labels",
+            )
+        ]
+    findings = []
+    if part.empty_text:
+        findings.append(
+            Finding(
+                "warning",
+                f"{counted(part.empty_text, 'row has', 'rows have')} no text ({columns}) and "
+                f"{'is' if part.empty_text == 1 else 'are'} left out.",
+                where,
+                "Fill them in if they should count.",
+                part.empty_text,
+                "empty_text",
+            )
+        )
+    if part.empty_label:
+        findings.append(
+            Finding(
+                "warning",
+                f"{counted(part.empty_label, 'row has', 'rows have')} no label and "
+                f"{'is' if part.empty_label == 1 else 'are'} left out.",
+                where,
+                "Fill them in if they should count.",
+                part.empty_label,
+                "empty_label",
+            )
+        )
+    if part.longest > LONGEST_TEXT:
+        findings.append(
+            Finding(
+                "warning",
+                f"One text has {part.longest:,} characters; only its beginning will be read.",
+                where,
+                "Look whether a quote is missing there.",
+                1,
+                "long_text",
+            )
+        )
+    if part.table.rejected:
+        findings.append(
+            Finding(
+                "warning",
+                f"{counted(part.table.rejected, 'line', 'lines')} could not be read as a row "
+                f"(the first: line {part.table.rejected_lines[0].line}, {part.table.rejected_lines[0].reason}).",
+                where,
+                "See the rejected lines on the Data page.",
+                part.table.rejected,
+                "rejected_lines",
+            )
+        )
+    return findings
+
+
+def _about_other_file(
+    database: duckdb.DuckDBPyConnection, train: _Part, part: _Part, mapping: MappingSpec
+) -> list[Finding]:
+    """Labels that train lacks, and texts that stand in train too."""
+    findings = []
+    where = part.table.path.name
+    unknown = {label: count for label, count in part.labels.items() if label not in train.labels}
+    if unknown and len(unknown) == len(part.labels):
+        findings.append(
+            Finding(
+                "error",
+                f"No label of {where} ({listed(list(part.labels))}) occurs in train ({listed(list(train.labels))}).",
+                where,
+                "Choose the file that belongs to this training file, or give the classes the same names.",
+                len(unknown),
+                "labels_differ",
+            )
+        )
+    elif unknown:
+        rows = sum(unknown.values())
+        findings.append(
+            Finding(
+                "warning",
+                f"{counted(len(unknown), 'label', 'labels')} of {where} never "
+                f"{'occurs' if len(unknown) == 1 else 'occur'} in train ({listed(list(unknown))}): "
+                f"{counted(rows, 'row is', 'rows are')} left out.",
+                where,
+                "Add such rows to train if the model should know them.",
+                rows,
+                "label_not_in_train",
+            )
+        )
+    findings += shared_texts(database, train.table, part.table, part.name, mapping)
+    return findings
+
+
+def _about_names(train: _Part, mapping: MappingSpec) -> list[Finding]:
+    unused = [value for value, name in mapping.class_names.items() if name not in train.labels]
+    if not unused or not train.usable:
+        return []
+    return [
+        Finding(
+            "note",
+            f"{counted(len(unused), 'class name', 'class names')} for labels that do not occur ({listed(unused)}).",
+            "mapping.class_names",
+            "Check that the names go with the label values.",
+            len(unused),
+            "unused_class_names",
+        )
+    ]

@@ -1,0 +1,63 @@
+"""What a run reads of its data once the split is frozen: needs no file but the run folder's, and no DuckDB."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from core.errors import UserError
+from core.workspace import RunFolder
+
+PARTS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """The data of a run, as its report and model card tell it (data.json)."""
+
+    labels: list[str]
+    """Class names in class order: numbers by value, else sorted as people sort."""
+    files: dict[str, dict[str, Any]]
+    """train, and validation and test where they are files of their own: name, rows, rejected, sha256 (of the file)."""
+    parts: dict[str, int]
+    """Rows in train, validation and test."""
+    class_counts: dict[str, dict[str, int]]
+    """Rows of each class in each part."""
+    left_out: dict[str, int]
+    """Rows of the files that are in no part: empty_text, empty_label, label_not_in_train."""
+    lengths: dict[str, float]
+    """Characters of the train part's texts: p50, p90, p99, max, mean."""
+    findings: list[dict[str, Any]]
+    """What the checks said when the split was made: severity, what, where, todo, count."""
+
+
+def write_data_facts(folder: RunFolder, facts: DataFacts) -> None:
+    partial = folder.data_facts.with_suffix(".partial")
+    partial.write_text(json.dumps(asdict(facts), ensure_ascii=False, indent=1), encoding="utf-8")
+    partial.replace(folder.data_facts)
+
+
+def read_data_facts(folder: RunFolder) -> DataFacts:
+    """Raises UserError where the run has no split yet."""
+    _require(folder)
+    return DataFacts(**json.loads(folder.data_facts.read_text(encoding="utf-8")))
+
+
+def read_examples(folder: RunFolder, part: str | None = None) -> pa.Table:
+    """Rows of one part (train, validation, test), or of all: row_id int64, text string, label string, in file order.
+
+    Raises UserError where the run has no split yet.
+    """
+    _require(folder)
+    filters = None if part is None else pc.field("part") == part
+    return pq.read_table(folder.examples, columns=["row_id", "text", "label"], filters=filters)
+
+
+def _require(folder: RunFolder) -> None:
+    if not folder.split.exists():
+        raise UserError(
+            f"Run {folder.id} has no split yet.", folder.id, "Start it: the split is made before training begins."
+        )

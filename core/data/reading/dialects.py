@@ -1,0 +1,150 @@
+"""Which characters separate and quote the cells: the dialect whose records come out most alike.
+
+Every likely dialect reads the first lines through the forgiving reader; the score of each is the share of records with
+the commonest number of cells, less what is doubtful, still wrapped in quotes, or holds another dialect's delimiter
+(after the consistency measure of van den Burg, Nazábal and Sutton, "Wrangling messy CSV files", 2019).
+"""
+
+import re
+from collections import Counter
+from dataclasses import dataclass, replace
+
+from core.data.reading.cells import kind
+from core.data.reading.records import Record, read_records
+from core.data.reading.result import Dialect
+from core.schema import TableFile
+
+DELIMITERS = {
+    ",": 1.0, ";": 1.0, "\t": 1.0, "|": 1.0,
+    "~": 0.9, "^": 0.9, "\x01": 0.9, "\x1f": 0.9, "\x1e": 0.9, "¦": 0.9, "§": 0.9, "¬": 0.9,
+    " ": 0.6, ":": 0.35, "#": 0.4, "*": 0.4, "&": 0.4, "!": 0.4, "@": 0.4, "$": 0.4, "%": 0.4, "/": 0.3,
+}  # fmt: skip
+"""Delimiters and how willingly each is taken for one."""
+QUOTES = "\"'`|~^$%#*@&!/"
+LEAST_SCORE = 0.2
+"""Below this the lines are taken to be one column."""
+
+_TIGHT = re.compile(r"[^\s\d][,;|][^\s\d]|\d[;|]|[;|]\d|\t")
+"""Another delimiter between two cells, unlike one within prose (with a blank) or a number."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    dialect: Dialect
+    records: list[Record]
+    width: int
+    """The commonest number of cells."""
+    score: float
+
+
+def find_dialect(lines: list[str], cut: bool, file: TableFile) -> Trial:
+    """The dialect of a file's first lines; what `file` states is not questioned."""
+    if file.delimiter == "":
+        return single_column(lines, cut, file)
+    text = "".join(lines)
+    trials = [
+        _trial(lines, cut, dialect, DELIMITERS.get(dialect.delimiter[:1], 0.3))
+        for dialect in _candidates(lines, text, file)
+    ]
+    best = max(trials, key=lambda trial: trial.score, default=None)
+    if best is None or (best.score < LEAST_SCORE and file.delimiter is None):
+        return single_column(lines, cut, file)
+    # Read again now that the width is known: recovery from stray quotes goes by it.
+    return replace(best, records=list(read_records(lines, best.dialect, best.width, cut=cut)))
+
+
+def single_column(lines: list[str], cut: bool, file: TableFile) -> Trial:
+    """One column: quoted where every record then is one cell, else the lines as they are."""
+    quoted = Dialect(",", file.quote if file.quote is not None else '"', file.escape or "")
+    if quoted.quote and file.delimiter is None and _starts(lines, ",", quoted.quote):
+        records = list(read_records(lines, quoted, cut=cut))
+        if all(len(record.cells) == 1 and not record.doubtful for record in records):
+            return Trial(quoted, records, 1, 0.0)
+    plain = Dialect("", "", "")
+    return Trial(plain, list(read_records(lines, plain, cut=cut)), 1, 0.0)
+
+
+def _candidates(lines: list[str], text: str, file: TableFile) -> list[Dialect]:
+    dialects = []
+    for delimiter in [file.delimiter] if file.delimiter else _delimiters(lines, text):
+        blanks = _blanks_follow(text, delimiter)
+        for quote in [file.quote] if file.quote is not None else _quotes(lines, text, delimiter):
+            for escape in [file.escape] if file.escape is not None else _escapes(text, quote):
+                dialects.append(Dialect(delimiter, quote, escape, blanks))
+    return dialects
+
+
+def _delimiters(lines: list[str], text: str) -> list[str]:
+    """Characters, and pairs of them, that occur about once a line or more."""
+    least = 0.5 * min(len(lines), 20)
+    pairs = [delimiter * 2 for delimiter in DELIMITERS if delimiter not in " \t,#"]
+    return [delimiter for delimiter in (*DELIMITERS, *pairs) if text.count(delimiter) >= least]
+
+
+def _blanks_follow(text: str, delimiter: str) -> bool:
+    """Whether nearly every delimiter has a blank after it, as in `a, "b, c", d`."""
+    if delimiter.isspace():
+        return False
+    count = text.count(delimiter)
+    # A quote after the blank shows that the blank is no part of the cell; without one it does no harm there.
+    return text.count(f"{delimiter} ") > 0.9 * count and f'{delimiter} "' in text
+
+
+def _quotes(lines: list[str], text: str, delimiter: str) -> list[str]:
+    """The double quote, others that wrap many cells, and none where the double quote may be a plain character."""
+    found = ['"']
+    for quote in QUOTES[1:]:
+        if quote in delimiter or quote not in text:
+            continue
+        starts = _starts(lines, delimiter, quote)
+        least = 0.05 if quote == "'" else 0.5
+        if starts >= max(2, least * min(len(lines), 200)) and _ends(lines, delimiter, quote) >= 0.7 * starts:
+            found.append(quote)
+    return [*found, ""] if '"' in text else found
+
+
+def _starts(lines: list[str], delimiter: str, quote: str) -> int:
+    """Quotes that begin a cell."""
+    pattern = re.compile(rf"(?:^|{re.escape(delimiter)} ?){re.escape(quote)}")
+    return sum(len(pattern.findall(line)) for line in lines[:200])
+
+
+def _ends(lines: list[str], delimiter: str, quote: str) -> int:
+    """Quotes that end a cell."""
+    pattern = re.compile(rf"{re.escape(quote)}(?:\s*$|{re.escape(delimiter)})")
+    return sum(len(pattern.findall(line)) for line in lines[:200])
+
+
+def _escapes(text: str, quote: str) -> list[str]:
+    return ["", "\\"] if quote and f"\\{quote}" in text else [""]
+
+
+def _trial(lines: list[str], cut: bool, dialect: Dialect, liking: float) -> Trial:
+    records = list(read_records(lines, dialect, cut=cut))
+    counts = Counter(len(record.cells) for record in records)
+    width = max(
+        (width for width in counts if width > 1), key=lambda width: counts[width] * (width - 1) / width, default=1
+    )
+    if width == 1:
+        return Trial(dialect, records, 1, 0.0)
+    total = len(records)
+    doubtful = sum(record.doubtful for record in records) / total
+    alone = counts[1] / total
+    cells = [cell for record in records[:300] if len(record.cells) == width for cell in record.cells]
+    wrapped = sum(_is_wrapped(cell) for cell in cells) / max(len(cells), 1)
+    tight = sum(_is_tight(cell, dialect.delimiter) for cell in cells) / max(len(cells), 1)
+    score = liking * counts[width] / total * (width - 1) / width
+    score *= (1 - alone) ** 2 * (1 - doubtful) * (1 - 0.5 * wrapped) * (1 - 0.3 * tight)
+    # Half of a delimiter of two characters leaves every other column empty.
+    filled = {column for column in range(width) if any(cells[column::width])}
+    score *= 0.5 + 0.5 * len(filled) / width
+    return Trial(dialect, records, width, score)
+
+
+def _is_wrapped(cell: str) -> bool:
+    stripped = cell.strip()
+    return len(stripped) > 1 and stripped[0] == stripped[-1] and stripped[0] in "\"'"
+
+
+def _is_tight(cell: str, delimiter: str) -> bool:
+    return kind(cell) == "text" and any(match.group().strip() for match in _TIGHT.finditer(cell[:200]))

@@ -1,0 +1,221 @@
+"""Which characters the bytes stand for; a copy in UTF-8 where they are not UTF-8 already."""
+
+import codecs
+import re
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.errors import UserError
+
+BLOCK = 2**20
+SAMPLE = 2**16
+"""Bytes looked at to tell binary files and UTF-16."""
+TELLING = 2**15
+"""Bytes of lines with other than ASCII characters that the encoding is guessed from."""
+FEW = 200
+"""With fewer telling bytes than this a statistical guess is no better than the commonest encoding."""
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_CONTROL = bytes(set(range(32)) - {9, 10, 12, 13, 27, 1, 28, 29, 30, 31}) + b"\x7f"
+"""Control characters that texts do not hold; 1 and 28 to 31 are used as delimiters."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    path: Path
+    """A file in UTF-8 without a byte order mark."""
+    encoding: str
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Scan:
+    """What one pass over the bytes as UTF-8 found."""
+
+    valid: bool
+    wrong: int
+    """Bytes or sequences that are not UTF-8, within the telling lines."""
+    right: int
+    """Characters beyond ASCII that are, within the telling lines."""
+    telling: bytes
+    """The first lines that hold bytes beyond ASCII."""
+
+
+def as_utf8(source: Path, shown: str, encoding: str | None, folder: Path) -> Decoded:
+    """The file in UTF-8: itself where it is that already, else a copy in `folder`, written as a stream.
+
+    Raises UserError for a binary file and an encoding that is unknown or does not fit.
+    """
+    with source.open("rb") as file:
+        start = file.read(SAMPLE)
+    marked = next(((mark, name) for mark, name in _MARKS if start.startswith(mark)), None)
+    if encoding is None:
+        found, notes = (marked[1], []) if marked else _detected(source, shown, start)
+    else:
+        found, notes = _known(encoding), []
+    if found in {"utf-8", "ascii"} and not marked and not notes and (encoding is None or _scan(source).valid):
+        return Decoded(source, "utf-8", ())
+    # The codecs utf-16 and utf-32 take the byte order from the mark and drop it, as utf-8-sig does.
+    target = folder / "utf8"
+    replaced = _transcode(source, target, "utf-8-sig" if found == "utf-8" else found, shown)
+    if replaced:
+        notes.append(
+            f"{replaced:,} {'place' if replaced == 1 else 'places'} could not be read as {found} "
+            "and became \N{REPLACEMENT CHARACTER}."
+        )
+    return Decoded(target, found, tuple(notes))
+
+
+def _known(encoding: str) -> str:
+    try:
+        return codecs.lookup(encoding).name
+    except LookupError as error:
+        raise UserError(
+            f"'{encoding}' is not a text encoding.", "encoding", "Write e.g. utf-8, cp1252, latin-1, big5 or utf-16."
+        ) from error
+
+
+def _detected(source: Path, shown: str, start: bytes) -> tuple[str, list[str]]:
+    wide = _utf16_without_mark(start)
+    if wide:
+        return wide, [f"The encoding was taken to be {wide}; choose another where letters look wrong."]
+    if len(start.translate(None, _CONTROL)) < 0.97 * len(start):
+        raise UserError(
+            f"{shown} is a binary file, not a table of text.",
+            shown,
+            "Save the table as CSV, Parquet or JSON Lines and choose that file.",
+        )
+    scan = _scan(source)
+    if scan.valid:
+        return "utf-8", []
+    if scan.right > 10 * scan.wrong:
+        return "utf-8", [f"The file is UTF-8 but for {scan.wrong} of its first unusual characters."]
+    guess = _guess(scan.telling)
+    return guess, [f"The encoding was taken to be {guess}; choose another where letters look wrong."]
+
+
+def _utf16_without_mark(start: bytes) -> str | None:
+    """Text in UTF-16 has zeros in nearly all odd places or all even ones, as far as it is ASCII; CJK text has few."""
+    even, odd = start[0::2], start[1::2]
+    if len(odd) < 4:
+        return None
+    if odd.count(0) > 0.4 * len(odd) and even.count(0) < 0.05 * len(even):
+        return "utf-16-le"
+    if even.count(0) > 0.4 * len(even) and odd.count(0) < 0.05 * len(odd):
+        return "utf-16-be"
+    if 0 in start:
+        return next((name for name in ("utf-16-le", "utf-16-be") if _is_text(start, name)), None)
+    return None
+
+
+def _is_text(start: bytes, encoding: str) -> bool:
+    """Whether nearly all of the sample's characters are letters, digits, punctuation or white space."""
+    try:
+        text = start[: len(start) // 2 * 2].decode(encoding)
+    except UnicodeDecodeError as error:
+        if error.start < len(start) - 4:
+            return False
+        text = start[: error.start].decode(encoding)
+    usual = sum(character in "\t\r\n" or unicodedata.category(character)[0] in "LMNPSZ" for character in text)
+    return usual > 0.995 * len(text) and "\n" in text
+
+
+def _scan(source: Path) -> _Scan:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    valid = True
+    telling = bytearray()
+    with source.open("rb") as file:
+        while block := file.read(BLOCK):
+            if valid:
+                try:
+                    decoder.decode(block)
+                except UnicodeDecodeError:
+                    valid = False
+            if len(telling) < TELLING and not block.isascii():
+                telling += b"".join(_telling_lines(block))
+            elif not valid and len(telling) >= TELLING:
+                break
+    try:
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        valid = False
+    text = bytes(telling).decode("utf-8", errors="replace")
+    wrong = text.count("\N{REPLACEMENT CHARACTER}")
+    return _Scan(valid, wrong, sum(not character.isascii() for character in text) - wrong, bytes(telling))
+
+
+def _telling_lines(block: bytes) -> list[bytes]:
+    lines = [line for line in block.splitlines(keepends=True) if not line.isascii()]
+    kept, size = [], 0
+    for line in lines:
+        kept.append(line)
+        size += len(line)
+        if size >= TELLING:
+            break
+    return kept
+
+
+def _guess(telling: bytes) -> str:
+    """charset-normalizer's guess; Windows-1252 where there is too little to guess from, or it fits as well."""
+    import charset_normalizer
+
+    western = _is_western(telling)
+    beyond = len(telling) - len(telling.translate(None, bytes(range(128, 256))))
+    share = beyond / len(telling)
+    if beyond < FEW and share < 0.05 and western:
+        return "cp1252"
+    # Only the words with such bytes tell anything; the ASCII between them would drown them.
+    matches = charset_normalizer.from_bytes(_telling_words(telling), preemptive_behaviour=False)
+    best = matches.best()
+    if best is None:
+        return "cp1252"
+    # In Western languages few letters are beyond ASCII, and many single-byte encodings read them almost alike.
+    if western and share < 0.12:
+        return "cp1252"
+    return "cp1252" if best.encoding == "latin_1" else best.encoding.replace("_", "-")
+
+
+def _telling_words(telling: bytes) -> bytes:
+    words = re.findall(rb"[^\s]*[\x80-\xff][^\s]*", telling)
+    return b" ".join(words)
+
+
+def _is_western(telling: bytes) -> bool:
+    """Whether the bytes make sense as Windows-1252: what stands between two letters is a letter or an apostrophe."""
+    try:
+        text = telling.decode("cp1252")
+    except UnicodeDecodeError:
+        return False
+    beyond = sum(not character.isascii() for character in text)
+    odd = re.findall(
+        r"(?<=[a-z])[^\x00-\x7f\w\u2018\u2019\u201c\u201d\u2013\u2014\u2026\xa0\xad\xb7]|\xaa|\xba|\xb3|\xb9", text
+    )
+    return len(odd) <= 0.1 * beyond
+
+
+def _transcode(source: Path, target: Path, encoding: str, shown: str) -> int:
+    """Write `source` in UTF-8; returns how many places did not fit and became the replacement character."""
+    decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
+    mark = "\N{REPLACEMENT CHARACTER}"
+    replaced = 0
+    try:
+        with source.open("rb") as file, target.open("w", encoding="utf-8", newline="") as out:
+            while block := file.read(BLOCK):
+                text = decoder.decode(block)
+                replaced += text.count(mark)
+                out.write(text)
+            text = decoder.decode(b"", final=True)
+            replaced += text.count(mark)
+            out.write(text)
+    except UnicodeError as error:
+        raise UserError(
+            f"{shown} cannot be read as {encoding} ({error}).", shown, "Choose another encoding, or leave it empty."
+        ) from error
+    return replaced

@@ -1,0 +1,45 @@
+"""Column names: none empty, none twice (not even but for case, which DuckDB does not tell apart)."""
+
+
+def distinct_names(given: list[str]) -> tuple[tuple[str, ...], list[str]]:
+    """Names to use for the header cells `given`, and a sentence for each kind of change."""
+    stripped = [" ".join(name.split()) for name in given]
+    wanted = {name.casefold() for name in stripped if name}
+    taken: set[str] = set()
+    names: list[str] = []
+    unnamed: list[str] = []
+    renamed: list[str] = []
+    for position, name in enumerate(stripped, start=1):
+        base = name or f"column_{position}"
+        # A made-up name also gives way to a later column that is really called so.
+        free = base if base.casefold() not in taken and (name or base.casefold() not in wanted) else ""
+        suffix = 2
+        while not free:
+            candidate = f"{base}_{suffix}"
+            free = candidate if candidate.casefold() not in taken | wanted else ""
+            suffix += 1
+        taken.add(free.casefold())
+        names.append(free)
+        if not name:
+            unnamed.append(free)
+        elif free != name:
+            renamed.append(f"'{name}' → '{free}'")
+    notes = []
+    if unnamed:
+        notes.append(f"{_columns(len(unnamed))} without a name: called {_listed(unnamed)}.")
+    if renamed:
+        notes.append(f"{_columns(len(renamed))} with a name that was taken: {_listed(renamed)}.")
+    return tuple(names), notes
+
+
+def numbered_names(count: int) -> tuple[str, ...]:
+    """Names for the columns of a file that gives none: column_1, column_2, ..."""
+    return tuple(f"column_{position}" for position in range(1, count + 1))
+
+
+def _columns(count: int) -> str:
+    return "1 column" if count == 1 else f"{count} columns"
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -1,0 +1,225 @@
+"""The forgiving reader: Python's csv module, with a way back where a stray quote would swallow the lines after it.
+
+A record is doubtful where the strict parser objects to its quoting, or where it runs over several lines that look like
+rows themselves. Then the readings that are left are tried, from a quote taken literally to the line taken
+by itself, and the one with the right number of cells and the fewest quotes left over is kept.
+"""
+
+import csv
+import re
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from core.data.reading.ragged import ColumnShape, fit, has_rows
+from core.data.reading.result import Dialect
+
+LONGEST_RECORD = 2**25
+"""Characters after which a quoted cell that does not end is taken to be a stray quote."""
+TRIED_QUOTES = 40
+"""Quotes of a doubtful line that are tried, one at a time, as plain characters."""
+TRIED_LINES = 50
+"""Lines that a doubtful record may run over."""
+
+_PLAIN_QUOTE = "\ue000"
+"""Stands for a quote that is no quote while csv reads a line; from the private use area, so no text holds it."""
+_STAND_IN = "\ue001"
+"""Stands for a delimiter of several characters, or for none: csv knows neither."""
+
+csv.field_size_limit(2**31 - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    line: int
+    """1-based line on which it begins."""
+    cells: list[str]
+    doubtful: bool
+    """Its quoting was not as it should be."""
+
+
+class _UnendedError(Exception):
+    """A record longer than LONGEST_RECORD."""
+
+
+class _Lines:
+    """Lines with their number, and a way to put some back."""
+
+    def __init__(self, lines: Iterable[str], delimiter: str) -> None:
+        self._lines = iter(lines)
+        self._delimiter = delimiter
+        self._back: deque[str] = deque()
+        self.number = 0
+        self.ended = False
+        self.taken: list[str] = []
+        self._size = 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        if self._back:
+            line = self._back.popleft()
+        else:
+            try:
+                line = next(self._lines)
+            except StopIteration:
+                self.ended = True
+                raise
+            if len(self._delimiter) > 1:
+                line = line.replace(self._delimiter, _STAND_IN)
+        self.number += 1
+        self.taken.append(line)
+        self._size += len(line)
+        if self._size > LONGEST_RECORD and len(self.taken) > 1:
+            raise _UnendedError
+        return line
+
+    def begin(self) -> None:
+        """The lines taken so far are done with."""
+        self.taken = []
+        self._size = 0
+
+    def put_back(self, kept: int) -> None:
+        """Give back all lines of this record but the first `kept`."""
+        back = self.taken[kept:]
+        self._back.extendleft(reversed(back))
+        self.number -= len(back)
+        del self.taken[kept:]
+
+
+def read_records(
+    lines: Iterable[str],
+    dialect: Dialect,
+    width: int = 0,
+    shapes: tuple[ColumnShape, ...] = (),
+    cut: bool = False,
+) -> Iterator[Record]:
+    """Records of a file; blank lines are none.
+
+    lines: with their line ends. width: cells that a record should have, 0 where that is not known yet: then doubtful
+    records are only told, not mended. shapes: what whole rows look like, empty where that is not known.
+    cut: the lines are the start of a longer file, so the last record may lack its end.
+    """
+    source = _Lines(lines, dialect.delimiter)
+    reading = _Reading(dialect, width, shapes)
+    reader = reading.reader(source, strict=True)
+    while True:
+        source.begin()
+        line = source.number + 1
+        try:
+            cells: list[str] | None = next(reader)
+        except StopIteration:
+            return
+        except (csv.Error, _UnendedError):
+            cells = None
+        if cells is None and cut and source.ended and len(source.taken) < 0.3 * source.number:
+            return
+        if cells is None:
+            cells, doubtful = reading.recovered(source), True
+        else:
+            doubtful = len(source.taken) > 1 and reading.has_swallowed(cells, source.taken)
+            if doubtful:
+                cells = reading.recovered(source)
+        if len(dialect.delimiter) > 1:
+            cells = [cell.replace(_STAND_IN, dialect.delimiter) for cell in cells]
+        if cells:
+            yield Record(line, cells, doubtful)
+
+
+class _Reading:
+    def __init__(self, dialect: Dialect, width: int, shapes: tuple[ColumnShape, ...]) -> None:
+        self.delimiter = dialect.delimiter if len(dialect.delimiter) == 1 else _STAND_IN
+        self.quote = dialect.quote
+        self.escape = dialect.escape
+        self.width = width
+        self.shapes = shapes
+        self.skip_blanks = dialect.skip_blanks
+        ends = rf"{re.escape(self.delimiter)}\r\n"
+        quote = re.escape(self.quote)
+        # A run of quotes that neither begins nor ends a cell.
+        self.inner_quotes = re.compile(rf"(?<=[^{ends}{quote}])(?<!^){quote}+(?=[^{ends}{quote}])") if quote else None
+
+    def reader(self, lines: Iterable[str], strict: bool, quoting: bool = True) -> Iterator[list[str]]:
+        return csv.reader(
+            lines,
+            delimiter=self.delimiter,
+            quotechar=self.quote if quoting and self.quote else None,
+            escapechar=self.escape or None,
+            doublequote=True,
+            quoting=csv.QUOTE_MINIMAL if quoting and self.quote else csv.QUOTE_NONE,
+            skipinitialspace=self.skip_blanks,
+            strict=strict,
+        )
+
+    def has_swallowed(self, cells: list[str], lines: list[str]) -> bool:
+        """Whether a record of several lines is rows that a stray quote drew together, not a cell with line breaks."""
+        if len(cells) == self.width:
+            return has_rows(self.shapes, [self.alone(line) for line in lines[1:-1][:TRIED_LINES]])
+        return bool(self.width) and all(len(self.plain(line)) == self.width for line in lines[:TRIED_LINES])
+
+    def recovered(self, source: _Lines) -> list[str]:
+        """The best reading of the record that begins with the first line taken; lines that it leaves are put back."""
+        first = source.taken[0]
+        if not self.width:
+            source.put_back(1)
+            return self.alone(first)
+        tried = [(self.plain(first), 1), *self.attempts(source)]
+        fitting = [(cells, used) for cells, used in tried if len(cells) == self.width]
+        if fitting:
+            cells, used = min(
+                fitting, key=lambda reading: (-fit(reading[0], self.shapes), self.literal_quotes(reading[0]))
+            )
+        else:
+            cells, used = self.alone(first), 1
+        source.put_back(used)
+        return cells
+
+    def attempts(self, source: _Lines) -> Iterator[tuple[list[str], int]]:
+        """Strict readings, and the lines each takes: inner quotes doubled; then each quote in turn as a plain one."""
+        if not self.quote:
+            return
+        if self.inner_quotes is not None and not self.escape:
+            inner = self.inner_quotes
+            yield from self.attempt(source, lambda line, _: inner.sub(_evened, line))
+        first = source.taken[0]
+        places = [match.start() for match in re.finditer(re.escape(self.quote), first)]
+        for place in places[:TRIED_QUOTES]:
+            mended = first[:place] + _PLAIN_QUOTE + first[place + 1 :]
+            yield from self.attempt(source, lambda line, number, mended=mended: line if number else mended)  # type: ignore[misc]
+
+    def attempt(self, source: _Lines, mend: Callable[[str, int], str]) -> Iterator[tuple[list[str], int]]:
+        """One strict reading of the lines as `mend(line, number of the line)` makes them; nothing where it fails."""
+        source.put_back(1)
+        used = 0
+
+        def mended() -> Iterator[str]:
+            nonlocal used
+            line: str | None = source.taken[0]
+            while line is not None and used < TRIED_LINES:
+                used += 1
+                yield mend(line, used - 1)
+                line = next(source, None)
+
+        try:
+            cells = next(self.reader(mended(), strict=True), [])
+        except (csv.Error, _UnendedError):
+            return
+        if used == 1 or not self.has_swallowed(cells, source.taken[:used]):
+            yield [cell.replace(_PLAIN_QUOTE, self.quote) for cell in cells], used
+
+    def alone(self, line: str) -> list[str]:
+        """The line read by itself and leniently."""
+        return next(self.reader([line.rstrip("\r\n")], strict=False), [])
+
+    def plain(self, line: str) -> list[str]:
+        """The line split at every delimiter, quotes being plain characters."""
+        return next(self.reader([line.rstrip("\r\n")], strict=False, quoting=False), [])
+
+    def literal_quotes(self, cells: list[str]) -> int:
+        return sum(cell.count(self.quote) for cell in cells) if self.quote else 0
+
+
+def _evened(match: re.Match[str]) -> str:
+    run = match.group()
+    return run + run[0] if len(run) % 2 else run

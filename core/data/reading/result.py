@@ -1,0 +1,51 @@
+"""What reading a file gives: a Parquet file of texts, and how the file was understood."""
+
+from dataclasses import dataclass
+
+KEPT_REJECTED_LINES = 1000
+"""Rejected lines kept with their content; beyond that they are only counted."""
+SHOWN_CONTENT = 500
+"""Characters of a rejected line that are kept."""
+
+
+@dataclass(frozen=True)
+class RejectedLine:
+    """A line that did not become a row, or had to be mended to become one."""
+
+    line: int
+    """1-based line of the (unpacked) file on which the record begins."""
+    reason: str
+    content: str
+    """Its first 500 characters."""
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a file of separated cells is written. '' stands for none."""
+
+    delimiter: str
+    quote: str
+    escape: str
+    """'' where a quote inside a quoted cell is doubled."""
+    skip_blanks: bool = False
+    """Blanks after a delimiter do not count."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a file was understood; its rows stand in the Parquet file that was written."""
+
+    format: str
+    """csv, parquet, json or jsonl."""
+    names: tuple[str, ...]
+    types: tuple[str, ...]
+    """The types that the format itself states; '' where it states none (CSV)."""
+    encoding: str | None = None
+    dialect: Dialect | None = None
+    header: bool | None = None
+    rejected: int = 0
+    rejected_lines: tuple[RejectedLine, ...] = ()
+    repaired: int = 0
+    """Rows that were kept but had too few or too many cells, or quotes that do not match."""
+    repaired_lines: tuple[RejectedLine, ...] = ()
+    notes: tuple[str, ...] = ()

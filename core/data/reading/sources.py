@@ -1,0 +1,119 @@
+"""From the path a person gave to plain bytes of a known format: exists, is a file, is unpacked, is what it says."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pyarrow as pa
+
+from core.errors import UserError
+from core.schema import TableFile
+
+READER_VERSION = 2
+"""Counts up when reading the same file gives another table, so that old caches are not used."""
+
+CHUNK = 2**20
+_PACKED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+_OTHER_FORMATS = {
+    b"PK\x03\x04": "a zip archive or an Excel file",
+    b"\xd0\xcf\x11\xe0": "an old Excel or Word file",
+    b"%PDF": "a PDF file",
+    b"\x89PNG": "a picture",
+    b"\xff\xd8\xff": "a picture",
+    b"GIF8": "a picture",
+    b"SQLite format 3": "an SQLite database",
+    b"\x7fELF": "a program",
+    b"MZ\x90\x00": "a program",
+    b"BZh": "a bzip2 archive",
+    b"\xfd7zXZ": "an xz archive",
+    b"7z\xbc\xaf": "a 7-Zip archive",
+    b"Rar!": "a RAR archive",
+    b"ARROW1": "an Arrow file",
+    b"ORC": "an ORC file",
+}
+
+
+def existing_file(file: TableFile) -> Path:
+    """The absolute path of a file that is there, is a file and holds something. Raises UserError."""
+    path = Path(file.path).expanduser()
+    try:
+        if path.is_dir():
+            raise UserError(f"{path} is a folder.", str(path), "Give the file inside it that holds the table.")
+        path = path.resolve(strict=True)
+        with path.open("rb") as opened:
+            first = opened.read(1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise UserError(
+            f"{file.path} cannot be read ({reason}).", file.path, "Check the path and that you may read it."
+        ) from error
+    if not first:
+        raise UserError(f"{path.name} is empty (0 bytes).", path.name, "Choose a file that holds rows.")
+    return path
+
+
+def fingerprint(path: Path, file: TableFile) -> str:
+    """A name for this file as it is now, read with these options; changes with any of them."""
+    state = path.stat()
+    options = file.model_dump(mode="json", exclude={"path"})
+    told = json.dumps([READER_VERSION, str(path), state.st_size, state.st_mtime_ns, options], sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()[:32]
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def unpacked(path: Path, folder: Path) -> tuple[Path, str | None]:
+    """The file itself, or what a gzip or zstd file holds, written into `folder`; and which of the two it was.
+
+    Told by the first bytes, whatever the name. Raises UserError for a damaged archive.
+    """
+    with path.open("rb") as opened:
+        start = opened.read(4)
+    packing = next((name for magic, name in _PACKED.items() if start.startswith(magic)), None)
+    if packing is None:
+        return path, None
+    target = folder / "unpacked"
+    try:
+        with (
+            pa.OSFile(str(path)) as packed,
+            pa.CompressedInputStream(packed, packing) as stream,
+            target.open("wb") as out,
+        ):
+            while block := stream.read(CHUNK):
+                out.write(block)
+    except (OSError, pa.ArrowException) as error:
+        raise UserError(
+            f"{path.name} cannot be unpacked: {str(error).splitlines()[0]}.",
+            path.name,
+            "It was probably cut off; copy it again.",
+        ) from error
+    if target.stat().st_size == 0:
+        raise UserError(f"{path.name} is empty once unpacked.", path.name, "Choose a file that holds rows.")
+    return target, packing
+
+
+def format_of(source: Path, shown: Path) -> str:
+    """parquet, json or csv: by content first, then by the name `shown`. Raises UserError for other kinds of file."""
+    with source.open("rb") as opened:
+        start = opened.read(2**16)
+    if start.startswith(b"PAR1"):
+        return "parquet"
+    suffixes = [suffix.lower() for suffix in shown.suffixes if suffix.lower() not in {".gz", ".gzip", ".zst", ".zstd"}]
+    suffix = suffixes[-1] if suffixes else ""
+    if suffix in {".parquet", ".pq"}:
+        raise UserError(
+            f"{shown.name} is not a Parquet file, though its name says so.",
+            shown.name,
+            "Copy it again, or give it the ending of what it holds (.csv, .json).",
+        )
+    other = next((words for magic, words in _OTHER_FORMATS.items() if start.startswith(magic)), None)
+    if other:
+        raise UserError(
+            f"{shown.name} is {other}, which cannot be read as a table.",
+            shown.name,
+            "Save it as CSV, Parquet or JSON Lines first.",
+        )
+    return "json" if suffix in {".json", ".jsonl", ".ndjson"} else "csv"

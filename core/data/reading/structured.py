@@ -1,0 +1,201 @@
+# ruff: noqa: S608  (names and paths become SQL through identifier() and literal() alone)
+"""Parquet and JSON: DuckDB reads them, every value becomes its usual text form, nested values JSON text."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import duckdb
+
+from core.data.database import identifier, literal
+from core.data.reading.encodings import as_utf8
+from core.data.reading.lines import read_lines
+from core.data.reading.names import distinct_names
+from core.data.reading.result import KEPT_REJECTED_LINES, SHOWN_CONTENT, Reading, RejectedLine
+from core.data.reading.write import write_parquet
+from core.errors import UserError
+from core.schema import TableFile
+
+MAXIMUM_OBJECT = 64 * 2**20
+"""Largest JSON record, in bytes."""
+
+_TYPES = {
+    "VARCHAR": "text",
+    "BOOLEAN": "boolean",
+    "TINYINT": "integer",
+    "SMALLINT": "integer",
+    "INTEGER": "integer",
+    "BIGINT": "integer",
+    "HUGEINT": "integer",
+    "UTINYINT": "integer",
+    "USMALLINT": "integer",
+    "UINTEGER": "integer",
+    "UBIGINT": "integer",
+    "UHUGEINT": "integer",
+    "FLOAT": "number",
+    "DOUBLE": "number",
+    "DATE": "date",
+    "TIME": "time",
+    "BLOB": "binary",
+}
+
+
+def read_parquet(database: duckdb.DuckDBPyConnection, source: Path, shown: str, target: Path) -> Reading:
+    """Rewrite the Parquet file `source` as texts. Raises UserError where it is cut off or damaged."""
+    rows = f"read_parquet({literal(str(source))})"
+    try:
+        described = database.execute(f"DESCRIBE SELECT * FROM {rows}").fetchall()
+        columns = [(str(row[0]), str(row[1])) for row in described]
+        names, notes = distinct_names([name for name, _ in columns])
+        types = tuple(_type(kind) for _, kind in columns)
+        if "binary" in types:
+            notes.append("Columns of bytes are shown as escaped text.")
+        selected = [
+            f"{_parquet_text(name, kind)} AS {identifier(new)}"
+            for (name, _), kind, new in zip(columns, types, names, strict=True)
+        ]
+        write_parquet(database, f"SELECT {', '.join(selected)} FROM {rows}", target)
+    except duckdb.Error as error:
+        raise UserError(
+            f"{shown} is not a whole Parquet file: {_first_line(error)}",
+            shown,
+            "It was probably cut off while it was copied or written; copy it again.",
+        ) from error
+    return Reading(format="parquet", names=names, types=types, notes=tuple(notes))
+
+
+def _parquet_text(name: str, kind: str) -> str:
+    column = identifier(name)
+    return f"CAST(to_json({column}) AS VARCHAR)" if kind in {"list", "object"} else f"CAST({column} AS VARCHAR)"
+
+
+def _type(duckdb_type: str) -> str:
+    if duckdb_type.endswith("]"):
+        return "list"
+    if duckdb_type.startswith(("STRUCT", "MAP", "UNION")):
+        return "object"
+    if duckdb_type.startswith("TIMESTAMP"):
+        return "timestamp"
+    if duckdb_type.startswith("DECIMAL"):
+        return "number"
+    return _TYPES.get(duckdb_type, "text")
+
+
+def read_json(
+    database: duckdb.DuckDBPyConnection, source: Path, shown: str, file: TableFile, target: Path, folder: Path
+) -> Reading:
+    """Rewrite a JSON list of records, or JSON Lines, as texts. Raises UserError where it holds anything else.
+
+    Lines of JSON Lines that are no record are rejected; a JSON list is whole or not at all.
+    """
+    decoded = as_utf8(source, shown, file.encoding, folder)
+    lines = _is_json_lines(decoded.path)
+    rejected = 0
+    rejected_lines: tuple[RejectedLine, ...] = ()
+    try:
+        reading = _json(database, decoded.path, shown, "newline_delimited" if lines else "auto", target)
+    except duckdb.Error as error:
+        cleaned = folder / "records.jsonl"
+        rejected, rejected_lines = _whole_records(decoded.path, shown, cleaned) if lines else (0, ())
+        try:
+            if not cleaned.exists() or cleaned.stat().st_size == 0:
+                # One record over several lines looks like JSON Lines at first.
+                rejected, rejected_lines = 0, ()
+                reading = _json(database, decoded.path, shown, "auto", target)
+            else:
+                reading = _json(database, cleaned, shown, "newline_delimited", target)
+        except duckdb.Error:
+            raise UserError(
+                f"{shown} is not valid JSON: {_first_line(error)}",
+                shown,
+                "Correct the place that it names, or save the data as CSV.",
+            ) from error
+    return replace(
+        reading,
+        encoding=decoded.encoding,
+        rejected=rejected,
+        rejected_lines=rejected_lines,
+        notes=(*decoded.notes, *reading.notes),
+    )
+
+
+def _json(database: duckdb.DuckDBPyConnection, source: Path, shown: str, written: str, target: Path) -> Reading:
+    """Raises duckdb.Error where the file is not what `written` (newline_delimited or auto) says."""
+    options = f"format = '{written}', maximum_object_size = {MAXIMUM_OBJECT}, maximum_depth = 1"
+    path = literal(str(source))
+    described = database.execute(f"DESCRIBE SELECT * FROM read_json({path}, {options}, sample_size = -1)").fetchall()
+    keys = [str(row[0]) for row in described]
+    if keys == ["json"]:
+        raise UserError(
+            f"{shown} holds no records with named fields.",
+            shown,
+            'Write it as a list of records, e.g. [{"text": "...", "label": "..."}], or one record a line.',
+        )
+    names, notes = distinct_names(keys)
+    kinds = ", ".join(f"{literal(key)}: 'JSON'" for key in keys)
+    # ->> '$' gives a string without its quotes and any other value as the JSON text it was written as.
+    selected = [f"{identifier(key)} ->> '$' AS {identifier(name)}" for key, name in zip(keys, names, strict=True)]
+    rows = f"read_json({path}, {options}, columns = {{{kinds}}})"
+    write_parquet(database, f"SELECT {', '.join(selected)} FROM {rows}", target)
+    return Reading(
+        format="jsonl" if written == "newline_delimited" else "json",
+        names=names,
+        types=_json_types(database, rows, keys),
+        notes=tuple(notes),
+    )
+
+
+def _whole_records(source: Path, shown: str, target: Path) -> tuple[int, tuple[RejectedLine, ...]]:
+    """Write the lines that are JSON records to `target`; count the others, and tell the first of them."""
+    rejected = []
+    count = 0
+    with target.open("w", encoding="utf-8") as out:
+        for number, line in enumerate(read_lines(source, shown), start=1):
+            if not line.strip():
+                continue
+            try:
+                reason = "" if isinstance(json.loads(line), dict) else "is no record with named fields"
+            except (ValueError, RecursionError) as error:
+                reason = f"is not valid JSON ({error})"
+            if not reason:
+                out.write(line.rstrip("\r\n") + "\n")
+                continue
+            count += 1
+            if count <= KEPT_REJECTED_LINES:
+                rejected.append(RejectedLine(number, reason, line.strip()[:SHOWN_CONTENT]))
+    return count, tuple(rejected)
+
+
+def _is_json_lines(source: Path) -> bool:
+    """Whether the file is one JSON record a line, told from its first character that is no white space."""
+    with source.open("rb") as file:
+        start = file.read(2**16).lstrip()
+    return start.startswith(b"{") and b"\n" in start.strip()
+
+
+_JSON_TYPES = {
+    "VARCHAR": "text",
+    "BIGINT": "integer",
+    "UBIGINT": "integer",
+    "HUGEINT": "integer",
+    "DOUBLE": "number",
+    "BOOLEAN": "boolean",
+    "ARRAY": "list",
+    "OBJECT": "object",
+}
+
+
+def _json_types(database: duckdb.DuckDBPyConnection, rows: str, keys: list[str]) -> tuple[str, ...]:
+    kinds = ", ".join(f"list(DISTINCT json_type({identifier(key)}))" for key in keys)
+    found = database.execute(f"SELECT {kinds} FROM (SELECT * FROM {rows} LIMIT 10000)").fetchone() or ()
+    types = []
+    for seen in found:
+        words = {_JSON_TYPES.get(word, "text") for word in seen or [] if word not in {None, "NULL"}}
+        if words == {"integer", "number"}:
+            words = {"number"}
+        types.append(words.pop() if len(words) == 1 else "text")
+    return tuple(types)
+
+
+def _first_line(error: duckdb.Error) -> str:
+    return str(error).splitlines()[0].removeprefix("Invalid Input Error: ").rstrip()

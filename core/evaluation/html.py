@@ -1,0 +1,203 @@
+"""report.html: one file that opens from disk without a network, in light and dark, at any width.
+
+Whatever comes from data, names included, goes through `escape`; the page's policy allows no request and no script but
+the one that sorts the table.
+"""
+
+import base64
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from core.evaluation import tables
+from core.evaluation.charts import Line, line_chart
+from core.evaluation.colours import class_colour
+from core.evaluation.tables import Report, section, sentence
+from core.evaluation.verdict import counted, percent
+
+CLAMPED_FROM = 260
+"""Characters above which a text is folded to three lines."""
+LONGEST_TEXT = 3000
+LABELS_SHOWN = 3
+
+
+def report_html(report: Report, mistakes: Sequence[Mapping[str, Any]], mistakes_total: int) -> str:
+    """The page. report: the content of report.json; mistakes: the first rows of mistakes.mistakes()."""
+    here = Path(__file__).parent
+    style = (here / "report.css").read_text(encoding="utf-8")
+    script = (here / "report.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    title = escape(report["name"] or report["run"])
+    sections = [
+        _verdict(report),
+        tables.ladder(report),
+        _failures(report),
+        tables.classes(report),
+        tables.matrix(report),
+        _curves(report),
+        tables.calibration(report),
+        _mistakes(report, mistakes, mistakes_total),
+        _facts(report),
+    ]
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; "
+        f"script-src 'sha256-{digest}'\"><title>{title}: report</title><style>{style}</style></head><body><main>"
+        f'<div class="top"><h1 dir="auto">{title}</h1><span>{escape(_when(report["created"]))}</span></div>'
+        f"{''.join(sections)}<footer>Made by Tunedesk. Run {escape(report['run'])}.</footer>"
+        f"</main><script>{script}</script></body></html>\n"
+    )
+
+
+def _when(created: str) -> str:
+    """`2026-11-21 08:15 UTC`."""
+    return f"{created[:10]} {created[11:16]} UTC"
+
+
+def _verdict(report: Report) -> str:
+    first, *others = report["verdict_sentences"]
+    rest = f"<p>{sentence(' '.join(others))}</p>" if others else ""
+    return f'<div class="verdict {report["tone"]}"><strong>{sentence(first)}</strong>{rest}</div>'
+
+
+def _failures(report: Report) -> str:
+    items = "".join(f"<li>{sentence(finding)}</li>" for finding in report["findings"])
+    body = f'<ul class="fails">{items}</ul>' if items else "<p>Nowhere on this test part.</p>"
+    return section("Where it fails", "", body)
+
+
+def _curves(report: Report) -> str:
+    curves: dict[str, list[tuple[float, float]]] = {}
+    for point in report["training"]["history"]:
+        curves.setdefault(point["name"], []).append((point["step"], point["value"]))
+    references = []
+    if "tfidf" in report["baselines"]:
+        to_beat = report["baselines"]["tfidf"]["validation"]["macro_f1"]
+        references = [(f"TF-IDF macro F1 {to_beat:.3f}", to_beat)]
+
+    def line(metric: str, name: str, style: str) -> Line:
+        return Line(name, style, curves.get(metric, []))
+
+    best = report["training"]["best"]["step"]
+    loss = [line("train/loss", "training", "train"), line("validation/loss", "validation", "validation")]
+    measured = [line("validation/macro_f1", "macro F1", "validation"), line("validation/accuracy", "accuracy", "other")]
+    charts = line_chart("Loss", loss, [], best) + line_chart("On the validation part", measured, references, best)
+    if not charts:
+        return ""
+    hint = "Against training steps. “Kept” marks the checkpoint that this report is about, the best on validation."
+    return section("How it learned", hint, f'<div class="charts">{charts}</div>')
+
+
+def _mistakes(report: Report, mistakes: Sequence[Mapping[str, Any]], total: int) -> str:
+    if not total:
+        return ""
+    shown = f"{len(mistakes):,} of {total:,}, those" if total > len(mistakes) else f"All {total:,}, those"
+    if total == 1:
+        shown = "One, and here it is: those"
+    index = {label: number for number, label in enumerate(report["labels"])}
+    items = "".join(_mistake(row, report["labels"], index) for row in mistakes)
+    hint = f"{shown} it was surest of first. A wrong label in the data is often found here."
+    return section("Mistakes", hint, f"<div>{items}</div>")
+
+
+def _mistake(row: Mapping[str, Any], labels: Sequence[str], index: Mapping[str, int]) -> str:
+    ranked = sorted(zip(labels, row["probabilities"], strict=True), key=lambda pair: -pair[1])[:LABELS_SHOWN]
+    others = ", ".join(f"<bdi>{escape(label)}</bdi> {percent(share)}" for label, share in ranked[1:])
+    return (
+        f'<div class="mistake"><span class="sure" title="How sure it was">{percent(row["confidence"])}</span><div>'
+        f'{_text(row["text"])}<div class="pair"><span>predicted {_chip(row["predicted"], index)}</span>'
+        f"<span>true {_chip(row['true'], index)}</span><span>then {others}</span></div></div></div>"
+    )
+
+
+def _chip(label: str, index: Mapping[str, int]) -> str:
+    return f'<i class="dot" style="--c:{class_colour(index[label])}"></i><b dir="auto">{escape(label)}</b>'
+
+
+def _text(text: str) -> str:
+    """As text, right to left where it is; a long one is folded, a very long one cut."""
+    if len(text) <= CLAMPED_FROM:
+        return f'<div class="text" dir="auto">{escape(text)}</div>'
+    cut = f" … ({len(text) - LONGEST_TEXT:,} more characters)" if len(text) > LONGEST_TEXT else ""
+    return (
+        f'<details><summary><div class="text clamped" dir="auto">{escape(text[:LONGEST_TEXT] + cut)}</div>'
+        "<small>more</small></summary></details>"
+    )
+
+
+def _facts(report: Report) -> str:
+    lists = [
+        ("Data", _data_facts(report["data"])),
+        ("Training", _training_facts(report["training"])),
+        ("Machine", _machine_facts(report["machine"])),
+    ]
+    body = "".join(f"<div><h3>{name}</h3>{_pairs(pairs)}</div>" for name, pairs in lists)
+    settings = _pairs(_flat(report["settings"]))
+    return section(
+        "What it came from",
+        "",
+        f'<div class="facts">{body}</div><details class="fold"><summary>All settings</summary>{settings}</details>',
+    )
+
+
+def _pairs(pairs: Iterator[tuple[str, str]]) -> str:
+    lines = "".join(f'<div><dt>{escape(name)}</dt><dd dir="auto">{escape(value)}</dd></div>' for name, value in pairs)
+    return f"<dl>{lines}</dl>"
+
+
+def _data_facts(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for role, file in data["files"].items():
+        rejected = f", {file['rejected']:,} rejected" if file["rejected"] else ""
+        yield f"{role.capitalize()} file", f"{file['name']}, {counted(file['rows'], 'row')}{rejected}"
+    for part, rows in data["parts"].items():
+        yield f"Rows for {part}", f"{rows:,}"
+    for reason, rows in data["left_out"].items():
+        if rows:
+            yield f"Left out, {reason.replace('_', ' ')}", f"{rows:,}"
+    yield "Classes", f"{len(data['labels']):,}"
+    lengths = data["lengths"]
+    yield "Characters a text", f"half up to {lengths['p50']:,.0f}, longest {lengths['max']:,.0f}"
+
+
+def _training_facts(training: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "Time", _duration(training["seconds"])
+    yield "Steps", f"{training['steps']:,}"
+    yield "Epochs", f"{training['epochs']:.3g}"
+    best = training["best"]
+    if best["value"] is not None:
+        yield f"Best {best['name'].replace('_f1', ' F1')} on validation", f"{best['value']:.4f}"
+    for name in ("parameters", "trainable_parameters"):
+        if name in training:
+            yield name.replace("_", " ").capitalize(), f"{training[name]:,}"
+
+
+def _machine_facts(machine: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, value in _flat(machine):
+        if name == "memory_bytes":
+            yield "Memory", f"{machine['memory_bytes'] / 2**30:.0f} GiB"
+        else:
+            words = name.removeprefix("versions.")
+            yield words if words != name else words.capitalize(), value
+
+
+def _duration(seconds: float) -> str:
+    """`45 s`, `1 min 40 s`, `2 h 05 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def _flat(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Leaves of nested settings as (dotted name, value); what is empty is left out."""
+    for name, value in content.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        elif value not in (None, "", [], ()):
+            shown = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+            yield f"{prefix}{name}", shown

@@ -1,0 +1,164 @@
+"""The tables of report.html: model beside baselines, each class, the confusion matrix, calibration. As HTML text."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from core.evaluation.colours import class_colour
+from core.evaluation.confusion import fold_confusion
+from core.evaluation.verdict import BASELINE_WORDS, counted, percent
+
+LARGEST_CLASSES = 30
+ROOM_FOR_WIDE_CELLS = 12
+"""Classes up to which the matrix has room for wide cells."""
+SHORT_NAME = 6
+"""Characters that fit above a wide cell; longer names stand upright."""
+BAR_HEAD = '<td class="bar-head"></td>'
+
+Report = Mapping[str, Any]
+"""The content of report.json."""
+
+
+def section(title: str, hint: str, body: str) -> str:
+    about = f'<p class="hint">{sentence(hint)}</p>' if hint else ""
+    return f"<section><h2>{escape(title)}</h2>{about}{body}</section>"
+
+
+def sentence(words: str) -> str:
+    """Escaped; a figure stays on one line with its percent sign."""
+    return escape(words).replace(" %", "&nbsp;%")
+
+
+def ladder(report: Report) -> str:
+    """The model beside the baselines, each with its interval."""
+    ordered = sorted(report["baselines"].items(), key=lambda item: -item[1]["accuracy"])
+    rows = [_rung("This model", report["test"], "own", "var(--accent)")]
+    rows += [_rung(scores["title"], scores, "", "var(--quiet)") for _, scores in ordered]
+    table = (
+        f'<div class="scroll card"><table class="figures"><thead><tr><th scope="col">On the test part</th>{BAR_HEAD}'
+        '<th scope="col">Accuracy</th><th scope="col">95 % sure</th><th scope="col">Macro F1</th>'
+        '<th scope="col">Micro F1</th><th scope="col">Weighted F1</th></tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
+    )
+    hint = f"All on the same {counted(report['test']['rows'], 'row')}, which none of them saw in training."
+    return section("Against the baselines", hint, table + _comparisons(report))
+
+
+def _rung(name: str, scores: Mapping[str, Any], kind: str, colour: str) -> str:
+    low, high = scores["accuracy_interval"]
+    return (
+        f'<tr class="{kind}"><th scope="row">{escape(name)}</th>'
+        f'<td class="bar"><span class="track" style="--c:{colour}">'
+        f'<i style="width:{scores["accuracy"] * 100:.2f}%"></i>'
+        f'<u style="left:{low * 100:.2f}%;width:{(high - low) * 100:.2f}%"></u></span></td>'
+        f"<td>{percent(scores['accuracy'])}</td><td>{low * 100:.1f} to {high * 100:.1f}</td>"
+        f"<td>{scores['macro_f1']:.3f}</td><td>{scores['micro_f1']:.3f}</td><td>{scores['weighted_f1']:.3f}</td></tr>"
+    )
+
+
+def _comparisons(report: Report) -> str:
+    """What the paired tests say and how the baselines were made, a line each."""
+    verbs = {"better": "Better than", "worse": "Worse than", "unclear": "No clear difference from"}
+    tests = [
+        f"{verbs[comparison['outcome']]} {BASELINE_WORDS[name]}: {counted(comparison['model_only'], 'row')} right that "
+        f"it has wrong, {comparison['baseline_only']:,} the other way round (exact McNemar test, "
+        f"p {_p_value(comparison['p_value'])})."
+        for name, comparison in report["comparisons"].items()
+    ]
+    notes = [f"{scores['title']}: {scores['note']}" for scores in report["baselines"].values()]
+    return f'<ul class="notes">{"".join(f"<li>{sentence(line)}</li>" for line in [*tests, *notes])}</ul>'
+
+
+def _p_value(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"= {value:.3f}"
+
+
+def classes(report: Report) -> str:
+    heads = ["Class", "Rows", "Precision", "Recall", "F1", "", "Predicted"]
+    head = "".join(
+        f'<th scope="col"><button type="button">{name}</button></th>' if name else BAR_HEAD for name in heads
+    )
+    rows = "".join(_class_row(number, figures) for number, figures in enumerate(report["test"]["per_class"]))
+    hint = (
+        "Precision: of the rows given this class, the share that has it. Recall, also called the class's accuracy: "
+        "of the rows that have it, the share found. Press a heading to sort."
+    )
+    table = (
+        f'<div class="scroll tall card"><table class="figures" data-sortable><thead><tr>{head}</tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
+    )
+    return section("Each class", hint, table)
+
+
+def _class_row(number: int, figures: Mapping[str, Any]) -> str:
+    label, colour = escape(figures["label"]), class_colour(number)
+    shown = [f'<td data-value="{figures[name]}">{figures[name]:.3f}</td>' for name in ("precision", "recall", "f1")]
+    if not figures["support"]:
+        shown = [f'<td data-value="{figures[name]}">–</td>' for name in ("precision", "recall", "f1")]
+    return (
+        f'<tr{"" if figures["support"] else " class=none"}><th scope="row" title="{label}">'
+        f'<i class="dot" style="--c:{colour}"></i><bdi>{label}</bdi></th>'
+        f'<td data-value="{figures["support"]}">{figures["support"]:,}</td>{"".join(shown)}'
+        f'<td class="bar"><span class="track" style="--c:{colour}">'
+        f'<i style="width:{figures["f1"] * 100:.1f}%"></i></span></td>'
+        f'<td data-value="{figures["predicted"]}">{figures["predicted"]:,}</td></tr>'
+    )
+
+
+def matrix(report: Report) -> str:
+    counts, names = fold_confusion(report["test"]["confusion"], report["labels"], LARGEST_CLASSES)
+    folded = len(report["labels"]) - LARGEST_CLASSES if len(names) < len(report["labels"]) else 0
+    head = "".join(
+        f'<th scope="col" title="{escape(name)}"><span dir="auto">{escape(name)}</span></th>' for name in names
+    )
+    rows = "".join(_matrix_row(number, row, names) for number, row in enumerate(counts))
+    hint = "Rows are the true class, columns what the model said; the shade is the share of the row."
+    if folded:
+        hint += f" The {LARGEST_CLASSES} largest classes; the other {folded:,} are together in the last row and column."
+    kind = "wide" if len(names) <= ROOM_FOR_WIDE_CELLS else ""
+    if kind and max(map(len, names)) <= SHORT_NAME:
+        kind += " short"
+    table = (
+        f'<div class="scroll"><table class="matrix {kind}"><thead><tr><td class="corner"></td>{head}</tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
+    )
+    return section("Confusion matrix", hint, table)
+
+
+def _matrix_row(true: int, row: Sequence[int], names: Sequence[str]) -> str:
+    total = sum(row)
+    cells = []
+    for predicted, count in enumerate(row):
+        if not count:
+            cells.append("<td></td>")
+            continue
+        share = count / total
+        # The square root lifts small shares: one mistake in a hundred should still be seen.
+        kind, shade = ("right", 0.15 + 0.55 * share) if true == predicted else ("wrong", 0.12 + 0.6 * share**0.5)
+        words = f"{names[true]} → {names[predicted]}: {count:,} of {counted(total, 'row')}"
+        cells.append(f'<td class="{kind}" style="--s:{shade:.2f}" title="{escape(words)}">{count}</td>')
+    name = escape(names[true])
+    return f'<tr><th scope="row" title="{name}"><span dir="auto">{name}</span></th>{"".join(cells)}</tr>'
+
+
+def calibration(report: Report) -> str:
+    test = report["test"]
+    rows = "".join(
+        f'<tr><th scope="row">{step["from"] * 100:.0f} to {step["to"] * 100:.0f} %</th><td>{step["rows"]:,}</td>'
+        f"<td>{percent(step['confidence'])}</td><td>{percent(step['accuracy'])}</td>"
+        f'<td class="bar"><span class="track" style="--c:var(--accent)">'
+        f'<i style="width:{step["accuracy"] * 100:.1f}%"></i>'
+        f'<u style="left:{step["confidence"] * 100:.1f}%;width:0"></u></span></td></tr>'
+        for step in reversed(test["calibration"])
+    )
+    hint = (
+        "Whether its probabilities can be believed: how sure it was (the mark) against how often it was right (the "
+        "bar). "
+        f"Expected calibration error {percent(test['calibration_error'])}: the mean distance between the two."
+    )
+    table = (
+        '<div class="scroll card"><table class="figures"><thead><tr><th scope="col">How sure</th>'
+        '<th scope="col">Rows</th><th scope="col">Sure on average</th><th scope="col">Right</th>'
+        f"{BAR_HEAD}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+    return section("How sure it is", hint, table)

@@ -1,0 +1,226 @@
+"""What a run's figures mean, in sentences; the first one says so when the model is not worth having."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from core.evaluation.confusion import top_confusions
+
+Integers = npt.NDArray[np.int64]
+
+SIGNIFICANT = 0.05
+WIDE_INTERVAL = 0.10
+"""An accuracy known no better than to ten points (about 240 rows at 80 %, 70 at 95 %) is called rough."""
+WORST_CONFUSIONS = 5
+FEW_ROWS = 20
+"""With fewer test rows than this a class's own figures are called rough."""
+BASELINE_WORDS = {"majority": "guessing the commonest class", "tfidf": "TF-IDF"}
+
+Outcome = Literal["better", "worse", "unclear"]
+Tone = Literal["good", "caution", "bad"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The model beside a baseline on the same rows (exact McNemar test)."""
+
+    name: str
+    model_only: int
+    """Rows that the model alone has right."""
+    baseline_only: int
+    p_value: float
+    """How probable a difference at least this large is if both are equally good."""
+    outcome: Outcome
+    """Of the model; `unclear` where the difference may be chance (p >= 0.05)."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    sentences: tuple[str, ...]
+    """The first stands alone: the headline."""
+    tone: Tone
+    """bad: collapsed, or no better than a baseline. caution: rough, or not clearly better. good: neither."""
+    comparisons: dict[str, Comparison]
+    findings: tuple[str, ...]
+    """Where it fails, in words, the worst first."""
+
+
+def compare(name: str, true: Integers, model: Integers, baseline: Integers) -> Comparison:
+    """Exact McNemar test on the rows that only one of two sets of predictions has right.
+
+    true, model, baseline: int64 [rows], the true and the predicted classes of the same rows. McNemar (1947): if both
+    were equally good, each such row would be a coin's toss.
+    """
+    # Imported here: it takes a second, and pages that only read verdicts need none of it.
+    from scipy.stats import binomtest
+
+    model_only = int(((model == true) & (baseline != true)).sum())
+    baseline_only = int(((model != true) & (baseline == true)).sum())
+    different = model_only + baseline_only
+    p_value = float(binomtest(model_only, different).pvalue) if different else 1.0
+    outcome: Outcome = "unclear"
+    if p_value < SIGNIFICANT:
+        outcome = "better" if model_only > baseline_only else "worse"
+    return Comparison(name, model_only, baseline_only, p_value, outcome)
+
+
+def verdict(
+    test: Mapping[str, Any], baselines: Mapping[str, Mapping[str, Any]], comparisons: Sequence[Comparison]
+) -> Verdict:
+    """test, baselines (by name): classification_metrics of the test part; comparisons: one for each baseline."""
+    by_name = {comparison.name: comparison for comparison in comparisons}
+    sentences, tone = _warnings(test, baselines, by_name)
+    if _only_prediction(test) is None:
+        if _is_rough(test):
+            sentences.append(_rough(test, "Also, the" if sentences else "The"))
+            tone = "caution" if tone == "good" else tone
+        sentences += _right(test, baselines)
+    sentences += _macro_sentence(test, baselines, by_name)
+    return Verdict(tuple(sentences), tone, by_name, tuple(_findings(test)))
+
+
+def as_json(judged: Verdict) -> dict[str, Any]:
+    """For report.json: `verdict` is the sentences as one text, the rest under its own names."""
+    return {
+        "verdict": " ".join(judged.sentences),
+        "verdict_sentences": list(judged.sentences),
+        "tone": judged.tone,
+        "comparisons": {name: asdict(comparison) for name, comparison in judged.comparisons.items()},
+        "findings": list(judged.findings),
+    }
+
+
+def percent(share: float) -> str:
+    return f"{share * 100:.1f} %"
+
+
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """`1 row`, `1,200 rows`."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def _only_prediction(test: Mapping[str, Any]) -> str | None:
+    """The class that every row was given, where there is more than one to give."""
+    given = [figures["label"] for figures in test["per_class"] if figures["predicted"]]
+    occurring = sum(figures["support"] > 0 for figures in test["per_class"])
+    return given[0] if len(given) == 1 and occurring > 1 else None
+
+
+def _collapse(label: str, test: Mapping[str, Any], baselines: Mapping[str, Mapping[str, Any]]) -> str:
+    tfidf = f"; TF-IDF gets {percent(baselines['tfidf']['accuracy'])}" if "tfidf" in baselines else ""
+    return (
+        f"This model has learned nothing: it answers {label} to every one of the {counted(test['rows'], 'test row')}, "
+        f"which is right on {percent(test['accuracy'])}{tfidf}."
+    )
+
+
+def _warnings(
+    test: Mapping[str, Any], baselines: Mapping[str, Mapping[str, Any]], comparisons: Mapping[str, Comparison]
+) -> tuple[list[str], Tone]:
+    """What must come before the figures, and how bad it is. Of several baselines as good the cheapest is named."""
+    only = _only_prediction(test)
+    if only is not None:
+        return [_collapse(only, test, baselines)], "bad"
+    occurring = [figures["label"] for figures in test["per_class"] if figures["support"]]
+    if len(occurring) == 1:
+        sentence = f"Every test row is of class {occurring[0]}, so this test cannot tell whether the model is good."
+        return [sentence], "bad"
+    for name in ("majority", "tfidf"):
+        if name in comparisons and comparisons[name].outcome != "better":
+            return _beaten(test, baselines[name], comparisons[name])
+    return [], "good"
+
+
+def _beaten(test: Mapping[str, Any], baseline: Mapping[str, Any], comparison: Comparison) -> tuple[list[str], Tone]:
+    words, rows = BASELINE_WORDS[comparison.name], counted(test["rows"], "test row")
+    model, other = percent(test["accuracy"]), percent(baseline["accuracy"])
+    both = f"{model} against {other}"
+    if comparison.outcome == "worse":
+        return [f"{_capital(words)} beats this model: right on {other} against {model} of the same {rows}."], "bad"
+    if comparison.model_only == comparison.baseline_only:
+        return [f"This model is no better than {words}: both are right on {model} of the same {rows}."], "bad"
+    if comparison.model_only < comparison.baseline_only:
+        return [f"This model is no better than {words}: right on {both} of the same {rows}."], "bad"
+    return [
+        f"This model is not clearly better than {words}: right on {both} of the same {rows}, which may be chance."
+    ], "caution"
+
+
+def _is_rough(test: Mapping[str, Any]) -> bool:
+    low, high = test["accuracy_interval"]
+    return bool(high - low > WIDE_INTERVAL)
+
+
+def _rough(test: Mapping[str, Any], opening: str) -> str:
+    low, high = test["accuracy_interval"]
+    return (
+        f"{opening} test part is small ({counted(test['rows'], 'row')}), so its figures are rough: "
+        f"the accuracy may be anything from {percent(low)} to {percent(high)}."
+    )
+
+
+def _right(test: Mapping[str, Any], baselines: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    low, high = test["accuracy_interval"]
+    sure = f"95 % sure: {low * 100:.1f} to {high * 100:.1f}"
+    sentences = [f"Right on {percent(test['accuracy'])} of {counted(test['rows'], 'unseen row')} ({sure})."]
+    scores = []
+    if "tfidf" in baselines:
+        scores.append(f"TF-IDF gets {percent(baselines['tfidf']['accuracy'])}")
+    if "majority" in baselines:
+        scores.append(f"guessing the commonest class {percent(baselines['majority']['accuracy'])}")
+    if scores:
+        sentences.append(f"{_capital(', '.join(scores))}.")
+    return sentences
+
+
+def _macro_sentence(
+    test: Mapping[str, Any], baselines: Mapping[str, Mapping[str, Any]], comparisons: Mapping[str, Comparison]
+) -> list[str]:
+    """Accuracy can win on the large classes while the small ones are lost."""
+    if "tfidf" not in baselines or comparisons["tfidf"].outcome != "better":
+        return []
+    model, tfidf = test["macro_f1"], baselines["tfidf"]["macro_f1"]
+    if model >= tfidf:
+        return []
+    return [
+        f"But over all classes alike TF-IDF is ahead (macro F1 {tfidf:.3f} against {model:.3f}): "
+        "this model does worse on small classes."
+    ]
+
+
+def _findings(test: Mapping[str, Any]) -> list[str]:
+    """The commonest confusions, the classes that are never found, and those that cannot be judged."""
+    per_class = test["per_class"]
+    support = {figures["label"]: figures["support"] for figures in per_class}
+    labels = [figures["label"] for figures in per_class]
+    found = [
+        f"{true} taken for {predicted}, {'once' if rows == 1 else f'{rows:,} times'} "
+        f"({percent(rows / support[true])} of its {counted(support[true], 'row')})."
+        for true, predicted, rows in top_confusions(test["confusion"], labels, WORST_CONFUSIONS)
+    ]
+    never = [figures["label"] for figures in per_class if figures["support"] and not figures["predicted"]]
+    if never:
+        found.append(f"Never predicted although there are rows of {_these(never)}.")
+    absent = [figures["label"] for figures in per_class if not figures["support"]]
+    if absent:
+        found.append(f"The test part has no row of {_these(absent)}, so nothing is known of {_it(absent)}.")
+    few = [figures["label"] for figures in per_class if 0 < figures["support"] < FEW_ROWS]
+    if few:
+        found.append(f"Fewer than {FEW_ROWS} test rows, so the figures are rough: {_these(few)}.")
+    return found
+
+
+def _these(labels: Sequence[str], most: int = 8) -> str:
+    more = len(labels) - most
+    return ", ".join(labels[:most]) + (f" and {counted(more, 'other class', 'other classes')}" if more > 0 else "")
+
+
+def _it(labels: Sequence[str]) -> str:
+    return "it" if len(labels) == 1 else "them"
+
+
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]

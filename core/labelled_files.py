@@ -1,0 +1,123 @@
+"""The files that labelling writes: the rows as they were, with a label and a probability. Light: no torch.
+
+In CSV a cell that begins with = + - @, a tab, a carriage return or a NUL can run as a formula when a spreadsheet opens
+the file (CWE-1236; OWASP ASVS 1.2.10). Such text cells get a single quote in front, which spreadsheets take as "this is
+text"; they are counted, so that whoever labels the file is told. Numbers such as -5 or +1.5 stay as they are, and so
+does everything in Parquet.
+"""
+
+import csv
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from core.errors import UserError
+
+FORMATS = (".csv", ".parquet")
+
+_FORMULA_START = frozenset("=+-@\t\r\0")
+_NUMBER = re.compile(r"[+-]?([0-9]+([.,][0-9]+)*|\.[0-9]+)([eE][+-]?[0-9]+)?%?")
+
+
+def result_columns(names: Sequence[str], top_k: int) -> list[str]:
+    """label, probability, label_2, probability_2 ...: `predicted_` goes before a name that the file already has."""
+    taken = {name.casefold() for name in names}
+    chosen = []
+    for rank in range(1, top_k + 1):
+        for word in ("label", "probability"):
+            name = word if rank == 1 else f"{word}_{rank}"
+            while name.casefold() in taken:
+                name = f"predicted_{name}"
+            taken.add(name.casefold())
+            chosen.append(name)
+    return chosen
+
+
+def starts_formula(cell: str) -> bool:
+    """Whether a spreadsheet could run this cell of a CSV file as a formula."""
+    return cell[:1] in _FORMULA_START and cell != "" and not _NUMBER.fullmatch(cell)
+
+
+def check_output(output: Path, source: Path) -> None:
+    """Raises UserError for a suffix that cannot be written, a missing folder, or the file that is being labelled."""
+    if output.suffix.lower() not in FORMATS:
+        raise UserError(
+            f"{output.name} is neither a .csv nor a .parquet file.", str(output), "End its name with .csv or .parquet."
+        )
+    if not output.absolute().parent.is_dir():
+        raise UserError(
+            f"The folder {output.absolute().parent} does not exist.", str(output), "Make it, or choose another folder."
+        )
+    if output.is_dir():
+        raise UserError(f"{output} is a folder.", str(output), "Give the name of a file.")
+    if output.resolve() == source.resolve():
+        raise UserError(
+            f"{output.name} is the file that is to be labelled.", str(output), "Give the result another name."
+        )
+
+
+class CsvFile:
+    """A CSV file (UTF-8, comma, CRLF: RFC 4180) that is written as its rows come."""
+
+    def __init__(self, path: Path, names: Sequence[str], spreadsheet_safe: bool) -> None:
+        self.formula_cells = 0
+        self._safe = spreadsheet_safe
+        self._file = path.open("w", encoding="utf-8", newline="")
+        # Python 3.11 puts quotes around a lone CR or LF in a cell only where the line end holds it.
+        self._writer = csv.writer(self._file, lineterminator="\r\n")
+        self._writer.writerow(self._guarded(names))
+
+    def write(self, columns: Sequence[pa.Array]) -> None:
+        """Rows as columns of equal length, texts or numbers; a missing value becomes an empty cell."""
+        lists = [self._guarded(_cells(column)) for column in columns]
+        self._writer.writerows(zip(*lists, strict=True))
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _guarded(self, cells: Sequence[str | None]) -> list[str | None]:
+        if not self._safe:
+            return list(cells)
+        guarded = [f"'{cell}" if cell and starts_formula(cell) else cell for cell in cells]
+        self.formula_cells += sum(new is not old for new, old in zip(guarded, cells, strict=True))
+        return guarded
+
+
+def _cells(column: pa.Array) -> list[str | None]:
+    """Texts as they are; probabilities with six decimals."""
+    values = column.to_pylist()
+    if pa.types.is_floating(column.type):
+        return [None if value is None else f"{value:.6f}" for value in values]
+    return values
+
+
+class ParquetFile:
+    """A Parquet file (zstd) that is written as its rows come, each call to `write` as a row group."""
+
+    formula_cells = 0
+
+    def __init__(self, path: Path, names: Sequence[str], types: Sequence[pa.DataType]) -> None:
+        self._schema = pa.schema(list(zip(names, types, strict=True)))
+        self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
+
+    def write(self, columns: Sequence[pa.Array]) -> None:
+        self._writer.write_batch(pa.record_batch(list(columns), schema=self._schema))
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+@contextmanager
+def labelled_file(
+    path: Path, suffix: str, names: Sequence[str], types: Sequence[pa.DataType], spreadsheet_safe: bool
+) -> Iterator[CsvFile | ParquetFile]:
+    """Open a file of these columns in the format of `suffix` (.csv or .parquet); closed at the end."""
+    file = CsvFile(path, names, spreadsheet_safe) if suffix.lower() == ".csv" else ParquetFile(path, names, types)
+    try:
+        yield file
+    finally:
+        file.close()

@@ -1,0 +1,79 @@
+"""What a run's model needs beside its weights: its labels, and how cells become its text. Light: no torch."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from core.errors import UserError
+from core.workspace import RunFolder
+
+MODEL_FACTS_FILE = "tunedesk.json"
+NEWEST_VERSION = 1
+
+WHITE_SPACE = " \t\n\x0b\x0c\r\xa0\u3000\ufeff"
+"""What does not count at the ends of a cell; the same as core.data.expressions.WHITE_SPACE."""
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """tunedesk.json in the model's folder."""
+
+    schema_version: int
+    run: str
+    name: str
+    preset: str
+    base: str
+    base_revision: str | None
+    method: str
+    labels: tuple[str, ...]
+    """Class names; the model's output i is labels[i]."""
+    max_length: int
+    """Tokens; longer texts are cut."""
+    text_columns: tuple[str, ...]
+    joiner: str
+    backslash_is_space: bool
+    class_names: dict[str, str]
+    """Label value in the training file -> class name, where they differ."""
+
+
+def read_model_facts(model: Path) -> ModelFacts:
+    """Read tunedesk.json of a model folder. Raises UserError where it is absent or from a newer version."""
+    path = model / MODEL_FACTS_FILE
+    if not path.is_file():
+        raise UserError(
+            f"{model} holds no {MODEL_FACTS_FILE}, so it is not a model that Tunedesk trained.",
+            str(model),
+            "Choose a finished run.",
+        )
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if content["schema_version"] > NEWEST_VERSION:
+        raise UserError(f"{model} was written by a newer Tunedesk.", str(path), "Update Tunedesk.")
+    kept = {field.name: content[field.name] for field in fields(ModelFacts)}
+    return ModelFacts(**{**kept, "labels": tuple(content["labels"]), "text_columns": tuple(content["text_columns"])})
+
+
+def run_model_facts(folder: RunFolder) -> ModelFacts:
+    """The facts of a run's model. Raises UserError where the run has no model yet."""
+    if not folder.model.is_dir():
+        raise UserError(
+            f"Run {folder.id} has no model yet.",
+            folder.id,
+            "Wait until it has finished; a stopped, interrupted or failed run can be resumed.",
+        )
+    return read_model_facts(folder.model)
+
+
+def joined_text(facts: ModelFacts, cells: Sequence[str]) -> str:
+    """The text that the model reads for these cells, one a text column: as core.data.expressions.text_sql joins them.
+
+    '' where every cell is empty.
+    """
+    parts = []
+    for cell in cells:
+        part = cell.strip(WHITE_SPACE)
+        if facts.backslash_is_space:
+            part = part.replace("\\", " ").strip(WHITE_SPACE)
+        if part:
+            parts.append(part)
+    return facts.joiner.join(parts)

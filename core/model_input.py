@@ -1,0 +1,75 @@
+"""A table's rows as the texts that a run's model reads. Light: no torch."""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+import pyarrow as pa
+
+from core.data.database import connection, literal
+from core.data.expressions import text_sql
+from core.data.table import Table, open_table
+from core.errors import UserError
+from core.model_facts import ModelFacts
+from core.schema import TableFile, read_spec
+from core.workspace import RunFolder, Workspace
+
+ROWS_AT_ONCE = 4096
+CHARACTERS_AT_ONCE = 4_000_000
+"""A tokenizer takes some hundred bytes a token, so long texts are handed to it a few at a time."""
+
+
+def open_like_training(workspace: Workspace, folder: RunFolder, file: TableFile) -> Table:
+    """Open a file for this run's model; one without a header gets the names that the training file was given by hand.
+
+    Raises UserError where the file cannot be read.
+    """
+    table = open_table(file, workspace)
+    names = read_spec(folder.spec).data.train.column_names
+    if table.header is False and not file.column_names and len(names) == len(table.columns):
+        return open_table(file.model_copy(update={"header": False, "column_names": names}), workspace)
+    return table
+
+
+def model_text_columns(facts: ModelFacts, table: Table, chosen: Sequence[str] | None = None) -> tuple[str, ...]:
+    """The columns to read: `chosen`, else those the model was trained on. Raises UserError where one is absent."""
+    columns = tuple(chosen or facts.text_columns)
+    missing = [name for name in columns if name not in table.names]
+    if missing:
+        raise UserError(
+            f"The text column {', '.join(repr(name) for name in missing)} is not in {table.path.name} "
+            f"(columns: {', '.join(table.names)}).",
+            table.path.name,
+            "Choose which of its columns hold the text, or give them the names that the model was trained on: "
+            f"{', '.join(facts.text_columns)}.",
+        )
+    return columns
+
+
+def read_chunks(
+    table: Table, facts: ModelFacts, text_columns: Sequence[str], also: Sequence[str]
+) -> Iterator[tuple[list[str], list[pa.Array]]]:
+    """The table's rows in order, a few thousand at a time: the model's texts, and the SQL expressions `also`.
+
+    A text is '' where all its cells are empty.
+    """
+    text = text_sql(tuple(text_columns), facts.joiner, facts.backslash_is_space)
+    query = f"SELECT {', '.join([text, *also])} FROM read_parquet({literal(str(table.parquet))})"  # noqa: S608
+    with connection(table.parquet.parent) as database:
+        # .sql() streams, in the file's order (preserve_insertion_order); .execute() would hold every row in memory.
+        for batch in database.sql(query).to_arrow_reader(ROWS_AT_ONCE):
+            texts = batch.column(0).to_pylist()
+            bounds = _bounds([len(text) for text in texts])
+            for start, end in pairwise(bounds):
+                yield texts[start:end], [column.slice(start, end - start) for column in batch.columns[1:]]
+
+
+def _bounds(lengths: Sequence[int]) -> list[int]:
+    """Where to cut rows of these lengths (characters), so that no piece of several rows is too long."""
+    bounds = [0]
+    held = 0
+    for row, length in enumerate(lengths):
+        if held and held + length > CHARACTERS_AT_ONCE:
+            bounds.append(row)
+            held = 0
+        held += length
+    return [*bounds, len(lengths)]

@@ -1,0 +1,103 @@
+"""BERT-like encoders with a classification head. Worker only: imports torch and transformers."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from core.errors import UserError
+from core.models.source import download
+from core.schema import ModelSpec
+
+# What transformers calls the dropout before the classifier, where it is not `classifier_dropout`.
+_DROPOUT_NAMES = {"distilbert": "seq_classif_dropout"}
+# Weights a sequence classifier may start without: its own head, and poolers that some checkpoints leave out.
+_NEW_WEIGHTS = re.compile(r"(^|\.)(classifier|pre_classifier|score|head|pooler|dense|out_proj)\.")
+
+
+def load_encoder(spec: ModelSpec, labels: Sequence[str]) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A float32 model with a new head of one output a label, and its tokenizer.
+
+    Raises UserError where the model cannot be had, is not an encoder, has no whole tokenizer, or is too short for
+    `max_length`.
+    """
+    folder = download(spec)
+    config = _config(spec, folder, labels)
+    tokenizer = _tokenizer(spec, folder)
+    model, loading = AutoModelForSequenceClassification.from_pretrained(
+        folder,
+        config=config,
+        dtype=torch.float32,
+        use_safetensors=True,
+        output_loading_info=True,
+        # A model that was tuned before brings a head for its own classes, which gives way to the new one.
+        ignore_mismatched_sizes=True,
+    )
+    unusable = set(loading["missing_keys"]) | {mismatch[0] for mismatch in loading["mismatched_keys"]}
+    missing = sorted(key for key in unusable if not _NEW_WEIGHTS.search(key))
+    if missing:
+        raise UserError(
+            f"{spec.source} lacks {len(missing)} of its weights ({', '.join(missing[:3])} ...).",
+            "model.source",
+            "The files are incomplete or of another architecture: download the model again or choose another.",
+        )
+    return model, tokenizer
+
+
+def _config(spec: ModelSpec, folder: str, labels: Sequence[str]) -> PreTrainedConfig:
+    names = dict(enumerate(labels))
+    try:
+        config = AutoConfig.from_pretrained(
+            folder, num_labels=len(names), id2label=names, label2id={name: number for number, name in names.items()}
+        )
+    except ValueError as error:
+        raise UserError(
+            f"{spec.source} is of a kind that transformers does not know ({error}).",
+            "model.source",
+            "Choose a BERT, DistilBERT, RoBERTa, ModernBERT or similar encoder. Remote code is never run unasked.",
+        ) from error
+    if type(config) not in AutoModelForSequenceClassification._model_mapping:
+        raise UserError(
+            f"{spec.source} ({config.model_type}) cannot be given a classification head by transformers.",
+            "model.source",
+            "Choose a BERT-like encoder.",
+        )
+    longest = config.to_dict().get("max_position_embeddings")
+    if longest is not None and spec.max_length > longest:
+        raise UserError(
+            f"max_length is {spec.max_length} tokens, but {spec.source} reads at most {longest}.",
+            "model.max_length",
+            f"Set it to {longest} or less, or choose a model that reads more.",
+        )
+    config.problem_type = "single_label_classification"
+    setattr(config, _DROPOUT_NAMES.get(config.model_type, "classifier_dropout"), spec.classifier_dropout)
+    return config
+
+
+def _tokenizer(spec: ModelSpec, folder: str) -> PreTrainedTokenizerBase:
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"The tokenizer of {spec.source} cannot be loaded: {error}",
+            "model.source",
+            "Copy the tokenizer's files beside the model, e.g. with tokenizer.save_pretrained(folder).",
+        ) from error
+    # Where tunedesk.json and the tokenizer disagree, a plain pipeline would read more than training did.
+    tokenizer.model_max_length = spec.max_length
+    return tokenizer
+
+
+def save_encoder(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Write config, safetensors and tokenizer, so that plain transformers loads the folder."""
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)

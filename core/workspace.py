@@ -1,0 +1,139 @@
+"""Where things live. Every path the program touches is made here, so that none can leave the workspace."""
+
+import os
+import re
+import secrets
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.errors import UserError
+
+_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+
+
+def new_id() -> str:
+    """A short id that sorts by time, e.g. `20261121-081530-3f9a`."""
+    return time.strftime("%Y%m%d-%H%M%S-", time.gmtime()) + secrets.token_hex(2)
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The contract between processes: everything that one run reads and writes."""
+
+    root: Path
+
+    @property
+    def id(self) -> str:
+        return self.root.name
+
+    @property
+    def spec(self) -> Path:
+        return self.root / "spec.yaml"
+
+    @property
+    def split(self) -> Path:
+        """Row ids and part; see core.data.split."""
+        return self.root / "split.parquet"
+
+    @property
+    def examples(self) -> Path:
+        """Texts and labels of the split's rows, so that a run outlives a change to the file it came from."""
+        return self.root / "examples.parquet"
+
+    @property
+    def data_facts(self) -> Path:
+        return self.root / "data.json"
+
+    @property
+    def log(self) -> Path:
+        return self.root / "log.txt"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.root / "checkpoints"
+
+    @property
+    def model(self) -> Path:
+        return self.root / "model"
+
+    @property
+    def adapter(self) -> Path:
+        """The PEFT adapter of a LoRA run; `model` holds it merged."""
+        return self.root / "adapter"
+
+    @property
+    def report(self) -> Path:
+        return self.root / "report"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.root / "tensorboard"
+
+    @property
+    def predictions(self) -> Path:
+        """One folder for each file that was labelled with this run's model."""
+        return self.root / "predictions"
+
+    @property
+    def exports(self) -> Path:
+        return self.root / "exports"
+
+    @property
+    def workspace(self) -> "Workspace":
+        return Workspace(self.root.parent.parent)
+
+
+@dataclass(frozen=True)
+class Workspace:
+    root: Path
+
+    @property
+    def database(self) -> Path:
+        return self.root / "tunedesk.db"
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs"
+
+    @property
+    def uploads(self) -> Path:
+        """Files people uploaded, one folder each, kept until no run or draft needs them."""
+        return self.root / "uploads"
+
+    @property
+    def tables(self) -> Path:
+        """Uploaded files rewritten as Parquet, named by the file's fingerprint; may be deleted at any time."""
+        return self.root / "tables"
+
+    @property
+    def samples(self) -> Path:
+        """Sample data sets that the program itself makes."""
+        return self.root / "samples"
+
+    def run(self, run_id: str) -> RunFolder:
+        """The folder of a run. Raises UserError for an id that could name anything else."""
+        if not _ID.fullmatch(run_id):
+            raise UserError(
+                f"'{run_id}' is not a run's id.", "run", "Take an id from `python launch.py runs` or the Runs page."
+            )
+        return RunFolder(self.runs / run_id)
+
+
+def open_workspace(root: str | Path | None = None) -> Workspace:
+    """The workspace at `root`, else TUNEDESK_HOME, else ~/.tunedesk; made if absent.
+
+    Raises UserError where the folder cannot be made or written.
+    """
+    chosen = Path(root or os.environ.get("TUNEDESK_HOME") or Path.home() / ".tunedesk").expanduser().resolve()
+    workspace = Workspace(chosen)
+    try:
+        for folder in (workspace.runs, workspace.uploads, workspace.tables, workspace.samples):
+            folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"The workspace {chosen} cannot be written ({error.strerror}).",
+            str(chosen),
+            "Choose another folder with --workspace DIR or TUNEDESK_HOME.",
+        ) from error
+    return workspace

@@ -1,0 +1,59 @@
+"""Real files and a small real model for flows through the real worker process."""
+
+import csv
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
+
+from core.models.source import packaged_encoder
+from core.schema import RunSpec, parse_spec
+
+QUESTIONS = {
+    "HUM": ("Who wrote {} ?", "Which president signed {} ?", "What person founded {} ?"),
+    "LOC": ("Where is {} ?", "What country borders {} ?", "Which city is near {} ?"),
+    "NUM": ("How many people saw {} ?", "How far away is {} ?", "When did {} begin ?"),
+}
+THINGS = ("the river", "Hamlet", "the railway", "the treaty", "a volcano", "the library", "the bridge", "the museum")
+
+
+@pytest.fixture(scope="session")
+def questions(tmp_path_factory) -> Path:
+    """A CSV of 240 questions in three classes that a model can learn from their first words."""
+    path = tmp_path_factory.mktemp("data") / "questions.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", "label"])
+        for number in range(240):
+            label = list(QUESTIONS)[number % 3]
+            template = QUESTIONS[label][number // 3 % 3]
+            writer.writerow([template.format(f"{THINGS[number // 9 % 8]} {number}"), label])
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory) -> Path:
+    """A BERT of four narrow layers with random weights and a real tokenizer, as a local folder."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("models") / "tiny-bert"
+    config = BertConfig(
+        hidden_size=32, num_hidden_layers=4, num_attention_heads=2, intermediate_size=64, max_position_embeddings=128
+    )
+    BertForSequenceClassification(config).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(packaged_encoder()).save_pretrained(folder)
+    return folder
+
+
+def tiny_spec(questions: Path, tiny_bert: Path, model: dict | None = None, **training) -> RunSpec:
+    """A run of a few steps on the tiny model."""
+    return parse_spec(
+        {
+            "name": "tiny",
+            "data": {"train": {"path": str(questions)}},
+            "mapping": {"text": ["text"], "label": "label"},
+            "model": {"source": str(tiny_bert), "max_length": 32, **(model or {})},
+            "training": {"max_steps": 8, "batch_size": 16, "learning_rate": 1e-3, **training},
+        },
+        "the test",
+    )

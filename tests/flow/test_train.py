@@ -1,0 +1,204 @@
+"""From a submitted spec to a finished run, through the store, the supervisor and the real worker process."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+from safetensors.torch import load_file, save_file
+
+from core.errors import UserError
+from core.runs import supervisor
+from core.runs.store import ENDED, open_store
+from core.runs.supervisor import PROJECT, Supervisor, run_to_end, submit
+from core.training.checkpoints import whole_checkpoints
+from tests.flow.conftest import tiny_spec
+
+PATIENCE_SECONDS = 120
+
+
+def wait_until(workspace, run_id, condition, watcher):
+    """Supervise until `condition(run)`; fails with the run's log when that takes too long."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        watcher.tick()
+        run = watcher.store.run(run_id)
+        if condition(run):
+            return run
+        if run.state in ENDED:
+            break
+        time.sleep(0.02)
+    log = workspace.run(run_id).log.read_text(encoding="utf-8")
+    raise AssertionError(f"run {run_id} is {run.state}: {run.reason}\n{log}")
+
+
+def has_steps(store, run_id, count):
+    return len(store.metrics(run_id, ["train/loss"])) >= count
+
+
+@pytest.mark.parametrize("method", ["full", "freeze", "head", "lora"])
+def test_every_method_ends_with_a_model_a_report_and_its_curves(workspace, questions, tiny_bert, method):
+    spec = tiny_spec(questions, tiny_bert, {"method": method, "frozen_layers": 3}, epochs=1)
+    run_id = submit(workspace, spec)
+    run = run_to_end(workspace, run_id)
+    folder = workspace.run(run_id)
+    assert run.state == "finished", folder.log.read_text(encoding="utf-8")
+
+    report = json.loads((folder.report / "report.json").read_text(encoding="utf-8"))
+    assert report["labels"] == ["HUM", "LOC", "NUM"]
+    assert report["test"]["rows"] == report["parts"]["test"] == 24
+    assert set(report["baselines"]) == {"majority", "tfidf"}
+    assert run.summary["test"]["accuracy"] == report["test"]["accuracy"]
+    assert (folder.report / "report.html").stat().st_size > 1000
+
+    store = open_store(workspace)
+    names = {point.name for point in store.metrics(run_id)}
+    assert {"train/loss", "train/learning_rate", "validation/macro_f1", "train/tokens_per_second"} <= names
+    assert "baseline/tfidf/macro_f1" in names
+    assert len(store.metrics(run_id, ["train/loss"])) == 8
+    assert any(folder.tensorboard.rglob("events.out.*"))
+    assert not folder.checkpoints.exists()
+    assert (folder.adapter / "adapter_model.safetensors").exists() == (method == "lora")
+
+
+def test_the_model_folder_loads_in_plain_transformers_and_says_what_the_report_says(workspace, questions, tiny_bert):
+    import pyarrow.parquet as pq
+    from transformers import pipeline
+
+    run_id = submit(workspace, tiny_spec(questions, tiny_bert, {"method": "lora"}))
+    assert run_to_end(workspace, run_id).state == "finished"
+    folder = workspace.run(run_id)
+    classify = pipeline("text-classification", model=str(folder.model), top_k=None)
+    rows = pq.read_table(folder.report / "predictions.parquet").slice(0, 20).to_pylist()
+    for row in rows:
+        scores = {entry["label"]: entry["score"] for entry in classify(row["text"])}
+        assert scores[row["predicted"]] == pytest.approx(row["confidence"], abs=1e-4)
+
+
+def test_stop_keeps_a_checkpoint_and_resume_goes_on_from_it(workspace, questions, tiny_bert):
+    spec = tiny_spec(questions, tiny_bert, max_steps=400, evaluate_every_steps=200)
+    run_id = submit(workspace, spec)
+    watcher = Supervisor(workspace)
+    wait_until(workspace, run_id, lambda _: has_steps(watcher.store, run_id, 5), watcher)
+    supervisor.stop(workspace, run_id)
+    stopped = wait_until(workspace, run_id, lambda run: run.state not in ("running", "stopping"), watcher)
+    assert stopped.state == "stopped"
+    kept = int(whole_checkpoints(workspace.run(run_id).checkpoints)[-1].name.removeprefix("checkpoint-"))
+
+    supervisor.resume(workspace, run_id)
+    assert run_to_end(workspace, run_id).state == "finished"
+    steps = [point.step for point in watcher.store.metrics(run_id, ["train/loss"])]
+    assert steps == list(range(1, 401))
+    assert kept >= 5
+
+
+def test_a_stopped_run_can_be_finished_where_it_stands(workspace, questions, tiny_bert):
+    run_id = submit(workspace, tiny_spec(questions, tiny_bert, max_steps=4000, evaluate_every_steps=20))
+    watcher = Supervisor(workspace)
+    wait_until(workspace, run_id, lambda _: has_steps(watcher.store, run_id, 45), watcher)
+    supervisor.stop(workspace, run_id)
+    wait_until(workspace, run_id, lambda run: run.state == "stopped", watcher)
+    supervisor.finish(workspace, run_id)
+    run = run_to_end(workspace, run_id)
+    assert run.state == "finished"
+    report = json.loads((workspace.run(run_id).report / "report.json").read_text(encoding="utf-8"))
+    assert 40 <= report["training"]["steps"] < 4000
+
+
+def test_a_killed_worker_is_interrupted_and_resumed_with_its_history_unbroken(workspace, questions, tiny_bert):
+    run_id = submit(workspace, tiny_spec(questions, tiny_bert, max_steps=300, evaluate_every_steps=30))
+    watcher = Supervisor(workspace)
+    run = wait_until(workspace, run_id, lambda _: has_steps(watcher.store, run_id, 75), watcher)
+    os.kill(watcher.store.run(run_id).pid, signal.SIGKILL)
+    run = wait_until(workspace, run_id, lambda run: run.state != "running", watcher)
+    assert run.state == "interrupted"
+    assert "SIGKILL" in run.reason
+
+    supervisor.resume(workspace, run_id)
+    assert run_to_end(workspace, run_id).state == "finished"
+    assert [point.step for point in watcher.store.metrics(run_id, ["train/loss"])] == list(range(1, 301))
+    evaluated = [point.step for point in watcher.store.metrics(run_id, ["validation/macro_f1"])]
+    assert evaluated == list(range(30, 301, 30))
+
+
+def test_a_worker_outlives_its_supervisor_and_the_next_one_finds_it(workspace, questions, tiny_bert):
+    run_id = submit(workspace, tiny_spec(questions, tiny_bert, max_steps=300, evaluate_every_steps=100))
+    code = (
+        "import sys, time; from core.runs.supervisor import Supervisor; from core.workspace import open_workspace\n"
+        "s = Supervisor(open_workspace(sys.argv[1]))\n"
+        "while True: s.tick(); time.sleep(0.05)"
+    )
+    first = subprocess.Popen([sys.executable, "-c", code, str(workspace.root)], cwd=PROJECT)
+    store = open_store(workspace)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not has_steps(store, run_id, 3) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    first.kill()
+    first.wait()
+    pid = store.run(run_id).pid
+    assert pid is not None
+    assert psutil.pid_exists(pid)
+
+    watcher = Supervisor(workspace)
+    run = wait_until(workspace, run_id, lambda run: run.state != "running", watcher)
+    assert run.state == "finished"
+    assert [event.kind for event in store.events(run_id)].count("running") == 1
+
+
+def test_a_claimed_run_whose_process_is_gone_is_interrupted_at_start(workspace, questions, tiny_bert):
+    run_id = submit(workspace, tiny_spec(questions, tiny_bert))
+    store = open_store(workspace)
+    store.claim_next()
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    started = psutil.Process(gone.pid).create_time()
+    gone.wait()
+    store.set_process(run_id, gone.pid, started)
+    Supervisor(workspace).tick()
+    assert store.run(run_id).state == "interrupted"
+
+
+def test_a_queued_run_can_be_taken_out_and_a_finished_one_not_resumed(workspace, questions, tiny_bert):
+    run_id = submit(workspace, tiny_spec(questions, tiny_bert))
+    supervisor.stop(workspace, run_id)
+    assert open_store(workspace).run(run_id).state == "stopped"
+    supervisor.resume(workspace, run_id)
+    assert run_to_end(workspace, run_id).state == "finished"
+    with pytest.raises(UserError, match="is finished and cannot be resumed"):
+        supervisor.resume(workspace, run_id)
+    supervisor.delete(workspace, run_id)
+    assert not workspace.run(run_id).root.exists()
+
+
+def test_a_full_disk_fails_the_run_in_plain_words_and_loses_nothing(workspace, questions, tiny_bert, monkeypatch):
+    """The worker may write no file beyond 100 kB, so its first checkpoint ends as on a full disk."""
+    run_id = submit(workspace, tiny_spec(questions, tiny_bert, max_steps=40, evaluate_every_steps=10))
+    monkeypatch.setattr(supervisor, "WORKER", [sys.executable, "-m", "tests.flow.worker_on_full_disk"])
+    run = run_to_end(workspace, run_id)
+    assert run.state == "failed"
+    assert "is full" in run.error["what"]
+    assert "resume" in run.error["todo"]
+    assert list(workspace.run(run_id).checkpoints.glob("checkpoint-*")) == []
+
+    monkeypatch.undo()
+    supervisor.resume(workspace, run_id)
+    assert run_to_end(workspace, run_id).state == "finished"
+    store = open_store(workspace)
+    assert [point.step for point in store.metrics(run_id, ["train/loss"])] == list(range(1, 41))
+
+
+def test_a_loss_that_is_no_number_fails_with_advice(workspace, questions, tiny_bert, tmp_path):
+    broken = tmp_path / "broken-bert"
+    shutil.copytree(tiny_bert, broken)
+    weights = load_file(broken / "model.safetensors")
+    weights["bert.encoder.layer.0.output.dense.bias"].fill_(float("nan"))
+    save_file(weights, broken / "model.safetensors", {"format": "pt"})
+    run_id = submit(workspace, tiny_spec(questions, broken))
+    run = run_to_end(workspace, run_id)
+    assert run.state == "failed"
+    assert "no longer a number" in run.error["what"]
+    assert run.error["where"] == "training.learning_rate"

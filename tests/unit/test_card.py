@@ -1,0 +1,166 @@
+"""The model card: valid metadata, nothing made up, names of data shown as text."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from huggingface_hub import ModelCard
+
+from core.errors import UserError
+from core.export.base import base_license, hub_id, shown_base
+from core.export.card import loading_code, model_card, weak_spots
+from core.export.markdown import code, plain
+from core.model_facts import run_model_facts
+from core.workspace import RunFolder, Workspace
+from tests.run_folders import run_spec, write_report, write_run
+
+LABELS = ["ABBR", "ENTY", "NUM"]
+TRUE = [0] * 4 + [1] * 30 + [2] * 30
+PREDICTED = [1, 1, 1, 0] + [1] * 27 + [2] * 3 + [2] * 30
+
+
+@pytest.fixture
+def folder(workspace: Workspace) -> RunFolder:
+    made = write_run(workspace, "20261121-000000-aaaa", run_spec(), LABELS)
+    write_report(made, LABELS, TRUE, PREDICTED)
+    return made
+
+
+def test_metadata_is_what_the_hub_takes(folder: RunFolder) -> None:
+    card = ModelCard(model_card(folder))
+    data = card.data.to_dict()
+    assert data["library_name"] == "transformers"
+    assert data["pipeline_tag"] == "text-classification"
+    assert data["base_model"] == "sentence-transformers/all-MiniLM-L6-v2"
+    assert data["license"] == "apache-2.0"
+    (index,) = data["model-index"]
+    assert index["name"] == "Questions, quickstart"
+    metrics = {metric["type"]: metric["value"] for metric in index["results"][0]["metrics"]}
+    assert metrics["accuracy"] == round(58 / 64, 4)
+
+
+def test_names_with_yaml_in_them_stay_names(workspace: Workspace) -> None:
+    name = "a: [b\n---\nlicense: mit"
+    folder = write_run(workspace, "20261121-000000-aaaa", run_spec(name=name), LABELS)
+    write_report(folder, LABELS, TRUE, PREDICTED)
+    content = model_card(folder)
+    metadata = yaml.safe_load(content.split("\n---\n")[0].removeprefix("---\n"))
+    assert metadata["model-index"][0]["name"] == name
+    assert metadata["license"] == "apache-2.0"
+
+
+def test_results_stand_beside_the_baselines(folder: RunFolder) -> None:
+    content = model_card(folder)
+    assert "Right on 90.6 % of 64 unseen rows." in content
+    (ours,) = [line for line in content.splitlines() if line.startswith("| **This model**")]
+    assert ours.split(" | ")[1:3] == ["90.6 %", "81.0 to 95.6 %"]
+    assert "| TF-IDF with logistic regression | 6.2 %" in content
+    assert "12.5 % of the test texts are as long or longer." in content
+    assert "3 texts are in two parts." in content
+    assert "A note that no card needs." not in content
+    assert "Left out: 2 with no text." in content
+    assert "| `training.learning\\_rate` |" not in content
+    assert "| `training.learning_rate` | 0.0001 |" in content
+
+
+def test_weak_spots_in_words(folder: RunFolder) -> None:
+    test = json.loads((folder.report / "report.json").read_text())["test"]
+    words = list(weak_spots(test, LABELS))
+    assert words[0].startswith("ABBR: it finds 1 of 4 (25.0 %), and is right in 100.0 %")
+    assert "4 test rows are few, so this is rough" in words[0]
+    assert "ABBR taken for ENTY: 3 times." in words
+    assert "ENTY taken for NUM: 3 times." in words
+
+
+def test_classes_never_predicted_or_never_tested_are_named(folder: RunFolder) -> None:
+    report = write_report(folder, LABELS, [0] * 25 + [1] * 25, [0] * 50)
+    words = list(weak_spots(report["test"], LABELS))
+    assert "ENTY is never predicted: all 25 of its test rows are taken for something else." in words
+    assert "Not measured, for want of test rows: NUM." in words
+
+
+def test_without_a_report_the_card_says_so(folder: RunFolder) -> None:
+    (folder.report / "report.json").unlink()
+    content = model_card(folder)
+    assert "not evaluated" in content
+    assert "## Results" not in content
+    assert "model-index" not in content
+
+
+def test_a_run_without_a_model_has_no_card(workspace: Workspace) -> None:
+    with pytest.raises(UserError, match="no model yet"):
+        model_card(workspace.run("20261121-000000-bbbb"))
+
+
+def local_base(tmp_path: Path, readme: str | None) -> Path:
+    base = tmp_path / "private" / "my-encoder"
+    base.mkdir(parents=True)
+    if readme is not None:
+        (base / "README.md").write_text(readme, encoding="utf-8")
+    return base
+
+
+@pytest.mark.parametrize(
+    "readme", [None, "# no metadata", "---\nlanguage: en\n---\n", "---\nlicense: [\n---\n", "---\n- a\n---\n"]
+)
+def test_an_unknown_licence_is_said_and_no_key_is_written(
+    workspace: Workspace, tmp_path: Path, readme: str | None
+) -> None:
+    base = local_base(tmp_path, readme)
+    folder = write_run(workspace, "20261121-000000-aaaa", run_spec(source=str(base)), LABELS)
+    content = model_card(folder)
+    metadata = yaml.safe_load(content.split("\n---\n")[0].removeprefix("---\n"))
+    assert "license" not in metadata
+    assert "base_model" not in metadata
+    assert "Licence: unknown." in content
+    assert str(tmp_path) not in content
+    assert "my-encoder" in content
+
+
+def test_the_licence_is_the_one_that_the_base_states(workspace: Workspace, tmp_path: Path) -> None:
+    base = local_base(tmp_path, "---\nlicense: other\nlicense_name: acme-1\nlicense_link: https://example.org\n---\n")
+    facts = run_model_facts(write_run(workspace, "20261121-000000-aaaa", run_spec(source=str(base)), LABELS))
+    assert base_license(facts) == {
+        "license": "other",
+        "license_name": "acme-1",
+        "license_link": "https://example.org",
+    }
+    assert hub_id(facts) is None
+    assert shown_base(facts) == "my-encoder"
+
+
+def test_a_base_that_cannot_be_found_is_not_taken_for_a_hub_model(workspace: Workspace) -> None:
+    spec = run_spec(source="models/gone")
+    facts = run_model_facts(write_run(workspace, "20261121-000000-aaaa", spec, LABELS))
+    assert hub_id(facts) is None
+    assert base_license(facts) == {}
+
+
+def test_class_names_cannot_act_as_markup(workspace: Workspace) -> None:
+    labels = ["<script>alert(1)</script>", "a | b", "[x](http://example.org)\n# big"]
+    folder = write_run(workspace, "20261121-000000-aaaa", run_spec(), labels)
+    write_report(folder, labels, TRUE, PREDICTED)
+    content = model_card(folder)
+    assert "<script>" not in content
+    assert "\n# big" not in content
+    assert "[x](" not in content
+    rows = [line for line in content.splitlines() if line.startswith("| a ")]
+    assert rows
+    assert all("a \\| b" in row for row in rows)
+
+
+def test_loading_code_joins_columns_as_training_did(workspace: Workspace) -> None:
+    spec = run_spec(text=("title", "body"), mapping={"joiner": " - ", "backslash_is_space": True})
+    facts = run_model_facts(write_run(workspace, "20261121-000000-aaaa", spec, LABELS))
+    asked: list[str] = []
+    lines = [line for line in loading_code(facts, "x").splitlines() if not line.startswith(("from", "classifier"))]
+    given = "\n".join(lines).replace('["title", "body"]', r'[" a\\b ", ""]')
+    exec(given, {"print": lambda _: None, "classifier": lambda text, **_: asked.append(text)})
+    assert asked == ["a b", "a b"]
+
+
+def test_markdown_helpers() -> None:
+    assert plain(" a\n b*c ") == r"a b\*c"
+    assert code("a`b") == "`` a`b ``"
+    assert code("plain.csv") == "`plain.csv`"

@@ -1,0 +1,215 @@
+"""Files that are written wrongly are read rightly, and bytes that are no table never end in a traceback."""
+
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from core.data.reading.dialects import find_dialect
+from core.data.reading.encodings import as_utf8
+from core.data.reading.names import distinct_names
+from core.data.reading.records import read_records
+from core.data.reading.result import Dialect
+from core.data.table import Table, label_counts, open_table, preview
+from core.errors import UserError
+from core.schema import TableFile
+from core.workspace import Workspace, open_workspace
+from tests.unit.polluted import Variant, one_row_variants, score, whole_file_variants
+
+
+def read(content: bytes | str, workspace: Workspace, name: str = "a.csv") -> Table:
+    path = workspace.root / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return open_table(TableFile(path=str(path)), workspace)
+
+
+def scored(variant: Variant, workspace: Workspace) -> float:
+    table = read(variant.content, workspace)
+    rows = [tuple(value or "" for value in row.values()) for row in preview(table, 0, table.rows)]
+    return score(variant, table.names, rows)
+
+
+@pytest.mark.parametrize("variant", whole_file_variants(), ids=lambda variant: variant.name)
+def test_faults_of_the_whole_file_lose_nothing(variant: Variant, workspace: Workspace) -> None:
+    assert scored(variant, workspace) == pytest.approx(10)
+
+
+def test_a_fault_in_one_row_costs_that_row_at_most(workspace: Workspace) -> None:
+    scores = {variant.name: scored(variant, workspace) for variant in one_row_variants(41)}
+    # One of 84 rows and two of 756 cells wrong is 9.96.
+    assert {name: value for name, value in scores.items() if value < 9.95} == {}
+    exact = [value for name, value in scores.items() if name.startswith("quote")]
+    assert sum(value == pytest.approx(10) for value in exact) >= 0.95 * len(exact)
+
+
+def test_stray_quote_keeps_every_row_and_is_told(workspace: Workspace) -> None:
+    rows = [f'{number},"some, text",{"ab"[number % 2]}' for number in range(2000)]
+    rows[1000] = '1000,"stray text,a'
+    table = read("id,text,label\n" + "\n".join(rows) + "\n", workspace)
+    assert table.rows == 2000
+    assert label_counts(table, "label") == [("a", 1000), ("b", 1000)]
+    assert [line.line for line in table.repaired_lines] == [1002]
+    assert preview(table, 1000, 1)[0]["text"] == '"stray text'
+
+
+def test_unquoted_commas_go_back_to_the_text(workspace: Workspace) -> None:
+    rows = ["some quiet text here,spam", "another one of these,ham"] * 20
+    rows[7] = "hello, my friend, how are you,spam"
+    table = read("text,label\n" + "\n".join(rows) + "\n", workspace)
+    assert preview(table, 7, 1) == [{"text": "hello, my friend, how are you", "label": "spam"}]
+    assert "put together" in table.repaired_lines[0].reason
+    assert table.repaired == 1
+
+
+def test_rows_twice_too_wide_are_rejected_with_line_and_reason(workspace: Workspace) -> None:
+    rows = [f"{number},text number {number},x{number % 2}" for number in range(30)]
+    rows[10] = "1,a text,x1,2,b text,x0"
+    table = read("id,text,label\n" + "\n".join(rows) + "\n", workspace)
+    assert (table.rows, table.rejected) == (29, 1)
+    assert (table.rejected_lines[0].line, table.rejected_lines[0].reason) == (12, "has 6 cells where the table has 3")
+
+
+def test_short_rows_are_filled_up(workspace: Workspace) -> None:
+    rows = [f"{number},text number {number},x{number % 2}" for number in range(30)]
+    rows[10] = "1,a text"
+    table = read("id,text,label\n" + "\n".join(rows) + "\n", workspace)
+    assert preview(table, 10, 1) == [{"id": "1", "text": "a text", "label": None}]
+    assert table.repaired == 1
+
+
+def test_quoted_line_breaks_with_commas_are_no_rows(workspace: Workspace) -> None:
+    text = '"first line, of a text\nsecond, third, fourth\nfifth, sixth, seventh"'
+    table = read("id,text,label\n" + "".join(f"{number},{text},x{number % 2}\n" for number in range(50)), workspace)
+    assert (table.rows, table.repaired) == (50, 0)
+    assert label_counts(table, "label") == [("x0", 25), ("x1", 25)]
+
+
+@pytest.mark.parametrize("width", [2, 3])
+def test_header_or_none(width: int, workspace: Workspace) -> None:
+    body = [
+        [str(1 + number % 4), f"Some long text of a piece of news, number {number}", "more"] for number in range(40)
+    ]
+    text = "\n".join('"' + '","'.join(row[:width]) + '"' for row in body)
+    without = read(text, workspace, "without.csv")
+    assert (without.header, without.rows, without.names[0]) == (False, 40, "column_1")
+    named = read('"class","title","rest"'[: 15 if width == 2 else 22] + "\n" + text, workspace, "with.csv")
+    assert (named.header, named.rows, named.names[:2]) == (True, 40, ("class", "title"))
+
+
+def test_label_word_before_the_text(workspace: Workspace) -> None:
+    content = "".join(f"__label__{'ab'[number % 2]} some text, number {number}\n" for number in range(40))
+    table = read(content, workspace, "fast.txt")
+    assert label_counts(table, "column_1") == [("__label__a", 20), ("__label__b", 20)]
+    assert preview(table, 0, 1)[0]["column_2"] == "some text, number 0"
+
+
+def test_questions_are_not_taken_for_labelled_lines(workspace: Workspace) -> None:
+    table = read("".join(f"what is the meaning of {number}\nhow is it\n" for number in range(40)), workspace, "q.txt")
+    assert len(table.columns) == 1
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("cp1251", "Привет как дела, это русский текст о погоде и новостях"),
+        ("big5", "這是一個繁體中文的句子，關於天氣和新聞的內容"),
+        ("gb18030", "这是一个简体中文的句子，关于天气和新闻的内容"),
+        ("shift_jis", "これは日本語の文章です。天気とニュースについて書かれています"),
+        ("cp1252", "Le cœur déçu mais l’âme plutôt naïve, très élégant"),
+        ("utf-16", "Ünïcödé text"),
+        ("utf-16-be", "plain words without a mark"),
+        ("utf-8", "Ünïcödé text – mit Strich"),
+    ],
+)
+def test_encodings_are_found(encoding: str, text: str, workspace: Workspace) -> None:
+    content = "text,label\n" + "".join(f'"{text} {number}",{"ab"[number % 2]}\n' for number in range(60))
+    table = read(content.encode(encoding), workspace)
+    assert preview(table, 5, 1)[0]["text"] == f"{text} 5"
+
+
+def test_some_wrong_bytes_in_utf8_are_told_and_cost_no_row(workspace: Workspace) -> None:
+    lines = [f"größe und länge {number},x{number % 2}\n".encode() for number in range(100)]
+    lines[50] = b"gr\xf6sse,x0\n"
+    table = read(b"text,label\n" + b"".join(lines), workspace)
+    assert (table.rows, table.encoding) == (100, "utf-8")
+    assert any("could not be read" in note for note in table.notes)
+    assert preview(table, 3, 1)[0]["text"] == "größe und länge 3"
+
+
+def test_utf8_is_not_copied(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text,label\nnaïve,x\n", encoding="utf-8")
+    assert as_utf8(path, "a.csv", None, tmp_path).path == path
+
+
+def test_distinct_names_know_no_case() -> None:
+    names, notes = distinct_names(["a", "A", "", "column_3", "a_2", " b  c "])
+    assert len({name.casefold() for name in names}) == 6
+    assert names[0] == "a"
+    assert names[5] == "b c"
+    assert len(notes) == 2
+
+
+def test_records_tell_lines_and_doubt() -> None:
+    lines = ['a,"x\n', 'y",1\n', "\n", 'b,"z,2\n', 'c,"say "hi" now",3\n', "d,e,4\n"]
+    records = list(read_records(lines, Dialect(",", '"', ""), width=3))
+    assert [(record.line, record.doubtful) for record in records] == [(1, False), (4, True), (5, True), (6, False)]
+    assert [record.cells for record in records] == [
+        ["a", "x\ny", "1"],
+        ["b", '"z', "2"],
+        ["c", 'say "hi" now', "3"],
+        ["d", "e", "4"],
+    ]
+
+
+def test_dialect_given_is_not_questioned() -> None:
+    lines = ["a;b,c\n", "d;e,f\n"]
+    assert find_dialect(lines, False, TableFile(path="x", delimiter=";")).dialect.delimiter == ";"
+    assert find_dialect(lines, False, TableFile(path="x", delimiter="")).width == 1
+
+
+FUZZ = settings(
+    max_examples=1000,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+@pytest.fixture(scope="module")
+def fuzz_workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    return open_workspace(tmp_path_factory.mktemp("fuzz") / "workspace")
+
+
+@given(
+    st.one_of(st.binary(max_size=400), st.text("ab1,;\t|\"'\\ \r\n\0é\ufeff{}[]:", max_size=300)),
+    st.sampled_from("cjp"),
+)
+@FUZZ
+def test_any_bytes_give_a_table_or_a_user_error(fuzz_workspace: Workspace, content: bytes | str, kind: str) -> None:
+    name = {"c": "a.csv", "j": "a.jsonl", "p": "a.parquet"}[kind]
+    shutil.rmtree(fuzz_workspace.tables)
+    fuzz_workspace.tables.mkdir()
+    try:
+        table = read(content, fuzz_workspace, name)
+    except UserError as error:
+        assert error.what and error.where and error.todo
+    else:
+        assert len(preview(table, 0, table.rows)) == table.rows > 0
+
+
+def test_damaged_real_tables_give_a_table_or_a_user_error(workspace: Workspace) -> None:
+    draw = random.Random(7)
+    plain = whole_file_variants()[0].content
+    for _ in range(60):
+        damaged = bytearray(plain)
+        for _ in range(draw.randint(1, 30)):
+            damaged[draw.randrange(len(damaged))] = draw.randrange(256)
+        try:
+            table = read(bytes(damaged), workspace)
+        except UserError:
+            continue
+        assert table.rows >= 70

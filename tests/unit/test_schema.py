@@ -1,0 +1,90 @@
+"""The typed description of a run: bounds, YAML, overrides, and what forms read from it."""
+
+import pytest
+
+from core.errors import UserError
+from core.schema import (
+    PACKAGED_ENCODER,
+    RunSpec,
+    TrainingSpec,
+    parse_spec,
+    read_spec,
+    settings,
+    spec_yaml,
+    with_overrides,
+)
+
+SMALLEST = {"data": {"train": {"path": "train.csv"}}, "mapping": {"text": ["text"], "label": "label"}}
+
+
+def test_the_smallest_spec_gets_every_default():
+    spec = parse_spec(SMALLEST, "spec.yaml")
+    assert spec.model.source == PACKAGED_ENCODER
+    assert spec.training == TrainingSpec()
+    assert spec.split.validation == 0.1
+
+
+def test_yaml_round_trip(tmp_path):
+    spec = parse_spec({**SMALLEST, "training": {"learning_rate": 3e-4}, "name": "Fragen äöü"}, "spec.yaml")
+    path = tmp_path / "spec.yaml"
+    path.write_text(spec_yaml(spec), encoding="utf-8")
+    assert read_spec(path) == spec
+
+
+@pytest.mark.parametrize(
+    ("override", "field"),
+    [
+        ("training.learning_rate=0", "training.learning_rate"),
+        ("training.learning_rate=-0.1", "training.learning_rate"),
+        ("training.learning_rate=.nan", "training.learning_rate"),
+        ("training.epochs=0", "training.epochs"),
+        ("training.batch_size=1.5", "training.batch_size"),
+        ("model.method=magic", "model.method"),
+        ("split.test=0.9", "split.test"),
+    ],
+)
+def test_a_value_out_of_bounds_names_its_field(override, field):
+    with pytest.raises(UserError) as caught:
+        parse_spec(with_overrides(SMALLEST, [override]), "the command line")
+    assert caught.value.where == field
+    assert field in caught.value.what
+
+
+def test_an_unknown_key_in_a_file_is_named():
+    with pytest.raises(UserError, match=r"'training.learning_rat' is not a setting"):
+        parse_spec({**SMALLEST, "training": {"learning_rat": 1}}, "spec.yaml")
+
+
+@pytest.mark.parametrize("override", ["training.learning_rat=1", "training=1", "epochs", "data.train=x.csv"])
+def test_an_unknown_override_is_refused(override):
+    with pytest.raises(UserError, match="--set"):
+        with_overrides(SMALLEST, [override])
+
+
+def test_overrides_read_numbers_lists_and_empty_values_and_leave_the_original_alone():
+    content = with_overrides(
+        SMALLEST, ["training.learning_rate=1e-4", "mapping.text=[title, text]", "training.max_steps=null"]
+    )
+    spec = parse_spec(content, "the command line")
+    assert spec.training.learning_rate == 1e-4
+    assert spec.mapping.text == ("title", "text")
+    assert spec.training.max_steps is None
+    assert SMALLEST["mapping"]["text"] == ["text"]
+
+
+def test_every_setting_has_what_a_form_needs():
+    leaves = {leaf.key: leaf for leaf in settings(RunSpec)}
+    assert [key for key, leaf in leaves.items() if not leaf.description] == []
+    rate = leaves["training.learning_rate"]
+    assert (rate.minimum, rate.maximum, rate.essential) == (0, 1, True)
+    assert leaves["model.method"].choices == ("full", "freeze", "head", "lora")
+    assert leaves["training.max_steps"].optional
+    assert leaves["model.max_length"].unit == "tokens"
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "a: [", ""])
+def test_a_file_that_holds_no_settings(tmp_path, text):
+    path = tmp_path / "spec.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=r"spec\.yaml"):
+        read_spec(path)

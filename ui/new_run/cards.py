@@ -1,0 +1,86 @@
+"""The presets as cards: what each is for, how large it is, what it was measured to do, whether it can run here."""
+
+from collections.abc import Sequence
+from html import escape
+
+from core.errors import UserError
+from core.models.source import Source, check_source
+from core.presets import Measured, Preset
+from ui.run.words import duration, percent, size
+
+GROUPS = {
+    "small": "Small and quick (any computer)",
+    "encoder": "Encoders",
+    "llm": "Language models (GPU)",
+}
+WHERE = {
+    "packaged": "Comes with the installation",
+    "folder": "On this computer",
+    "cached": "Downloaded already",
+}
+
+
+def availability(preset: Preset, has_gpu: bool) -> Source | UserError:
+    """Where the preset's model is, or why it cannot run here; the hub is asked, for some seconds at most."""
+    if preset.needs_gpu and not has_gpu:
+        return UserError("It needs an NVIDIA GPU, and this computer shows none.", "GPU", "Take a small model or an encoder.")
+    try:
+        return check_source(preset.model)
+    except UserError as error:
+        return error
+
+
+def cards_html(
+    presets: Sequence[Preset], chosen: str, found: dict[str, Source | UserError], *, has_gpu: bool, checking: bool = False
+) -> str:
+    """A group of cards after the other. found: preset's name -> where its model is, for those that were looked for."""
+    parts = []
+    for group, title in GROUPS.items():
+        members = [preset for preset in presets if preset.group == group]
+        if members:
+            cards = "".join(
+                _card(preset, preset.name == chosen, found.get(preset.name), has_gpu=has_gpu, checking=checking)
+                for preset in members
+            )
+            parts.append(
+                f'<h3>{title}</h3><div class="presets" role="radiogroup" aria-label="{escape(title)}">{cards}</div>'
+            )
+    return "".join(parts)
+
+
+def _card(preset: Preset, is_chosen: bool, found: Source | UserError | None, *, has_gpu: bool, checking: bool) -> str:
+    measured = "".join(f"<li>{_measured(line)}</li>" for line in preset.measured[:2])
+    return (
+        f'<button type="button" role="radio" aria-checked="{"true" if is_chosen else "false"}" class="preset" '
+        f'data-key="{escape(preset.name)}"><strong>{escape(preset.title)}</strong><span>{escape(preset.purpose)}</span>'
+        f'<span class="facts"><b>{count_words(preset.parameters)}</b> weights · {_download(preset)}</span>'
+        + (f'<ul class="measured">{measured}</ul>' if measured else "")
+        + _status(preset, found, has_gpu=has_gpu, checking=checking)
+        + "</button>"
+    )
+
+
+def _download(preset: Preset) -> str:
+    return f"{size(preset.download_bytes)} to download once" if preset.download_bytes else "nothing to download"
+
+
+def _status(preset: Preset, found: Source | UserError | None, *, has_gpu: bool, checking: bool) -> str:
+    if isinstance(found, UserError):
+        return f'<span class="cannot">Cannot run here now: {escape(found.what)} {escape(found.todo)}</span>'
+    if found is None:
+        return '<span class="where">Looking for the model…</span>' if checking else '<span class="where"></span>'
+    slow = preset.group == "encoder" and preset.parameters > 50e6 and not has_gpu
+    where = WHERE.get(found.kind, "The model hub has it")
+    return f'<span class="where can">{where}{"; slow without a GPU" if slow else ""}</span>'
+
+
+def _measured(line: Measured) -> str:
+    beside = f", TF-IDF {percent(line.baseline)}" if line.baseline is not None else ""
+    return escape(
+        f"{percent(line.value)} {line.metric.replace('_', ' ')} on {line.data}{beside}; {duration(line.seconds)} on {line.machine}"
+    )
+
+
+def count_words(number: int) -> str:
+    """`22.7 M`, `1.1 B`."""
+    return f"{number / 1e9:.1f} B" if number >= 1e9 else f"{number / 1e6:.1f} M"

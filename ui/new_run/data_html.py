@@ -1,0 +1,185 @@
+"""What the Data step shows of a table, as markup; everything that comes from a file is escaped here."""
+
+from collections.abc import Sequence
+from html import escape
+
+from core.data.checks import Finding
+from core.data.mapping import natural_order
+from core.data.table import Table
+from core.errors import UserError
+from ui.plots import class_colour
+from ui.run.words import percent, rows
+
+BARS_SHOWN = 10
+REJECTED_SHOWN = 50
+CLAMP_AFTER = 160
+CELL_SHOWN = 3000
+"""Characters of a cell in the preview; a cell may hold megabytes."""
+DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe", " ": "space"}
+SEVERITIES = {"error": "Must be put right", "warning": "Look at this", "note": "Good to know"}
+SIGNS = {"error": "!", "warning": "!", "note": "i"}
+
+
+def problem_html(error: UserError | None) -> str:
+    """A UserError's three parts; '' for none."""
+    if error is None:
+        return ""
+    where = f'<span class="where">{escape(error.where)}</span>' if error.where else ""
+    return (
+        f'<div class="problem" role="alert"><strong>{escape(error.what)}</strong>'
+        f"<p>{escape(error.todo)}</p>{where}</div>"
+    )
+
+
+def busy_html(words: str) -> str:
+    return f'<p class="busy" role="status"><i></i>{escape(words)}</p>'
+
+
+def reading_words(table: Table) -> str:
+    """`5,452 rows · 3 columns · UTF-8 · comma · header yes`."""
+    facts = [rows(table.rows), f"{len(table.columns)} column{'s' if len(table.columns) != 1 else ''}"]
+    if table.encoding:
+        facts.append(table.encoding.replace("_", "-").upper() if table.encoding.startswith("utf") else table.encoding)
+    if table.delimiter:
+        facts.append(DELIMITERS.get(table.delimiter, repr(table.delimiter)))
+    if table.header is not None:
+        facts.append("header yes" if table.header else "no header")
+    if table.delimiter is None:
+        facts.append({"jsonl": "JSON Lines", "json": "JSON", "parquet": "Parquet"}.get(table.format, table.format))
+    return " · ".join(facts)
+
+
+def facts_html(table: Table) -> str:
+    """Name and facts of a file, what was assumed in reading it, and the lines that could not be read."""
+    notes = "".join(f"<li>{escape(note)}</li>" for note in table.notes)
+    return (
+        f'<div class="file-facts"><strong dir="auto">{escape(table.path.name)}</strong>'
+        f"<span>{escape(reading_words(table))}</span></div>"
+        + (f'<ul class="notes">{notes}</ul>' if notes else "")
+        + _lines(table.rejected, "line was left out", "lines were left out", table.rejected_lines)
+        + _lines(table.repaired, "row was repaired", "rows were repaired", table.repaired_lines)
+    )
+
+
+def _lines(count: int, one: str, many: str, lines: Sequence) -> str:
+    if not count:
+        return ""
+    body = "".join(
+        f"<tr><td class=n>{line.line:,}</td><td>{escape(line.reason)}</td>"
+        f'<td dir="auto" class="raw">{escape(line.content[:200])}</td></tr>'
+        for line in lines[:REJECTED_SHOWN]
+    )
+    more = f"<p>The first {REJECTED_SHOWN} are shown.</p>" if count > REJECTED_SHOWN else ""
+    return (
+        f'<details class="lines"><summary>{count:,} {one if count == 1 else many}</summary><div class="scroll"><table>'
+        f"<thead><tr><th class=n>Line</th><th>Why</th><th>What stands there</th></tr></thead><tbody>{body}</tbody>"
+        f"</table></div>{more}</details>"
+    )
+
+
+def class_colours(counts: Sequence[tuple[str, int]], names: dict[str, str]) -> dict[str, str]:
+    """Label value -> colour, by its place in the run's label order, so that it stays the same in every chart."""
+    order = natural_order(list(dict.fromkeys(names.get(value, value) for value, _ in counts)))
+    place = {name: number for number, name in enumerate(order)}
+    return {value: class_colour(place[names.get(value, value)]) for value, _ in counts}
+
+
+def bars_html(counts: Sequence[tuple[str, int]], names: dict[str, str]) -> str:
+    """A bar a class, the largest first; the small ones folded."""
+    if not counts:
+        return '<h3>Classes</h3><p class="quiet">Choose the label column to see its classes.</p>'
+    total, most, colours = sum(count for _, count in counts), counts[0][1], class_colours(counts, names)
+
+    def bar(value: str, count: int) -> str:
+        name = names.get(value, value)
+        return (
+            f'<li><span class="name" dir="auto" title="{escape(name)}">{escape(name[:80])}</span><span class="bar">'
+            f'<i style="width:{count / most * 100:.2f}%;background:{colours[value]}"></i></span>'
+            f'<span class="n">{count:,}</span><span class="n share">{percent(count / total)}</span></li>'
+        )
+
+    first = "".join(bar(*pair) for pair in counts[:BARS_SHOWN])
+    rest = counts[BARS_SHOWN:]
+    folded = (
+        f'<details><summary>and {len(rest):,} more</summary><ol class="bars">'
+        f"{''.join(bar(*pair) for pair in rest[:300])}</ol></details>"
+    )
+    title = f"{len(counts):,} class{'es' if len(counts) != 1 else ''}"
+    return f'<h3>{title}</h3><ol class="bars">{first}</ol>{folded if rest else ""}'
+
+
+def lengths_html(lengths: dict[str, float]) -> str:
+    """How long the texts are, in characters."""
+    if not lengths.get("max"):
+        return '<h3>Length of the texts</h3><p class="quiet">Choose the text column to see how long its texts are.</p>'
+    cells = "".join(
+        f"<div><dt>{words}</dt><dd>{lengths[name]:,.0f}</dd></div>"
+        for name, words in (("p50", "half are up to"), ("p90", "9 of 10"), ("p99", "99 of 100"), ("max", "longest"))
+    )
+    return f'<h3>Length of the texts <small>characters</small></h3><dl class="lengths">{cells}</dl>'
+
+
+def columns_html(table: Table, text: Sequence[str], label: str | None) -> str:
+    """Every column with its type, share of empty cells, and number of different values."""
+    body = "".join(
+        f'<tr><th scope="row" dir="auto">{escape(column.name)}{_role(column.name, text, label)}</th>'
+        f"<td>{escape(column.type)}</td><td class=n>{_empty(column.empty_share)}</td><td class=n>{column.distinct:,}</td>"
+        f'<td dir="auto" class="example">{escape(column.example[:80])}</td></tr>'
+        for column in table.columns
+    )
+    return (
+        '<h3>Columns</h3><div class="scroll"><table class="columns"><thead><tr><th>Name</th><th>Type</th><th class=n>Empty'
+        f"</th><th class=n>Different</th><th>For example</th></tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def _role(name: str, text: Sequence[str], label: str | None) -> str:
+    role = "label" if name == label else "text" if name in text else ""
+    return f' <span class="role">{role}</span>' if role else ""
+
+
+def _empty(share: float) -> str:
+    return "none" if not share else "all" if share == 1 else "under 0.1 %" if share < 0.001 else percent(share)
+
+
+def preview_html(
+    names: Sequence[str], found: list[dict[str, str | None]], offset: int, label: str | None, colours: dict[str, str]
+) -> str:
+    """Rows of the file as they are; long cells are clamped and fold open."""
+    head = "".join(f'<th dir="auto">{escape(name)}</th>' for name in names)
+    body = "".join(
+        f"<tr><td class=n>{offset + number:,}</td>"
+        + "".join(_cell(row[name], colours.get(str(row[name] or "").strip()) if name == label else None) for name in names)
+        + "</tr>"
+        for number, row in enumerate(found, start=1)
+    )
+    return (
+        '<div class="scroll"><table class="preview"><thead><tr><th class=n><span class="hidden">Row</span></th>'
+        f"{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def _cell(value: str | None, colour: str | None) -> str:
+    if value is None or value == "":
+        return '<td class="empty">empty</td>'
+    dot = f'<i class="swatch" style="background:{colour}"></i>' if colour else ""
+    if len(value) <= CLAMP_AFTER:
+        return f'<td dir="auto">{dot}{escape(value)}</td>'
+    cut = f" … ({len(value):,} characters)" if len(value) > CELL_SHOWN else ""
+    return (
+        f'<td dir="auto" class="long"><details><summary dir="auto"><span>{escape(value[:CLAMP_AFTER])}…</span> '
+        f'<em>more</em></summary><div dir="auto">{escape(value[:CELL_SHOWN])}{cut}</div></details></td>'
+    )
+
+
+def findings_html(findings: Sequence[Finding]) -> str:
+    """What the checks found, errors first."""
+    if not findings:
+        return '<p class="fine"><i aria-hidden="true">✓</i>The checks found nothing to worry about.</p>'
+    items = "".join(
+        f'<li class="{finding.severity}"><i aria-hidden="true">{SIGNS[finding.severity]}</i><div>'
+        f'<span class="hidden">{SEVERITIES[finding.severity]}: </span><strong>{escape(finding.what)}</strong> '
+        f"<span>{escape(finding.todo)}</span></div></li>"
+        for finding in findings
+    )
+    return f'<ul class="findings">{items}</ul>'

@@ -1,0 +1,164 @@
+"""A half-made run: a RunSpec's content as far as it is known, kept in the store after every change.
+
+The page holds the draft's id and nothing else, so a reload, a second tab and a restarted server find the same form.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from core.errors import UserError
+from core.presets import DEFAULT_PRESET, Preset, find_preset
+from core.runs.store import Store
+from core.schema import RunSpec, Setting, TableFile, parse_spec, settings
+
+_EDITING = threading.Lock()
+"""Two fields may be left within a moment of each other; each change reads, alters and writes the whole draft."""
+
+PRESET_PARTS = ("model", "training")
+SETTINGS = {leaf.key: leaf for leaf in settings(RunSpec)}
+
+
+@dataclass
+class Draft:
+    id: str
+    spec: dict[str, Any]
+    raw: dict[str, str] = field(default_factory=dict)
+    """What stands in fields that cannot be used as it is, by key: kept, so that nobody types it twice."""
+    step: int = 1
+    reasons: tuple[str, ...] = ()
+    """Why these columns were suggested."""
+    own: tuple[str, ...] = ()
+    """test, validation: where a file of its own is wanted, whether or not it is given yet."""
+
+    def get(self, key: str) -> Any:
+        """The value of a dotted key; the schema's default where the draft does not say."""
+        part: Any = self.spec
+        for name in key.split("."):
+            if part is None or name not in part:
+                return SETTINGS[key].default if key in SETTINGS else None
+            part = part[name]
+        return part
+
+    def put(self, key: str, value: Any) -> None:
+        *parents, name = key.split(".")
+        part = self.spec
+        for parent in parents:
+            if part.get(parent) is None:
+                part[parent] = {}
+            part = part[parent]
+        part[name] = value
+
+    def file(self, role: str) -> TableFile | None:
+        """train, validation or test; None where no such file is given."""
+        content = self.spec["data"].get(role)
+        return TableFile.model_validate(content) if content else None
+
+    def preset(self) -> Preset:
+        """Raises UserError where the preset is gone."""
+        return find_preset(self.spec["preset"])
+
+
+def new_draft(draft_id: str) -> Draft:
+    draft = Draft(draft_id, {"data": {}, "mapping": {"text": [], "label": None}})
+    choose_preset(draft, DEFAULT_PRESET)
+    return draft
+
+
+def choose_preset(draft: Draft, name: str) -> list[str]:
+    """Take a preset's settings. Returns the keys of settings that had been changed by hand and are now the preset's."""
+    lost = changed_keys(draft) if "preset" in draft.spec else []
+    preset = find_preset(name)
+    draft.spec |= {
+        "preset": name,
+        "model": preset.model.model_dump(mode="json"),
+        "training": preset.training.model_dump(mode="json"),
+    }
+    draft.raw = {key: text for key, text in draft.raw.items() if not key.startswith(PRESET_PARTS)}
+    return [key for key in lost if key.startswith(PRESET_PARTS)]
+
+
+def usual(draft: Draft, key: str) -> Any:
+    """What a setting is without anybody's change: the preset's value, else the schema's default."""
+    part, *names = key.split(".")
+    if part in PRESET_PARTS:
+        value: Any = getattr(draft.preset(), part).model_dump(mode="json")
+        for name in names:
+            value = value[name]
+        return value
+    return SETTINGS[key].default
+
+
+def changed_keys(draft: Draft) -> list[str]:
+    """Settings of model, training, split and evaluation that differ from the usual ones, in the schema's order."""
+    parts = (*PRESET_PARTS, "split", "evaluation")
+    return [
+        key for key in SETTINGS
+        if key.startswith(parts) and (key in draft.raw or not same(draft.get(key), usual(draft, key)))
+    ]  # fmt: skip
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equal, whether they come from YAML (lists) or the schema (tuples)."""
+    return (list(one) if isinstance(one, tuple) else one) == (list(other) if isinstance(other, tuple) else other)
+
+
+def missing(draft: Draft) -> str:
+    """The first thing that the Data step still needs, as a request; '' where nothing is missing."""
+    if not draft.spec["data"].get("train"):
+        return "Choose a file first."
+    if not draft.spec["mapping"]["text"]:
+        return "Choose the column that holds the text."
+    if not draft.spec["mapping"]["label"]:
+        return "Choose the column that holds the label."
+    for role in draft.own:
+        if not draft.spec["data"].get(role):
+            return f"Give the file for {role}, or take a share."
+    for role in ("test", "validation"):
+        if f"split.{role}" in draft.raw:
+            return f"Correct the share for {role}."
+    return ""
+
+
+def spec_of(draft: Draft) -> RunSpec:
+    """The finished RunSpec. Raises UserError where something is missing or cannot be used."""
+    for key, text in draft.raw.items():
+        raise UserError(f"'{text}' cannot be used for {words(SETTINGS[key])}.", key, "Correct it, or reset it.")
+    needed = missing(draft)
+    if needed:
+        raise UserError("The data is not complete.", "Data", needed)
+    return parse_spec(draft.spec, "The form")
+
+
+def words(setting: Setting) -> str:
+    """A setting's name as people say it: `learning rate`, `LoRA rank`."""
+    *parents, name = setting.key.split(".")
+    shown = name.replace("_", " ")
+    return f"LoRA {shown}" if "lora" in parents else shown
+
+
+def read_draft(store: Store, draft_id: str) -> Draft:
+    """The draft of this id; a new one where the store has none. Duplicates hold a spec and nothing else."""
+    content = store.draft(draft_id)
+    if content is None:
+        return new_draft(draft_id)
+    spec = content["spec"]
+    own = [role for role in ("test", "validation") if spec["data"].get(role)]
+    content = {"raw": {}, "step": 1, "reasons": (), "own": own, **content}
+    return Draft(draft_id, spec, content["raw"], content["step"], tuple(content["reasons"]), tuple(content["own"]))
+
+
+def write_draft(store: Store, draft: Draft) -> None:
+    content = {name: value for name, value in asdict(draft).items() if name != "id"}
+    store.save_draft(draft.id, content)
+
+
+@contextmanager
+def editing(store: Store, draft_id: str) -> Iterator[Draft]:
+    """Read a draft, let it be changed, keep it; nothing is kept where the change raises."""
+    with _EDITING:
+        draft = read_draft(store, draft_id)
+        yield draft
+        write_draft(store, draft)

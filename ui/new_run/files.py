@@ -1,0 +1,60 @@
+"""Files on their way into a run: uploads come to rest in the workspace, paths are read where they lie."""
+
+import shutil
+from pathlib import Path
+
+from core.data.table import Table, open_table
+from core.errors import UserError
+from core.schema import TableFile
+from core.workspace import Workspace, new_id
+from ui.new_run.draft import Draft
+
+FILE_TYPES = [".csv", ".tsv", ".txt", ".tab", ".label", ".parquet", ".json", ".jsonl", ".ndjson", ".gz", ".zst"]
+DELIMITED = ("csv", "tsv")
+ROLES = ("train", "validation", "test")
+
+
+def keep_upload(workspace: Workspace, uploaded: str) -> Path:
+    """Move an uploaded file from the server's temporary folder into the workspace, under its own name.
+
+    Raises UserError where the workspace is full or read-only.
+    """
+    source = Path(uploaded)
+    target = workspace.uploads / new_id() / source.name
+    try:
+        target.parent.mkdir(parents=True)
+        shutil.move(source, target)
+    except OSError as error:
+        raise UserError(
+            f"{source.name} cannot be kept in {workspace.uploads} ({error.strerror}).",
+            source.name,
+            "Free some space, or start with --workspace DIR on a larger disk.",
+        ) from error
+    return target
+
+
+def given_path(text: str) -> Path:
+    """A path as a person typed or pasted it. Raises UserError where there is none."""
+    path = text.strip().strip("\"'")
+    if not path:
+        raise UserError("No path is given.", "path", "Type or paste the path of a file on this computer.")
+    return Path(path).expanduser().absolute()
+
+
+def open_role(workspace: Workspace, draft: Draft, role: str) -> Table | None:
+    """The draft's table of that role; None where it has none. Raises UserError where it cannot be read."""
+    file = draft.file(role)
+    return None if file is None else open_table(file, workspace)
+
+
+def companion(workspace: Workspace, train: Table, path: Path) -> TableFile:
+    """How to read a file that goes with the training file: one without a header gets that file's column names.
+
+    Raises UserError where it cannot be read.
+    """
+    file = TableFile(path=str(path))
+    if train.header is False and train.file.column_names:
+        table = open_table(file, workspace)
+        if table.header is not None and len(table.columns) == len(train.columns):
+            return file.model_copy(update={"header": False, "column_names": train.names})
+    return file

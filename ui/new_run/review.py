@@ -1,0 +1,159 @@
+"""Step 3, Review: the whole run on one page, and the button that starts it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from core.data.table import Table, label_counts
+from core.errors import UserError
+from core.models.source import check_source
+from core.presets import find_preset
+from core.runs.store import ACTIVE, Store, open_store
+from core.runs.supervisor import submit
+from core.schema import RunSpec, spec_yaml
+from core.workspace import Workspace
+from ui.new_run.data import find_problems
+from ui.new_run.data_html import busy_html, findings_html, problem_html
+from ui.new_run.draft import Draft, editing, read_draft, spec_of
+from ui.new_run.files import ROLES, open_role
+from ui.new_run.parts import PRIVATE
+from ui.new_run.review_text import command_line, download_words, run_name, sentences
+
+GO = "(address) => { if (address) window.location.href = address; }"
+
+
+@dataclass(frozen=True)
+class ReviewStep:
+    words: gr.HTML
+    findings: gr.HTML
+    model: gr.HTML
+    name: gr.Textbox
+    yaml: gr.Code
+    command: gr.Code
+    problem: gr.HTML
+    status: gr.HTML
+    back: gr.Button
+    start: gr.Button
+
+    def components(self) -> list[Any]:
+        return [
+            self.words, self.findings, self.model, self.name, self.yaml, self.command, self.problem, self.status, self.start
+        ]  # fmt: skip
+
+
+def build_review() -> ReviewStep:
+    with gr.Column(elem_classes="card", elem_id="review"):
+        words = gr.HTML(apply_default_css=False, elem_id="sentences")
+        name = gr.Textbox(label="Name", info="How you will find it again.", max_lines=1, max_length=200, elem_id="run-name")
+    with gr.Column(elem_classes="card"):
+        findings = gr.HTML(apply_default_css=False, elem_id="review-findings")
+        model = gr.HTML(apply_default_css=False, elem_id="review-model")
+    with gr.Accordion("As YAML", open=False, elem_classes="card fold", elem_id="as-yaml"):
+        yaml = gr.Code(language="yaml", show_label=False, interactive=False, lines=1, max_lines=24)
+    with gr.Accordion("As command line", open=False, elem_classes="card fold", elem_id="as-command"):
+        command = gr.Code(language="shell", show_label=False, interactive=False, lines=1, wrap_lines=True)
+    problem = gr.HTML(apply_default_css=False, visible=False, elem_id="start-problem")
+    with gr.Row(elem_classes="foot"):
+        status = gr.HTML(apply_default_css=False, elem_id="review-status")
+        back = gr.Button("Back", min_width=90, elem_id="back-to-model")
+        start = gr.Button("Start", variant="primary", min_width=150, elem_id="start-run")
+    return ReviewStep(words, findings, model, name, yaml, command, problem, status, back, start)
+
+
+def review_view(workspace: Workspace, store: Store, step: ReviewStep, draft: Draft) -> dict[Any, Any]:
+    """The run as it would start now; what stands in the way where it cannot."""
+    try:
+        spec = spec_of(draft)
+        found = find_problems(workspace, draft)
+        tables: dict[str, Table] = {
+            role: table for role in ROLES if (table := open_role(workspace, draft, role)) is not None
+        }
+        counts = label_counts(tables["train"], spec.mapping.label)
+    except UserError as error:
+        return {
+            step.words: "<h2>Not ready yet</h2>",
+            step.findings: problem_html(error),
+            step.model: "",
+            step.start: gr.update(interactive=False),
+            step.status: "",
+            step.problem: gr.update(visible=False),
+        }
+    told = "".join(f"<li>{sentence}</li>" for sentence in sentences(draft, spec, tables, counts))
+    busy = bool(store.runs(limit=1, states=(*ACTIVE, "queued")))
+    return {
+        step.words: f'<h2>This is what will happen</h2><ol class="sentences">{told}</ol>',
+        step.findings: f"<h3>Checks</h3>{findings_html(found)}",
+        step.model: busy_html("Looking for the model"),
+        step.name: gr.update(value=spec.name, placeholder=run_name(spec)),
+        step.yaml: spec_yaml(spec),
+        step.command: command_line(spec),
+        step.problem: gr.update(visible=False),
+        step.status: "Another run is busy; this one starts after it." if busy else "",
+        step.start: gr.update(
+            value="Add to queue" if busy else "Start",
+            interactive=all(finding.severity != "error" for finding in found),
+        ),
+    }
+
+
+def find_model(spec: RunSpec) -> tuple[str, bool]:
+    """Markup that says where the run's model is, and whether it can be had."""
+    try:
+        source = check_source(spec.model)
+    except UserError as error:
+        return problem_html(error), False
+    preset = find_preset(spec.preset)
+    if source.kind == "hub":
+        said = download_words(preset) if spec.model.source == preset.model.source else "Its model is downloaded at the start."
+    else:
+        said = "The model is on this computer."
+    return f'<p class="fine"><i aria-hidden="true">✓</i>{escape(said)}</p>', True
+
+
+def connect_review(
+    workspace: Workspace, step: ReviewStep, draft_id: gr.Textbox
+) -> tuple[Callable[[str], dict[Any, Any]], Callable[[str], dict[Any, Any]]]:
+    """Wire the step's events. Returns what fills the step, and what then looks for the model."""
+    store = open_store(workspace)
+    address = gr.Textbox(visible=False)
+
+    def show(draft_id: str) -> dict[Any, Any]:
+        return review_view(workspace, store, step, read_draft(store, draft_id))
+
+    def look(draft_id: str) -> dict[Any, Any]:
+        try:
+            spec = spec_of(read_draft(store, draft_id))
+        except UserError:
+            return {step.model: ""}
+        said, found = find_model(spec)
+        return {step.model: said} | ({} if found else {step.start: gr.update(interactive=False)})
+
+    def rename(draft_id: str, name: str) -> dict[Any, Any]:
+        with editing(store, draft_id) as draft:
+            draft.put("name", name.strip())
+        try:
+            spec = spec_of(draft)
+        except UserError:
+            return {}
+        return {step.yaml: spec_yaml(spec), step.command: command_line(spec)}
+
+    def start(draft_id: str, name: str) -> dict[Any, Any]:
+        try:
+            with editing(store, draft_id) as draft:
+                draft.put("name", name.strip())
+            spec = spec_of(draft)
+            check_source(spec.model)
+            run_id = submit(workspace, spec)
+        except UserError as error:
+            return {step.problem: gr.update(value=problem_html(error), visible=True)}
+        store.delete_draft(draft_id)
+        return {address: f"/?run={run_id}", step.start: gr.update(interactive=False)}
+
+    step.name.input(rename, [draft_id, step.name], [step.yaml, step.command], **PRIVATE)
+    step.start.click(start, [draft_id, step.name], [address, step.problem, step.start], **PRIVATE).then(
+        None, address, None, js=GO, **PRIVATE
+    )
+    return show, look

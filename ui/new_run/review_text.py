@@ -1,0 +1,192 @@
+"""The run in words, as YAML, and as a command line."""
+
+import json
+import math
+import shlex
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from core.data.mapping import natural_order
+from core.data.table import Table
+from core.presets import Preset, find_preset, preset_spec
+from core.schema import PACKAGED_ENCODER, DataSpec, MappingSpec, RunSpec
+from ui.forms import choice_words, label, number_words, shown
+from ui.new_run.cards import count_words
+from ui.new_run.draft import SETTINGS, Draft, changed_keys, usual
+from ui.run.words import rows, size
+
+BEFORE_TEST = {
+    "full": "Every layer is trained.",
+    "head": "Only a new head is trained; the model below it stays as it is.",
+}
+CLASSES_NAMED = 8
+
+
+def sentences(
+    draft: Draft, spec: RunSpec, tables: dict[str, Table], counts: list[tuple[str, int]]
+) -> list[str]:
+    """What will happen, in about six plain sentences, as markup. tables: by role; counts: the label's values."""
+    told = [
+        _task(spec, tables, counts), _rows(spec, tables, sum(count for _, count in counts)), _model(spec),
+        _training(spec, tables, sum(count for _, count in counts)), _choice(spec), _end(spec),
+    ]  # fmt: skip
+    changed = changed_keys(draft)
+    if changed:
+        told.append(f"Changed from the preset: {'; '.join(_change(draft, key) for key in changed)}.")
+    return told
+
+
+def _bold(text: str) -> str:
+    return f'<b dir="auto">{escape(text)}</b>'
+
+
+def _and(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def _task(spec: RunSpec, tables: dict[str, Table], counts: list[tuple[str, int]]) -> str:
+    names = natural_order(list(dict.fromkeys(spec.mapping.class_names.get(value, value) for value, _ in counts)))
+    listed = ", ".join(escape(name[:40]) for name in names[:CLASSES_NAMED])
+    more = f" and {len(names) - CLASSES_NAMED:,} more" if len(names) > CLASSES_NAMED else ""
+    columns = _and([_bold(name) for name in spec.mapping.text])
+    return (
+        f"It learns to tell {_bold(f'{len(names):,} classes')} apart ({listed}{more}) by reading {columns} in "
+        f"{_bold(tables['train'].path.name)}; the right answers stand in {_bold(spec.mapping.label)}."
+    )
+
+
+def _part_rows(spec: RunSpec, tables: dict[str, Table], usable: int) -> dict[str, int]:
+    """About how many rows each part gets."""
+    parts = {
+        role: tables[role].rows if role in tables else round(usable * getattr(spec.split, role))
+        for role in ("validation", "test")
+    }
+    return {"train": usable - sum(count for role, count in parts.items() if role not in tables), **parts}
+
+
+def _rows(spec: RunSpec, tables: dict[str, Table], usable: int) -> str:
+    parts = _part_rows(spec, tables, usable)
+    where = {
+        role: f" ({_bold(tables[role].path.name)})" if role in tables else f" ({getattr(spec.split, role) * 100:.4g} %)"
+        for role in ("validation", "test")
+    }
+    return (
+        f"It trains on about {_bold(rows(parts['train']))}; {rows(parts['validation'])}{where['validation']} decide which "
+        f"checkpoint is best, and {rows(parts['test'])}{where['test']} are held back for the final test."
+    )
+
+
+def _model(spec: RunSpec) -> str:
+    preset, model = find_preset(spec.preset), spec.model
+    name = model.source.removeprefix("packaged:")
+    size_words = f", {count_words(preset.parameters)} weights" if model.source == preset.model.source else ""
+    where = "comes with the installation" if model.source == PACKAGED_ENCODER else "is pretrained"
+    how = {
+        **BEFORE_TEST,
+        "freeze": f"Embeddings and the lower {model.frozen_layers} layers stay as they are; the rest is trained.",
+        "lora": f"Small adapters of rank {model.lora.rank} are trained beside the frozen layers (LoRA).",
+    }[model.method]
+    return f"It starts from {_bold(name)}{size_words}, which {where}. {how}"
+
+
+def _training(spec: RunSpec, tables: dict[str, Table], usable: int) -> str:
+    training = spec.training
+    batch = training.batch_size * training.gradient_accumulation
+    steps = math.ceil(_part_rows(spec, tables, usable)["train"] / batch) * training.epochs
+    limit = f", at most {training.max_steps:,} steps" if training.max_steps else ""
+    passes = f"{number_words(training.epochs)} pass{'es' if training.epochs != 1 else ''}"
+    return (
+        f"It makes {_bold(passes)} over them in batches of {batch}, about {math.ceil(steps):,} steps{limit}, with a "
+        f"learning rate of {_bold(number_words(training.learning_rate))}; texts longer than {spec.model.max_length} tokens "
+        "are cut."
+    )
+
+
+def _choice(spec: RunSpec) -> str:
+    training = spec.training
+    when = f"Every {training.evaluate_every_steps:,} steps" if training.evaluate_every_steps else "After each pass"
+    early = (
+        f", and training stops after {training.early_stopping_patience} evaluations without a better one"
+        if training.early_stopping_patience
+        else ""
+    )
+    return f"{when} it is measured; the checkpoint with the best {_bold(choice_words(training.best_metric))} is kept{early}."
+
+
+def _end(spec: RunSpec) -> str:
+    if not spec.evaluation.baselines:
+        return "At the end it is measured once on the test rows."
+    return (
+        "At the end it is measured once on the test rows, beside guessing the commonest class and beside TF-IDF with "
+        "logistic regression on the same rows."
+    )
+
+
+def _change(draft: Draft, key: str) -> str:
+    setting = SETTINGS[key]
+    now = draft.raw.get(key, shown(setting, draft.get(key)))
+    before = shown(setting, usual(draft, key))
+    return f"{escape(label(setting).lower())} {_bold(_value_words(now))} (was {escape(_value_words(before))})"
+
+
+def _value_words(value: Any) -> str:
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else choice_words(str(value)) or "empty"
+
+
+def download_words(preset: Preset) -> str:
+    return f"Its model is downloaded at the start: {size(preset.download_bytes)}."
+
+
+def command_line(spec: RunSpec) -> str:
+    """The command that starts the same run, with what differs from preset and defaults as --set."""
+    preset = find_preset(spec.preset)
+    usual_spec = preset_spec(
+        preset, DataSpec(train=spec.data.train), MappingSpec(text=spec.mapping.text, label=spec.mapping.label)
+    )
+    words = ["python launch.py train", f"--preset {shlex.quote(spec.preset)}"]
+    words.append(f"--data {shlex.quote(spec.data.train.path)}")
+    for role in ("test", "validation"):
+        file = getattr(spec.data, role)
+        if file is not None:
+            words.append(f"--{role} {shlex.quote(file.path)}")
+    words.append(f"--text {' '.join(shlex.quote(name) for name in spec.mapping.text)}")
+    words.append(f"--label {shlex.quote(spec.mapping.label)}")
+    if spec.name:
+        words.append(f"--name {shlex.quote(spec.name)}")
+    words += [f"--set {shlex.quote(f'{key}={_yaml_word(value)}')}" for key, value in _differences(spec, usual_spec)]
+    return " \\\n  ".join(words)
+
+
+def _differences(spec: RunSpec, usual_spec: RunSpec) -> list[tuple[str, Any]]:
+    """Every leaf that is not the usual one and that no option of its own says."""
+    now, before = spec.model_dump(mode="json"), usual_spec.model_dump(mode="json")
+    before["data"]["train"] = {"path": None}
+    said = {"name", "preset", "mapping.text", "mapping.label"}
+    found = []
+    for key, setting in SETTINGS.items():
+        if key in said or key.endswith(".path"):
+            continue
+        value, default = _leaf(now, key), _leaf(before, key)
+        default = setting.default if default is None else default
+        default = list(default) if isinstance(default, tuple) else default
+        if value is not None and value != default:
+            found.append((key, value))
+    return found
+
+
+def _leaf(content: Any, key: str) -> Any:
+    for name in key.split("."):
+        if not isinstance(content, dict) or name not in content:
+            return None
+        content = content[name]
+    return content
+
+
+def _yaml_word(value: Any) -> str:
+    return value if isinstance(value, str) and value.replace("_", "").isalpha() else json.dumps(value, ensure_ascii=False)
+
+
+def run_name(spec: RunSpec) -> str:
+    """What the run is called where nobody names it; the same as core.runs.supervisor gives it."""
+    return f"{Path(spec.data.train.path).stem}, {spec.preset}"

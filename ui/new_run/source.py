@@ -1,0 +1,145 @@
+"""The start of the Data step: a file dropped here, a path on this computer, a sample, or a draft left earlier."""
+
+import time
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from core.data.mapping import suggest_mapping
+from core.data.samples import open_sample, samples
+from core.data.table import open_table
+from core.runs.store import Store
+from core.schema import DataSpec, MappingSpec, TableFile
+from core.workspace import Workspace
+from ui.new_run.draft import Draft, editing, new_draft
+from ui.new_run.files import FILE_TYPES
+
+DRAFTS_SHOWN = 5
+STEP_WORDS = {1: "Data", 2: "Model", 3: "Review"}
+PICK_SCRIPT = """
+element.addEventListener('click', (event) => {
+  const button = event.target.closest('button[data-key]');
+  if (button) trigger('click', {key: button.dataset.key});
+});
+"""
+
+
+@dataclass(frozen=True)
+class Source:
+    box: gr.Column
+    drop: gr.File
+    path: gr.Textbox
+    open: gr.Button
+    samples: gr.HTML
+    drafts: gr.HTML
+
+
+def build_source() -> Source:
+    with gr.Column(elem_id="source", elem_classes="card") as box:
+        gr.HTML(
+            "<h2>Which data shall it learn from?</h2><p>A table with one row for each example: a text, and the class it "
+            "belongs to. CSV, TSV, Parquet, JSON or JSON Lines, also as .gz or .zst.</p>",
+            apply_default_css=False,
+            elem_classes="lead",
+        )
+        drop = gr.File(show_label=False, label="Data file", file_types=FILE_TYPES, height=172, elem_id="data-file")
+        with gr.Row(elem_classes="path-row"):
+            path = gr.Textbox(
+                label="or its path on this computer", placeholder="/home/me/questions.csv", max_lines=1, scale=5,
+                min_width=180, elem_id="data-path",
+            )  # fmt: skip
+            opening = gr.Button("Open", min_width=84, scale=0, size="md", elem_id="open-path")
+        cards = gr.HTML(_samples_html(), apply_default_css=False, js_on_load=PICK_SCRIPT, elem_id="samples")
+    drafts = gr.HTML(apply_default_css=False, js_on_load=PICK_SCRIPT, elem_id="drafts", visible=False)
+    return Source(box, drop, path, opening, cards, drafts)
+
+
+def _samples_html() -> str:
+    cards = "".join(
+        f'<li><button type="button" data-key="{sample.key}"><strong>{escape(sample.title)}</strong>'
+        f"<span>{escape(sample.what)}</span><small>{'About ' if sample.available_offline else ''}{sample.rows:,} rows, "
+        f"{'on this computer' if sample.available_offline else 'from the model hub'}</small></button></li>"
+        for sample in samples()
+    )
+    return f'<h3>or try a sample</h3><ul class="samples">{cards}</ul>'
+
+
+def drafts_view(source: Source, store: Store, draft_id: str) -> dict[Any, Any]:
+    """The half-made runs to go on with."""
+    others = [(found, changed, content) for found, changed, content in store.drafts() if found != draft_id]
+    html = _drafts_html(others[:DRAFTS_SHOWN])
+    return {source.drafts: gr.update(value=html, visible=bool(html))}
+
+
+def _drafts_html(drafts: list[tuple[str, float, dict[str, Any]]]) -> str:
+    items = []
+    for draft_id, changed, content in drafts:
+        train = content["spec"].get("data", {}).get("train") or {}
+        name = Path(train.get("path", "no file yet")).name
+        facts = f"{content['spec'].get('preset', '')}, at {STEP_WORDS[content.get('step', 1)]}, {_ago(changed)}"
+        items.append(
+            f'<li><a href="/?draft={escape(draft_id)}"><strong dir="auto">{escape(name)}</strong>'
+            f'<span>{escape(facts)}</span></a><button type="button" data-key="{escape(draft_id)}" '
+            f'aria-label="Remove this draft" title="Remove this draft">×</button></li>'
+        )
+    return f'<h3>Go on where you left off</h3><ul class="drafts">{"".join(items)}</ul>' if items else ""
+
+
+def _ago(moment: float) -> str:
+    minutes = (time.time() - moment) / 60
+    if minutes < 1:
+        return "just now"
+    if minutes < 60:
+        return f"{minutes:.0f} min ago"
+    return f"{minutes / 60:.0f} h ago" if minutes < 2880 else f"{minutes / 1440:.0f} days ago"
+
+
+def take_file(workspace: Workspace, store: Store, draft_id: str, path: Path) -> Draft:
+    """Make a file the draft's training data, with columns suggested. Raises UserError where it cannot be read."""
+    file = TableFile(path=str(path))
+    table = open_table(file, workspace)
+    with editing(store, draft_id) as draft:
+        start_over(draft)
+        draft.put("data.train", file.model_dump(mode="json"))
+        suggest(draft, table)
+    return draft
+
+
+def take_sample(workspace: Workspace, store: Store, draft_id: str, key: str) -> Draft:
+    """Make a sample the draft's data. Raises UserError where it cannot be had."""
+    sample = open_sample(key, workspace)
+    _read_all(workspace, sample.data)
+    with editing(store, draft_id) as draft:
+        start_over(draft)
+        draft.spec |= {"data": sample.data.model_dump(mode="json"), "mapping": sample.mapping.model_dump(mode="json")}
+        draft.own = ("test",)
+    return draft
+
+
+def _read_all(workspace: Workspace, data: DataSpec) -> None:
+    for file in (data.train, data.validation, data.test):
+        if file is not None:
+            open_table(file, workspace)
+
+
+def start_over(draft: Draft) -> None:
+    """Forget the data and what was chosen of it; model and settings stay."""
+    fresh = new_draft(draft.id)
+    draft.spec |= {"data": fresh.spec["data"], "mapping": fresh.spec["mapping"], "name": ""}
+    draft.own, draft.reasons, draft.step = (), (), 1
+
+
+def suggest(draft: Draft, table: Any) -> None:
+    """Fill the mapping with the suggested columns."""
+    suggestion = suggest_mapping(table)
+    usual = MappingSpec(text=("text",), label="label").model_dump(mode="json")
+    draft.spec["mapping"] = usual | {
+        "text": list(suggestion.text),
+        "label": suggestion.label,
+        "class_names": suggestion.class_names,
+        "backslash_is_space": suggestion.backslash_is_space,
+    }
+    draft.reasons = suggestion.reasons

@@ -1,0 +1,26 @@
+/* Light or dark as chosen on the Settings page; without a choice the system decides (Gradio does that itself). */
+(() => {
+  const apply = () => {
+    const theme = localStorage.getItem('tunedesk-theme');
+    const dark = theme ? theme === 'dark' : matchMedia('(prefers-color-scheme: dark)').matches;
+    document.body.classList.toggle('dark', dark);
+  };
+  apply();
+  window.tunedeskTheme = (theme) => {
+    if (theme === 'light' || theme === 'dark') localStorage.setItem('tunedesk-theme', theme);
+    else localStorage.removeItem('tunedesk-theme');
+    apply();
+  };
+  window.tunedeskThemeNow = () => localStorage.getItem('tunedesk-theme') || 'system';
+
+  /* On a phone the sidebar is a menu behind a button. */
+  const show = (open) => {
+    document.body.classList.toggle('menu-open', open);
+    document.querySelector('#menu-button')?.setAttribute('aria-expanded', String(open));
+  };
+  document.addEventListener('click', (event) => {
+    if (event.target.closest('#menu-button')) show(!document.body.classList.contains('menu-open'));
+    else if (!event.target.closest('#sidebar')) show(false);
+  });
+  document.addEventListener('keydown', (event) => { if (event.key === 'Escape') show(false); });
+})();

@@ -1,0 +1,131 @@
+"""Run / Try it, lower half: a file goes in, the same file with labels comes out. Jobs run on when the page closes."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import gradio as gr
+
+from core.errors import UserError
+from core.label_jobs import LabelJob, cancel_label_job, label_jobs, start_label_job
+from core.schema import TableFile
+from core.workspace import RunFolder, Workspace, new_id
+from ui.run.actions import QUIET, Updates, told
+from ui.run.downloads import offered
+from ui.run.words import size, time_left
+
+WATCHING_SECONDS = 1.0
+FILE_TYPES = [".csv", ".tsv", ".txt", ".parquet", ".json", ".jsonl", ".ndjson", ".gz", ".zst"]
+
+
+@dataclass(frozen=True)
+class LabelFile:
+    jobs: gr.HTML
+    stop: gr.Button
+    timer: gr.Timer
+
+    def parts(self) -> list[Any]:
+        """What `label_file_updates` may change."""
+        return [self.jobs, self.stop, self.timer]
+
+
+def build_label_file(workspace: Workspace) -> LabelFile:
+    gr.HTML(
+        "<h3>Label a whole file</h3><p>The same columns, plus the label and how likely it is.</p>",
+        apply_default_css=False, elem_classes="td-heading td-section",
+    )  # fmt: skip
+    with gr.Row(elem_classes="td-label-file"):
+        given = gr.File(
+            label="A file with the same text columns",
+            file_types=FILE_TYPES,
+            height=140,
+            elem_id="run-file",
+            min_width=260,
+        )
+        with gr.Column(min_width=260):
+            with gr.Row():
+                kind = gr.Radio([("CSV", "csv"), ("Parquet", "parquet")], value="csv", label="Give me", min_width=120)
+                top = gr.Number(1, label="Likeliest labels a row", minimum=1, maximum=20, precision=0, min_width=120)
+            with gr.Row(elem_classes="td-foot"):
+                stop = gr.Button("Stop labelling", visible=False, min_width=120)
+                start = gr.Button("Label the file", min_width=120, elem_id="run-label-file")
+    jobs = gr.HTML(apply_default_css=False, elem_id="run-jobs")
+    timer = gr.Timer(WATCHING_SECONDS, active=False)
+    tab = LabelFile(jobs, stop, timer)
+
+    def begin(path: str | None, kind: str, top: float, request: gr.Request) -> Updates:
+        folder = workspace.run(request.query_params["run"])
+        if not path:
+            raise told(UserError("No file is chosen.", "file", "Drop one into the box on the left first."))
+        try:
+            start_label_job(workspace, folder.id, TableFile(path=str(_kept(workspace, Path(path)))), kind, int(top))
+        except UserError as error:
+            raise told(error) from error
+        return label_file_updates(tab, folder)
+
+    def cancel(request: gr.Request) -> Updates:
+        folder = workspace.run(request.query_params["run"])
+        for job in label_jobs(workspace, folder.id):
+            if job.state == "running":
+                cancel_label_job(workspace, folder.id, job.id)
+        return label_file_updates(tab, folder)
+
+    def look(request: gr.Request) -> Updates:
+        return label_file_updates(tab, workspace.run(request.query_params["run"]))
+
+    start.click(begin, [given, kind, top], tab.parts(), **QUIET)
+    stop.click(cancel, None, tab.parts(), **QUIET)
+    timer.tick(look, None, tab.parts(), concurrency_limit=None, **QUIET)
+    return tab
+
+
+def _kept(workspace: Workspace, upload: Path) -> Path:
+    """A copy among the workspace's uploads: gradio may clear its own while the job still reads."""
+    kept = workspace.uploads / new_id() / upload.name
+    kept.parent.mkdir()
+    shutil.copyfile(upload, kept)
+    return kept
+
+
+def label_file_updates(tab: LabelFile, folder: RunFolder) -> Updates:
+    jobs = label_jobs(folder.workspace, folder.id)
+    running = any(job.state == "running" for job in jobs)
+    return {tab.jobs: jobs_html(jobs), tab.stop: gr.update(visible=running), tab.timer: gr.Timer(active=running)}
+
+
+def jobs_html(jobs: Sequence[LabelJob]) -> str:
+    """The newest first."""
+    return f'<ol class="td-jobs">{"".join(_job(job) for job in jobs)}</ol>' if jobs else ""
+
+
+def _job(job: LabelJob) -> str:
+    share = job.done / job.total if job.total else 0.0
+    return (
+        f'<li class="td-job td-job-{job.state}"><div><strong dir="auto">{escape(job.name)}</strong>'
+        f"<span>{escape(_job_words(job))}</span></div>"
+        f'<div class="td-progress td-{job.state}"><i style="width:{share * 100:.1f}%"></i></div>'
+        f"{_link(job.output) if job.output else ''}"
+        f"{''.join(f'<p>{escape(note)}</p>' for note in job.notes)}</li>"
+    )
+
+
+def _job_words(job: LabelJob) -> str:
+    if job.state == "failed" and job.error:
+        return f"{job.error['what']} {job.error['todo']}"
+    rows = f"{job.done:,} of {job.total:,} rows" if job.total else "reading the file"
+    if job.state == "running":
+        return f"{rows}, {time_left(job.seconds_left)}" if job.seconds_left is not None else rows
+    return rows if job.state == "finished" else f"{job.state} after {rows}"
+
+
+def _link(output: Path) -> str:
+    address = "gradio_api/file=" + quote(offered(output))
+    name = escape(output.name)
+    return (
+        f'<a class="td-download" href="{escape(address)}" download="{name}">Download {name}'
+        f"<small>{size(output.stat().st_size)}</small></a>"
+    )

@@ -1,0 +1,204 @@
+"""Run / Report: the verdict, where the model fails, and what the result came from. All of it is report/report.json."""
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import yaml
+
+from core.evaluation.confusion import fold_confusion, top_confusions
+from core.evaluation.verdict import WORST_CONFUSIONS
+from core.runs.store import MetricPoint, Progress, Store
+from core.schema import RunSpec, settings
+from core.workspace import RunFolder
+from ui.run.actions import Updates
+from ui.run.class_table import SORT_SCRIPT, class_table_html
+from ui.run.downloads import offered
+from ui.run.header import empty_html
+from ui.run.live import CHART_SCRIPT, DRAWN, Curves, cached_spec, curves_html
+from ui.run.matrix import matrix_html
+from ui.run.words import BASELINE_WORDS, duration, interval, percent
+
+MATRIX_SCRIPT = (Path(__file__).parent / "matrix.js").read_text(encoding="utf-8")
+LARGEST = 30
+
+
+@dataclass(frozen=True)
+class ReportTab:
+    empty: gr.HTML
+    body: gr.Column
+    verdict: gr.HTML
+    failures: gr.HTML
+    matrix: gr.HTML
+    classes: gr.HTML
+    curves: gr.HTML
+    facts: gr.HTML
+    spec: gr.Code
+    download: gr.DownloadButton
+
+    def parts(self) -> list[Any]:
+        """What `report_updates` may change."""
+        return [
+            self.empty, self.body, self.verdict, self.failures, self.matrix, self.classes, self.curves, self.facts,
+            self.spec, self.download,
+        ]  # fmt: skip
+
+
+def build_report() -> ReportTab:
+    empty = gr.HTML(apply_default_css=False)
+    with gr.Column(visible=False, elem_id="run-report") as body:
+        verdict = gr.HTML(apply_default_css=False)
+        with gr.Row(elem_classes="td-beside"):
+            failures = gr.HTML(apply_default_css=False, js_on_load=MATRIX_SCRIPT, elem_id="run-failures")
+            matrix = gr.HTML(apply_default_css=False, js_on_load=MATRIX_SCRIPT, elem_id="run-matrix")
+        classes = gr.HTML(apply_default_css=False, js_on_load=SORT_SCRIPT, elem_id="run-classes")
+        curves = gr.HTML(apply_default_css=False, js_on_load=CHART_SCRIPT)
+        with gr.Accordion("Data and settings it came from", open=False, elem_id="run-facts", elem_classes="td-fold"):
+            facts = gr.HTML(apply_default_css=False)
+            spec = gr.Code(language="yaml", label="The whole specification", interactive=False, max_lines=20)
+        with gr.Row(elem_classes="td-foot"):
+            download = gr.DownloadButton("Download report", variant="primary", elem_id="run-download-report")
+    return ReportTab(empty, body, verdict, failures, matrix, classes, curves, facts, spec, download)
+
+
+def read_report(folder: RunFolder) -> dict[str, Any] | None:
+    """report/report.json, or None before evaluation has written it."""
+    path = folder.report / "report.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def report_updates(tab: ReportTab, store: Store, folder: RunFolder) -> Updates:
+    report = read_report(folder)
+    if report is None:
+        words = "It fills when training has ended and the test part was predicted once."
+        return unfilled(tab.empty, tab.body, "No report yet", words)
+    labels, test = report["labels"], report["test"]
+    counts, names = fold_confusion(test["confusion"], labels, LARGEST)
+    spec = cached_spec(folder.spec)
+    return filled(tab.empty, tab.body) | {
+        tab.verdict: verdict_html(report),
+        tab.failures: failures_html(report),
+        tab.matrix: matrix_html(counts, names, folded=len(labels) - LARGEST if len(names) < len(labels) else 0),
+        tab.classes: class_table_html(test["per_class"]),
+        tab.curves: _learning_curves(store, folder.id, spec),
+        tab.facts: facts_html(report, spec),
+        tab.spec: yaml.safe_dump(report["settings"], sort_keys=False, allow_unicode=True),
+        tab.download: gr.update(value=offered(folder.report / "report.html")),
+    }
+
+
+def unfilled(empty: gr.HTML, body: gr.Column, title: str, words: str) -> Updates:
+    """A tab that has nothing to show yet, and says when it will."""
+    return {empty: gr.update(value=empty_html(title, words), visible=True), body: gr.update(visible=False)}
+
+
+def filled(empty: gr.HTML, body: gr.Column) -> Updates:
+    return {empty: gr.update(visible=False), body: gr.update(visible=True)}
+
+
+def verdict_html(report: dict[str, Any]) -> str:
+    """The verdict, then the model beside the baselines on the same rows."""
+    headline, *rest = report["verdict_sentences"]
+    more = f"<p>{escape(' '.join(rest))}</p>" if rest else ""
+    rows = [("This model", report["test"], "td-own")]
+    rows += [(BASELINE_WORDS.get(name, name), scores, "") for name, scores in reversed(report["baselines"].items())]
+    return (
+        f'<section class="td-verdict td-{report["tone"]}"><h2 dir="auto">{escape(headline)}</h2>{more}'
+        '<div class="td-scroll"><table class="td-ladder"><thead><tr><th scope="col">On the test part</th>'
+        '<th scope="col" class="td-track-head"></th><th scope="col">Accuracy</th><th scope="col">95 % sure</th>'
+        '<th scope="col">Macro F1</th><th scope="col">Micro F1</th><th scope="col">Weighted F1</th></tr></thead><tbody>'
+        f"{''.join(_rung(*row) for row in rows)}</tbody></table></div></section>"
+    )
+
+
+def _rung(name: str, scores: dict[str, Any], kind: str) -> str:
+    low, high = scores["accuracy_interval"]
+    return (
+        f'<tr class="{kind}"><th scope="row">{escape(name)}</th><td class="td-track-cell"><span class="td-track">'
+        f'<i style="width:{scores["accuracy"] * 100:.2f}%"></i>'
+        f'<u style="left:{low * 100:.2f}%;width:{(high - low) * 100:.2f}%"></u></span></td>'
+        f"<td><b>{percent(scores['accuracy'])}</b></td><td>{interval((low, high))}</td>"
+        f"<td>{scores['macro_f1']:.3f}</td><td>{scores['micro_f1']:.3f}</td><td>{scores['weighted_f1']:.3f}</td></tr>"
+    )
+
+
+def failures_html(report: dict[str, Any]) -> str:
+    """The commonest confusions, each with its rows behind it, and whatever else the evaluation found."""
+    test, labels = report["test"], report["labels"]
+    support = {scores["label"]: scores["support"] for scores in test["per_class"]}
+    confusions = top_confusions(test["confusion"], labels, WORST_CONFUSIONS)
+    items = "".join(_confusion_item(*confusion, support) for confusion in confusions)
+    # The findings begin with the same confusions in words.
+    others = "".join(f'<p dir="auto">{escape(finding)}</p>' for finding in report["findings"][len(confusions) :])
+    body = f"<ul>{items}</ul>" if items else "<p>Nowhere: every row of the test part is right.</p>"
+    return f'<section class="td-failures"><h3>Where it fails</h3>{body}{others}</section>'
+
+
+def _confusion_item(true: str, predicted: str, count: int, support: dict[str, int]) -> str:
+    times = "once" if count == 1 else f"{count:,} times"
+    share = count / support[true]
+    return (
+        f'<li><button type="button" data-true="{escape(true)}" data-predicted="{escape(predicted)}">'
+        f"<b dir='auto'>{escape(true)}</b> is taken for <b dir='auto'>{escape(predicted)}</b> {times}"
+        f"<small>{percent(share)} of its {support[true]:,} rows</small></button></li>"
+    )
+
+
+def _learning_curves(store: Store, run_id: str, spec: RunSpec) -> str:
+    curves: Curves = defaultdict[str, list[MetricPoint]](list)
+    for point in store.metrics(run_id, DRAWN):
+        curves[point.name].append(point)
+    last = max((point.step for points in curves.values() for point in points), default=0)
+    charts = curves_html(curves, Progress("finished", total_steps=last), spec.training.best_metric, height=200)
+    return f'<section class="td-curves"><h3>How it learned</h3>{charts}</section>'
+
+
+def facts_html(report: dict[str, Any], spec: RunSpec) -> str:
+    """Data, settings and machine as three lists of facts."""
+    training = report["training"]
+    trained = [
+        ("Time", duration(training["seconds"])),
+        ("Steps", f"{training['steps']:,} in {training['epochs']:.3g} epochs"),
+        *_machine_facts(report["machine"]),
+    ]
+    return (
+        f'<div class="td-facts">{_facts("Data", _data_facts(report["data"]))}'
+        f"{_facts('Settings', _setting_facts(spec))}{_facts('Training', trained)}</div>"
+    )
+
+
+def _facts(title: str, pairs: Sequence[tuple[str, str]]) -> str:
+    lines = "".join(f"<div><dt>{escape(name)}</dt><dd dir='auto'>{escape(value)}</dd></div>" for name, value in pairs)
+    return f"<section><h4>{escape(title)}</h4><dl>{lines}</dl></section>"
+
+
+def _data_facts(data: dict[str, Any]) -> list[tuple[str, str]]:
+    files = [
+        (role.capitalize() + " file", f"{file['name']}, {file['rows']:,} rows") for role, file in data["files"].items()
+    ]
+    parts = [("Rows used", ", ".join(f"{part} {count:,}" for part, count in data["parts"].items()))]
+    left_out = sum(data["left_out"].values())
+    words = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in data["left_out"].items() if count)
+    return [*files, *parts, ("Left out", words if left_out else "nothing"), ("Classes", f"{len(data['labels']):,}")]
+
+
+def _setting_facts(spec: RunSpec) -> list[tuple[str, str]]:
+    """The preset, and the settings that are shown first in the form."""
+    content = spec.model_dump(mode="json")
+    facts = [("preset", spec.preset), ("text", ", ".join(spec.mapping.text)), ("label", spec.mapping.label)]
+    for leaf in settings(RunSpec):
+        if leaf.essential:
+            value: Any = content
+            for name in leaf.key.split("."):
+                value = value[name]
+            facts.append((leaf.key.rsplit(".", 1)[-1].replace("_", " "), f"{value} {leaf.unit}".strip()))
+    return facts
+
+
+def _machine_facts(machine: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(name.replace("_", " "), str(value)) for name, value in machine.items() if value not in (None, "")]

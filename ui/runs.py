@@ -1,0 +1,177 @@
+"""The history: every run with how it went; open, duplicate, delete."""
+
+from collections.abc import Callable
+from html import escape
+from typing import Any
+
+import gradio as gr
+from gradio.context import Context
+
+from core.errors import UserError
+from core.runs.store import ACTIVE, Run, open_store
+from core.runs.supervisor import delete
+from core.schema import read_spec
+from core.workspace import Workspace
+from ui.new_run.data_html import problem_html
+from ui.new_run.parts import PRIVATE
+from ui.run.words import duration, moment, percent
+from ui.sidebar import short_state
+
+PAGE_ROWS = 50
+MOST_RUNS = 10_000
+WATCHING_SECONDS = 3.0
+GO = "(address) => { if (address) window.location.href = address; }"
+STATE_CHOICES = [
+    ("every state", ""), ("finished", "finished"), ("running", "running"), ("queued", "queued"), ("stopped", "stopped"),
+    ("interrupted", "interrupted"), ("failed", "failed"),
+]  # fmt: skip
+CLICKS = """
+element.addEventListener('click', (event) => {
+  const button = event.target.closest('button[data-do]');
+  if (button) trigger('click', {act: button.dataset.do, key: button.dataset.key});
+});
+"""
+Column = tuple[str, str, Callable[[Run], Any]]
+COLUMNS: tuple[Column, ...] = (
+    ("name", "Run", lambda run: run.name.casefold()),
+    ("state", "State", lambda run: run.state),
+    ("preset", "Preset", lambda run: run.preset),
+    ("data", "Data", lambda run: run.data_name.casefold()),
+    ("accuracy", "Accuracy", lambda run: _figure(run, "accuracy") or -1.0),
+    ("macro_f1", "Macro F1", lambda run: _figure(run, "macro_f1") or -1.0),
+    ("seconds", "Time", lambda run: run.seconds),
+    ("created", "Started", lambda run: run.created),
+)
+NUMBERS = ("accuracy", "macro_f1", "seconds", "created")
+NOTHING = (
+    '<div class="nothing-yet"><h2>Nothing here yet.</h2><p>Try the sample: two minutes on this computer.</p>'
+    '<p><a class="button" href="/">New run</a></p></div>'
+)
+
+
+def build_runs(workspace: Workspace) -> None:
+    """Build the page in the current Blocks."""
+    store = open_store(workspace)
+    with gr.Column(elem_id="runs-page"):
+        gr.HTML("<h1>Runs</h1>", apply_default_css=False)
+        with gr.Row(elem_classes="filters") as filters:
+            search = gr.Textbox(placeholder="Search name, data or preset", show_label=False, max_lines=1, min_width=180)
+            state = gr.Dropdown(STATE_CHOICES, value="", show_label=False, filterable=False, min_width=150, scale=0)
+        table = gr.HTML(apply_default_css=False, js_on_load=CLICKS, elem_id="runs-table")
+        more = gr.Button("Show more", visible=False, size="md")
+        with gr.Column(visible=False, elem_id="delete-question", elem_classes="card") as asking:
+            question = gr.HTML(apply_default_css=False)
+            with gr.Row(elem_classes="right"):
+                keep = gr.Button("Keep it", size="md", min_width=100)
+                confirm = gr.Button("Delete", variant="stop", size="md", min_width=100, elem_id="confirm-delete")
+    sort, shown, doomed = gr.State(("created", True)), gr.State(PAGE_ROWS), gr.State("")
+    address = gr.Textbox(visible=False)
+    timer = gr.Timer(WATCHING_SECONDS)
+    asked = [search, state, sort, shown]
+    filled = [table, more, filters]
+
+    def fill(search: str, state: str, sort: tuple[str, bool], shown: int) -> dict[Any, Any]:
+        runs = store.runs(limit=MOST_RUNS, states=_states(state))
+        if not runs and not search and not state:
+            return {table: NOTHING, more: gr.update(visible=False), filters: gr.update(visible=False)}
+        found = _sorted([run for run in runs if _matches(run, search)], *sort)
+        return {
+            table: table_html(found[:shown], sort), more: gr.update(visible=len(found) > shown),
+            filters: gr.update(visible=True),
+        }  # fmt: skip
+
+    def act(search: str, state: str, sort: tuple[str, bool], shown: int, event: gr.EventData) -> dict[Any, Any]:
+        if event.act == "sort":
+            sort = (event.key, not sort[1] if event.key == sort[0] else event.key in NUMBERS)
+            return {sort_state: sort, **fill(search, state, sort, shown)}
+        if event.act == "duplicate":
+            return {address: _duplicate(workspace, event.key)}
+        run = store.run(event.key)
+        return {asking: gr.update(visible=True), question: _question(run), doomed: run.id}
+
+    def discard(doomed: str, *asked: Any) -> dict[Any, Any]:
+        try:
+            delete(workspace, doomed)
+        except UserError as error:
+            return {question: problem_html(error)}
+        return {asking: gr.update(visible=False), **fill(*asked)}
+
+    sort_state = sort
+    Context.root_block.load(fill, asked, filled, **PRIVATE)
+    gr.on([timer.tick, search.input, state.input], fill, asked, filled, **PRIVATE)
+    more.click(lambda shown: shown + PAGE_ROWS, shown, shown, **PRIVATE).then(fill, asked, filled, **PRIVATE)
+    table.click(act, asked, [*filled, sort, address, asking, question, doomed], **PRIVATE).then(
+        None, address, None, js=GO, **PRIVATE
+    )
+    keep.click(lambda: gr.update(visible=False), None, asking, **PRIVATE)
+    confirm.click(discard, [doomed, *asked], [*filled, asking, question], **PRIVATE)
+
+
+def table_html(runs: list[Run], sort: tuple[str, bool]) -> str:
+    if not runs:
+        return '<p class="quiet none">No run fits.</p>'
+    heads = "".join(_head(key, title, sort) for key, title, _ in COLUMNS)
+    return (
+        f'<div class="scroll"><table class="runs"><thead><tr>{heads}<th><span class="hidden">What to do</span></th></tr>'
+        f"</thead><tbody>{''.join(map(_row, runs))}</tbody></table></div>"
+    )
+
+
+def _head(key: str, title: str, sort: tuple[str, bool]) -> str:
+    order = ("descending" if sort[1] else "ascending") if sort[0] == key else "none"
+    arrow = {"descending": "↓", "ascending": "↑", "none": ""}[order]
+    number = " class=n" if key in NUMBERS else ""
+    return (
+        f'<th{number} aria-sort="{order}"><button type="button" data-do="sort" data-key="{key}">{title}'
+        f'<span aria-hidden="true">{arrow}</span></button></th>'
+    )
+
+
+def _row(run: Run) -> str:
+    figures = "".join(
+        f'<td class=n data-title="{title}">{"" if value is None else percent(value)}</td>'
+        for title, value in (("Accuracy", _figure(run, "accuracy")), ("Macro F1", _figure(run, "macro_f1")))
+    )
+    state = short_state(run) if run.state != "finished" else "finished"
+    return (
+        f'<tr><td class="name"><a href="/?run={escape(run.id)}" dir="auto">{escape(run.name)}</a></td>'
+        f'<td class="state"><span class="dot {run.state}"></span>{escape(state)}</td>'
+        f'<td data-title="Preset">{escape(run.preset)}</td><td data-title="Data" dir="auto">{escape(run.data_name)}</td>'
+        f'{figures}<td class=n data-title="Time">{duration(run.seconds) if run.seconds else ""}</td>'
+        f'<td class=n data-title="Started">{moment(run.started or run.created)}</td><td class="acts">'
+        f'<button type="button" data-do="duplicate" data-key="{escape(run.id)}">Duplicate</button>'
+        f'<button type="button" data-do="delete" data-key="{escape(run.id)}" aria-label="Delete {escape(run.name)}">'
+        "Delete</button></td></tr>"
+    )
+
+
+def _figure(run: Run, name: str) -> float | None:
+    return run.summary["test"][name] if "test" in run.summary else None
+
+
+def _states(state: str) -> tuple[str, ...]:
+    return ACTIVE if state == "running" else (state,) if state else ()
+
+
+def _matches(run: Run, search: str) -> bool:
+    text = f"{run.name} {run.data_name} {run.preset} {run.id}".casefold()
+    return all(word in text for word in search.casefold().split())
+
+
+def _sorted(runs: list[Run], key: str, descending: bool) -> list[Run]:
+    by = next(value for name, _, value in COLUMNS if name == key)
+    return sorted(runs, key=by, reverse=descending)
+
+
+def _question(run: Run) -> str:
+    return (
+        f'<h3>Delete <bdi>{escape(run.name)}</bdi>?</h3><p class="quiet">Its model, report, checkpoints and log are '
+        "deleted and cannot be brought back.</p>"
+    )
+
+
+def _duplicate(workspace: Workspace, run_id: str) -> str:
+    """A draft with this run's settings; returns the address of its form."""
+    spec = read_spec(workspace.run(run_id).spec)
+    draft = open_store(workspace).save_draft(None, {"spec": spec.model_dump(mode="json")})
+    return f"/?draft={draft}"

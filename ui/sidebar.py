@@ -1,0 +1,116 @@
+"""The sidebar of every page: a new run, the last runs and how they are, the other pages, and what the computer has."""
+
+import threading
+import time
+from html import escape
+
+import gradio as gr
+
+from core.doctor import Gpu, find_gpus
+from core.runs.store import ACTIVE, Run, Store, open_store
+from core.workspace import Workspace
+from ui.run.words import STATE_WORDS, done_share, percent, time_left
+
+SHOWN_RUNS = 12
+WATCHING_SECONDS = 2.0
+GPU_SECONDS = 20.0
+NO_GPU = "CPU only: small encoders train well here."
+
+
+class Machine:
+    """What the computer has, asked again every GPU_SECONDS at most: nvidia-smi takes a moment."""
+
+    def __init__(self) -> None:
+        self._gpus: list[Gpu] = []
+        self._asked = 0.0
+        self._lock = threading.Lock()
+
+    def words(self) -> str:
+        with self._lock:
+            if not self._asked or time.monotonic() - self._asked > GPU_SECONDS:
+                self._gpus, _ = find_gpus()
+                self._asked = time.monotonic()
+            return "\n".join(_gpu_words(gpu) for gpu in self._gpus) or NO_GPU
+
+    def has_gpu(self) -> bool:
+        self.words()
+        return bool(self._gpus)
+
+
+def build_sidebar(workspace: Workspace, machine: Machine, page: str) -> None:
+    """Build it in the current page; `page` is the one that is open: new, run, runs or settings."""
+    store = open_store(workspace)
+    gr.HTML(
+        '<button id="menu-button" type="button" aria-label="Menu" aria-expanded="false" aria-controls="sidebar">'
+        '<svg viewBox="0 0 20 20" width="20" height="20" aria-hidden="true"><path d="M3 5h14M3 10h14M3 15h14" '
+        'fill="none" stroke="currentColor" stroke-width="1.6" stroke-linecap="round"/></svg></button>'
+        '<a href="/">Tunedesk</a>',
+        elem_id="top-bar",
+        apply_default_css=False,
+    )
+    with gr.Sidebar(width=272, elem_id="sidebar"):
+        gr.HTML(_links(page), apply_default_css=False, elem_id="sidebar-head")
+        runs = gr.HTML(_runs_html(store, ""), apply_default_css=False, elem_id="sidebar-runs")
+        gr.HTML(_foot_links(page), apply_default_css=False, elem_id="sidebar-pages")
+        foot = gr.HTML("&nbsp;", apply_default_css=False, elem_id="sidebar-foot")
+    timer = gr.Timer(WATCHING_SECONDS)
+
+    def refresh(request: gr.Request) -> tuple[str, str]:
+        return _runs_html(store, request.query_params.get("run") or ""), escape(machine.words()).replace("\n", "<br>")
+
+    gr.on(
+        [gr.context.Context.root_block.load, timer.tick], refresh, None, [runs, foot], show_progress="hidden",
+        api_visibility="private", concurrency_limit=None, queue=False,
+    )  # fmt: skip
+
+
+def _links(page: str) -> str:
+    current = ' aria-current="page"' if page == "new" else ""
+    return (
+        f'<a class="brand" href="/">Tunedesk</a><a class="new-run" href="/"{current}>'
+        '<svg viewBox="0 0 16 16" width="16" height="16" aria-hidden="true"><path d="M8 3v10M3 8h10" fill="none" '
+        'stroke="currentColor" stroke-width="1.8" stroke-linecap="round"/></svg>New run</a>'
+    )
+
+
+def _foot_links(page: str) -> str:
+    links = "".join(
+        f'<a href="/{name}"{" aria-current=page" if name == page else ""}>{title}</a>'
+        for name, title in (("runs", "Runs"), ("settings", "Settings"))
+    )
+    return f"<nav aria-label=Pages>{links}</nav>"
+
+
+def _runs_html(store: Store, open_run: str) -> str:
+    runs = store.runs(limit=SHOWN_RUNS)
+    if not runs:
+        return '<p class="nothing">Your runs will be listed here.</p>'
+    return f"<nav aria-label='Last runs'>{''.join(_run_link(run, run.id == open_run) for run in runs)}</nav>"
+
+
+def _run_link(run: Run, is_open: bool) -> str:
+    current = ' aria-current="page"' if is_open else ""
+    return (
+        f'<a href="/?run={escape(run.id)}"{current}><span class="dot {run.state}"></span>'
+        f'<span class="name" dir="auto">{escape(run.name)}</span>'
+        f'<span class="state">{escape(short_state(run))}</span></a>'
+    )
+
+
+def short_state(run: Run) -> str:
+    """`96.6 % right`, `62 %, 1 min 40 s left`, `stopped`."""
+    if run.state == "finished":
+        return f"{percent(run.summary['test']['accuracy'])} right" if "test" in run.summary else "finished"
+    if run.state == "running" and run.progress is not None:
+        progress = run.progress
+        if not progress.total_steps or progress.phase != "training":
+            return progress.phase
+        left = f", {time_left(progress.seconds_left)}" if progress.seconds_left else ""
+        return f"{done_share(run) * 100:.0f} %{left}"
+    if run.state in ACTIVE or run.state == "queued":
+        return "waiting" if run.state == "queued" else STATE_WORDS[run.state].lower()
+    return run.state
+
+
+def _gpu_words(gpu: Gpu) -> str:
+    return f"{gpu.name}, {gpu.free_mb / 1024:.1f} of {gpu.memory_mb / 1024:.0f} GB free"
