@@ -9,6 +9,7 @@ import numpy as np
 
 from core.data.examples import DataFacts, write_data_facts
 from core.evaluation.metrics import classification_metrics
+from core.evaluation.verdict import as_json, compare, verdict
 from core.schema import DataSpec, MappingSpec, ModelSpec, RunSpec, TableFile, spec_yaml
 from core.workspace import RunFolder, Workspace
 
@@ -74,19 +75,25 @@ def write_report(
     spread = np.full((len(true), len(labels)), 0.1 / max(1, len(labels) - 1))
     spread[np.arange(len(true)), predicted] = 0.9
     test = classification_metrics(np.array(true), spread, labels)
-    baseline = classification_metrics(np.array(true), np.eye(len(labels))[[0] * len(true)] * 0.98 + 0.01, labels)
+    guess = np.eye(len(labels))[[0] * len(true)] * 0.98 + 0.01
+    titles = {"majority": "Guessing the commonest class", "tfidf": "TF-IDF with logistic regression"}
+    baselines = {
+        name: {**classification_metrics(np.array(true), guess, labels), "title": title}
+        for name, title in titles.items()
+    }
+    comparisons = [compare(name, np.array(true), np.array(predicted), guess.argmax(axis=1)) for name in titles]
     report = {
-        "verdict": f"Right on {test['accuracy'] * 100:.1f} % of {len(true)} unseen rows.",
+        **as_json(verdict(test, baselines, comparisons)),
         "labels": list(labels),
         "parts": {"train": 40, "validation": 5, "test": len(true)},
         "test": test,
-        "baselines": {"majority": baseline, "tfidf": baseline},
+        "baselines": baselines,
+        "machine": MACHINE,
         "training": {
             "steps": 12,
             "epochs": 3.0,
             "seconds": 61.0,
             "tokens_cut": {"train": 0.0, "validation": 0.0, "test": 0.125},
-            "machine": MACHINE,
         },
     }
     folder.report.mkdir(exist_ok=True)

@@ -21,7 +21,7 @@ from ui.run.page import build_run
 from ui.runs import build_runs
 from ui.settings import build_settings
 from ui.sidebar import Machine, build_sidebar
-from ui.theme import STYLE_SHEETS, head, theme
+from ui.theme import head, theme
 
 FIRST_PORT, PORTS_TRIED = 7860, 100
 LOCAL = ("127.0.0.1", "localhost", "::1")
@@ -119,7 +119,6 @@ def _launch(
             enable_monitoring=False,
             app_kwargs={"middleware": [Middleware(RunAddress)], "docs_url": None, "redoc_url": None},
             theme=theme(),
-            css_paths=STYLE_SHEETS,
             head=head(),
         )
     except OSError as error:

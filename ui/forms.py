@@ -13,9 +13,6 @@ from core.schema import RunSpec, Setting
 CHOICE_WORDS = {
     "macro_f1": "macro F1",
     "weighted_f1": "weighted F1",
-    "full": "every layer",
-    "freeze": "upper layers",
-    "head": "head only",
     "lora": "LoRA",
 }
 """What some of the schema's words are called on the page; others are shown with spaces for underscores."""

@@ -137,7 +137,7 @@ def _row(run: Run) -> str:
         f'<tr><td class="name"><a href="/?run={escape(run.id)}" dir="auto">{escape(run.name)}</a></td>'
         f'<td class="state"><span class="dot {run.state}"></span>{escape(state)}</td>'
         f'<td data-title="Preset">{escape(run.preset)}</td><td data-title="Data" dir="auto">{escape(run.data_name)}</td>'
-        f'{figures}<td class=n data-title="Time">{duration(run.seconds) if run.seconds else ""}</td>'
+        f'{figures}<td class=n data-title="Took">{duration(run.seconds) if run.seconds else ""}</td>'
         f'<td class=n data-title="Started">{moment(run.started or run.created)}</td><td class="acts">'
         f'<button type="button" data-do="duplicate" data-key="{escape(run.id)}">Duplicate</button>'
         f'<button type="button" data-do="delete" data-key="{escape(run.id)}" aria-label="Delete {escape(run.name)}">'

@@ -112,5 +112,9 @@ def theme() -> gr.themes.Base:
 
 
 def head() -> str:
-    """The script of every page: the chosen theme, and the menu on a phone."""
-    return f"<script>{SCRIPT.read_text(encoding='utf-8')}</script>"
+    """Style sheet and script of every page.
+
+    As an element of its own: Gradio's `css` puts a prefix before every selector inside @media, which then never fits.
+    """
+    style = "\n".join(sheet.read_text(encoding="utf-8") for sheet in STYLE_SHEETS)
+    return f"<style>{style}</style><script>{SCRIPT.read_text(encoding='utf-8')}</script>"

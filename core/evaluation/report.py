@@ -9,11 +9,10 @@ matrix, and title, seconds, fit_rows, note, and `validation`, the same of that p
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from core.data.examples import DataFacts, read_examples
@@ -22,6 +21,7 @@ from core.evaluation.baselines import Baseline
 from core.evaluation.html import report_html
 from core.evaluation.metrics import classification_metrics
 from core.evaluation.mistakes import count_mistakes, mistakes
+from core.evaluation.predictions import Predictions
 from core.evaluation.verdict import as_json, compare, verdict
 from core.schema import RunSpec
 from core.workspace import RunFolder
@@ -46,18 +46,6 @@ _PREDICTIONS = pa.schema(
         ("probabilities", pa.list_(pa.float32())),
     ]
 )
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """What a model said of one part."""
-
-    row_ids: npt.NDArray[np.int64]
-    """int64 [rows], as in examples.parquet."""
-    true: npt.NDArray[np.int64]
-    """int64 [rows], indices into the labels."""
-    probabilities: npt.NDArray[np.float32]
-    """float32 [rows, classes], each row summing to 1."""
 
 
 def write_report(

@@ -4,13 +4,12 @@ Everything in it is read from the run's folder. Names of classes, columns and fi
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
 from core.data.examples import DataFacts, read_data_facts
-from core.evaluation.confusion import top_confusions
 from core.export.base import base_license, hub_id, shown_base
 from core.export.markdown import code, duration, interval, percent, plain, table
 from core.model_facts import ModelFacts, run_model_facts
@@ -26,7 +25,6 @@ MOST_CLASSES = 200
 """Classes listed with their rows."""
 PROGRAM = "Tunedesk"
 
-BASELINE_NAMES = {"tfidf": "TF-IDF with logistic regression", "majority": "Always the commonest class"}
 METHOD_WORDS = {
     "full": "every layer trained",
     "freeze": "the embeddings and lower layers frozen, the rest trained",
@@ -150,7 +148,7 @@ def _results(report: dict[str, Any]) -> Iterator[str]:
         "says where the true accuracy lies with 95 % confidence."
     )
     rows = [("**This model**", test)]
-    rows += [(BASELINE_NAMES.get(name, plain(name)), scores) for name, scores in report["baselines"].items()]
+    rows += [(plain(scores["title"]), scores) for scores in report["baselines"].values()]
     yield table(
         ["", "accuracy", "95 % interval", "macro F1", "weighted F1"],
         [
@@ -160,7 +158,7 @@ def _results(report: dict[str, Any]) -> Iterator[str]:
         ],
     )  # fmt: skip
     yield "### Where it is weak"
-    yield "\n".join(f"- {line}" for line in weak_spots(test, report["labels"]))
+    yield "\n".join(f"- {line}" for line in [*weak_classes(test), *map(plain, report["findings"])])
     yield "### Each class"
     yield table(
         ["class", "precision", "recall", "F1", "test rows"],
@@ -171,36 +169,21 @@ def _results(report: dict[str, Any]) -> Iterator[str]:
     )
 
 
-def weak_spots(test: dict[str, Any], labels: Sequence[str]) -> Iterator[str]:
-    """Sentences on the classes that do worst, the commonest mistakes, and what could not be measured."""
+def weak_classes(test: dict[str, Any]) -> Iterator[str]:
+    """Sentences on the classes that do worst. What is taken for what, and what was not measured, the report says."""
     measured = [entry for entry in test["per_class"] if entry["support"]]
     weak = sorted((e for e in measured if e["f1"] < test["macro_f1"] - WEAK_GAP), key=lambda entry: entry["f1"])
     for entry in weak[:MOST_NAMED]:
-        yield _weak_words(entry)
+        if entry["predicted"]:
+            yield (
+                f"{plain(entry['label'])}: it finds {percent(entry['recall'])} of the class's {entry['support']:,} "
+                f"rows, and is right in {percent(entry['precision'])} of the cases where it says so."
+            )
     if len(weak) > MOST_NAMED:
         yield f"{len(weak) - MOST_NAMED} more classes lie well below the mean; see the table."
     if not weak and measured:
         worst = min(measured, key=lambda entry: entry["f1"])
         yield f"No class stands out; the lowest F1 is that of {plain(worst['label'])} ({worst['f1']:.3f})."
-    for true, predicted, rows in top_confusions(test["confusion"], labels, MOST_NAMED):
-        yield f"{plain(true)} taken for {plain(predicted)}: {rows:,} {'time' if rows == 1 else 'times'}."
-    unmeasured = [plain(entry["label"]) for entry in test["per_class"] if not entry["support"]]
-    if unmeasured:
-        shown = ", ".join(unmeasured[:MOST_NAMED])
-        more = f" and {len(unmeasured) - MOST_NAMED} more" if len(unmeasured) > MOST_NAMED else ""
-        yield f"Not measured, for want of test rows: {shown}{more}."
-
-
-def _weak_words(entry: dict[str, Any]) -> str:
-    name, support, predicted = plain(entry["label"]), entry["support"], entry["predicted"]
-    rough = f" ({support} test rows are few, so this is rough)" if support < FEW_ROWS else ""
-    if not predicted:
-        return f"{name} is never predicted: all {support:,} of its test rows are taken for something else{rough}."
-    found = round(entry["recall"] * support)
-    return (
-        f"{name}: it finds {found:,} of {support:,} ({percent(entry['recall'])}), and is right in "
-        f"{percent(entry['precision'])} of the cases where it says so{rough}."
-    )
 
 
 def _data(facts: ModelFacts, data: DataFacts, spec: RunSpec) -> Iterator[str]:
@@ -239,7 +222,7 @@ def _data(facts: ModelFacts, data: DataFacts, spec: RunSpec) -> Iterator[str]:
 def _settings(spec: RunSpec, facts: ModelFacts, report: dict[str, Any] | None) -> Iterator[str]:
     if report:
         training = report["training"]
-        machine = training["machine"]
+        machine = report["machine"]
         yield (
             f"Trained for {training['steps']:,} steps ({training['epochs']:.3g} epochs) in "
             f"{duration(training['seconds'])} on {machine['gpu'] or machine['processor'] or 'a CPU'}, with "
@@ -249,14 +232,20 @@ def _settings(spec: RunSpec, facts: ModelFacts, report: dict[str, Any] | None) -
     rows = []
     for leaf in settings(RunSpec):
         section, *path = leaf.key.split(".")
-        if section not in ("model", "training"):
+        if section not in ("model", "training") or ("lora" in path and facts.method != "lora"):
             continue
         value: Any = content[section]
         for name in path:
             value = value[name]
-        value = shown_base(facts) if leaf.key == "model.source" else value
-        rows.append([f"`{leaf.key}`", plain("" if value is None else json.dumps(value, ensure_ascii=False)), leaf.unit])
-    yield table(["setting", "value", "unit"], rows)
+        rows.append([f"`{leaf.key}`", shown_base(facts) if leaf.key == "model.source" else _shown(value), leaf.unit])
+    yield table(["setting", "value", "unit"], [[key, plain(value), unit] for key, value, unit in rows])
+
+
+def _shown(value: Any) -> str:
+    """A setting's value; '' where it was left empty."""
+    if isinstance(value, list):
+        return ", ".join(value)
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _limits(facts: ModelFacts, data: DataFacts, report: dict[str, Any] | None) -> Iterator[str]:

@@ -16,7 +16,9 @@ from huggingface_hub import ModelCard
 from core.errors import UserError
 from core.export.bundle import export_folder, export_name, export_run, export_zip
 from core.predictor import load_predictor, predict_probabilities
-from core.workspace import RunFolder, open_workspace
+from core.runs.supervisor import run_to_end, submit
+from core.workspace import RunFolder, Workspace, open_workspace
+from tests.flow.conftest import tiny_spec
 from tests.run_folders import add_model, run_spec, write_report, write_run
 
 RUN = "20261121-000000-aaaa"
@@ -91,10 +93,30 @@ def test_the_card_and_the_facts_go_with_it(folder: RunFolder, tmp_path: Path) ->
     made = export_folder(folder, tmp_path / "away")
     card = ModelCard.load(made / "README.md")
     assert card.data.license == "apache-2.0"
-    assert "Right on 83.3 %" in card.text
+    assert "so its figures are rough" in card.text
     assert json.loads((made / "tunedesk.json").read_text())["labels"] == LABELS
     for path in made.rglob("*"):
         assert path.suffix == ".safetensors" or str(folder.workspace.root) not in path.read_text(encoding="utf-8")
+
+
+def test_a_run_of_the_real_worker_is_exported(
+    workspace: Workspace, questions: Path, tiny_bert: Path, tmp_path: Path
+) -> None:
+    run_id = submit(workspace, tiny_spec(questions, tiny_bert, {"method": "lora"}))
+    assert run_to_end(workspace, run_id).state == "finished"
+    made = export_run(workspace, run_id, "folder", tmp_path / "away")
+    card = ModelCard.load(made / "README.md")
+    assert card.data.base_model is None
+    assert card.data.license is None
+    assert "Trained for 8 steps" in card.text
+    assert "Guessing the commonest class" in card.text
+    assert "tiny-bert" in card.text
+    assert str(tiny_bert) not in card.text
+    texts = ["Who wrote Hamlet ?", "Where is the river ?"]
+    answers = in_plain_transformers(made, texts, tmp_path)
+    expected = predict_probabilities(load_predictor(workspace.run(run_id).model), texts)
+    given = np.array([[answer[label] for label in ("HUM", "LOC", "NUM")] for answer in answers])
+    np.testing.assert_allclose(given, expected, atol=1e-5)
 
 
 def test_exporting_again_replaces_only_an_export(folder: RunFolder, tmp_path: Path) -> None:

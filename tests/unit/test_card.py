@@ -1,6 +1,5 @@
 """The model card: valid metadata, nothing made up, names of data shown as text."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,7 @@ from huggingface_hub import ModelCard
 
 from core.errors import UserError
 from core.export.base import base_license, hub_id, shown_base
-from core.export.card import loading_code, model_card, weak_spots
+from core.export.card import loading_code, model_card, weak_classes
 from core.export.markdown import code, plain
 from core.model_facts import run_model_facts
 from core.workspace import RunFolder, Workspace
@@ -52,7 +51,7 @@ def test_names_with_yaml_in_them_stay_names(workspace: Workspace) -> None:
 
 def test_results_stand_beside_the_baselines(folder: RunFolder) -> None:
     content = model_card(folder)
-    assert "Right on 90.6 % of 64 unseen rows." in content
+    assert "Right on 90.6 % of 64 unseen rows (95 % sure: 81.0 to 95.6)." in content
     (ours,) = [line for line in content.splitlines() if line.startswith("| **This model**")]
     assert ours.split(" | ")[1:3] == ["90.6 %", "81.0 to 95.6 %"]
     assert "| TF-IDF with logistic regression | 6.2 %" in content
@@ -64,20 +63,25 @@ def test_results_stand_beside_the_baselines(folder: RunFolder) -> None:
     assert "| `training.learning_rate` | 0.0001 |" in content
 
 
-def test_weak_spots_in_words(folder: RunFolder) -> None:
-    test = json.loads((folder.report / "report.json").read_text())["test"]
-    words = list(weak_spots(test, LABELS))
-    assert words[0].startswith("ABBR: it finds 1 of 4 (25.0 %), and is right in 100.0 %")
-    assert "4 test rows are few, so this is rough" in words[0]
-    assert "ABBR taken for ENTY: 3 times." in words
-    assert "ENTY taken for NUM: 3 times." in words
+def test_weak_classes_and_confusions_in_words(folder: RunFolder) -> None:
+    content = model_card(folder)
+    assert "- ABBR: it finds 25.0 % of the class's 4 rows, and is right in 100.0 % of the cases" in content
+    assert "- ABBR taken for ENTY, 3 times" in content
+    assert "- Fewer than 20 test rows, so the figures are rough: ABBR." in content
 
 
 def test_classes_never_predicted_or_never_tested_are_named(folder: RunFolder) -> None:
     report = write_report(folder, LABELS, [0] * 25 + [1] * 25, [0] * 50)
-    words = list(weak_spots(report["test"], LABELS))
-    assert "ENTY is never predicted: all 25 of its test rows are taken for something else." in words
-    assert "Not measured, for want of test rows: NUM." in words
+    content = model_card(folder)
+    assert "Never predicted although there are rows of ENTY." in content
+    assert "The test part has no row of NUM" in content
+    assert not any("ENTY" in sentence for sentence in weak_classes(report["test"]))
+
+
+def test_a_model_that_learned_nothing_says_so_first(folder: RunFolder) -> None:
+    write_report(folder, LABELS, [0] * 25 + [1] * 25, [0] * 50)
+    after_title = model_card(folder).split("# Questions, quickstart\n\n")[1]
+    assert after_title.startswith("This model has learned nothing")
 
 
 def test_without_a_report_the_card_says_so(folder: RunFolder) -> None:

@@ -57,7 +57,7 @@ def test_a_good_model_is_told_with_its_interval_and_the_baselines():
     ("model", "tfidf", "first", "tone"),
     [
         (60, 20, "TF-IDF beats this model: right on 96.7 % against 90.0 % of the same 600 test rows.", "bad"),
-        (31, 30, "This model is no better than TF-IDF: right on 94.8 % against 95.0 % of the same 600 test rows.", "bad"),
+        (31, 30, "This model is no better than TF-IDF: right on 94.8 % against 95.0 % of the same 600 test rows.", "bad"),  # noqa: E501
         (30, 30, "This model is no better than TF-IDF: both are right on 95.0 % of the same 600 test rows.", "bad"),
         (
             28,
@@ -324,7 +324,7 @@ def test_the_page_of_a_run_without_baselines_curves_or_mistakes(run):
     assert page.open == []
     assert "Mistakes" not in page.words
     assert "How it learned" not in page.words
-    assert "Nowhere" in " ".join(page.words) or "Fewer than 20 test rows" in " ".join(page.words)
+    assert "Against the baselines" in page.words
 
 
 def test_mistakes_come_surest_first_and_page_by_page(run):
@@ -333,7 +333,6 @@ def test_mistakes_come_surest_first_and_page_by_page(run):
     found = mistakes(folder)
     assert [row["row_id"] for row in found] == parts["test"].row_ids[[5, 2, 9, 0, 7]].tolist()
     assert [row["confidence"] for row in found] == pytest.approx([0.99, 0.98, 0.97, 0.96, 0.95])
-    assert found[0]["probabilities"][CLASSES.index(found[0]["true"])] == pytest.approx(0.005) or len(CLASSES) == 3
     pages = [mistakes(folder, offset=offset, limit=2) for offset in (0, 2, 4, 6)]
     assert [len(page) for page in pages] == [2, 2, 1, 0]
     assert [row for page in pages for row in page] == found

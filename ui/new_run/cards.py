@@ -44,8 +44,16 @@ def cards_html(
             )
             parts.append(
                 f'<h3>{title}</h3><div class="presets" role="radiogroup" aria-label="{escape(title)}">{cards}</div>'
+                + _what_to_do(members, found)
             )
     return "".join(parts)
+
+
+def _what_to_do(presets: Sequence[Preset], found: dict[str, Source | UserError]) -> str:
+    """What helps where presets of a group cannot run; said once for all of them."""
+    answers = [found.get(preset.name) for preset in presets]
+    todos = dict.fromkeys(answer.todo for answer in answers if isinstance(answer, UserError))
+    return "".join(f'<p class="preset-note">{escape(todo)}</p>' for todo in todos)
 
 
 def _card(preset: Preset, is_chosen: bool, found: Source | UserError | None, *, has_gpu: bool, checking: bool) -> str:
@@ -66,7 +74,7 @@ def _download(preset: Preset) -> str:
 
 def _status(preset: Preset, found: Source | UserError | None, *, has_gpu: bool, checking: bool) -> str:
     if isinstance(found, UserError):
-        return f'<span class="cannot">Cannot run here now: {escape(found.what)} {escape(found.todo)}</span>'
+        return f'<span class="cannot">Cannot run now: {escape(found.what)}</span>'
     if found is None:
         return '<span class="where">Looking for the model…</span>' if checking else '<span class="where"></span>'
     slow = preset.group == "encoder" and preset.parameters > 50e6 and not has_gpu

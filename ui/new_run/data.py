@@ -83,8 +83,8 @@ def build_data() -> DataStep:
             with gr.Row(elem_classes="file-row"):
                 facts = gr.HTML(apply_default_css=False, elem_id="file-facts")
                 with gr.Row(elem_classes="file-actions"):
-                    change = gr.Button("Change", size="sm", min_width=60, elem_id="change-reading")
-                    other = gr.Button("Another file", size="sm", min_width=60, elem_id="other-file")
+                    change = gr.Button("Change", size="md", min_width=60, elem_id="change-reading")
+                    other = gr.Button("Another file", size="md", min_width=60, elem_id="other-file")
             reading = build_reading()
             said = gr.HTML(apply_default_css=False, visible=False, elem_classes="said")
             columns = build_columns()
@@ -96,8 +96,8 @@ def build_data() -> DataStep:
         with gr.Column(elem_classes="card", elem_id="preview"):
             with gr.Row(elem_classes="pager"):
                 position = gr.HTML(apply_default_css=False)
-                back = gr.Button("Back", size="sm", min_width=60, elem_id="preview-back")
-                forth = gr.Button("On", size="sm", min_width=60, elem_id="preview-on")
+                back = gr.Button("Previous", size="md", min_width=60, elem_id="preview-back")
+                forth = gr.Button("Next", size="md", min_width=60, elem_id="preview-next")
             rows_shown = gr.HTML(apply_default_css=False)
         with gr.Column(elem_classes="card", elem_id="parts"):
             gr.HTML("<h3>How shall it be tested?</h3>", apply_default_css=False)

@@ -7,7 +7,7 @@ from core.data.checks import Finding
 from core.data.mapping import natural_order
 from core.data.table import Table
 from core.errors import UserError
-from ui.plots import class_colour
+from core.evaluation.colours import class_colour
 from ui.run.words import percent, rows
 
 BARS_SHOWN = 10
@@ -114,9 +114,9 @@ def lengths_html(lengths: dict[str, float]) -> str:
         return '<h3>Length of the texts</h3><p class="quiet">Choose the text column to see how long its texts are.</p>'
     cells = "".join(
         f"<div><dt>{words}</dt><dd>{lengths[name]:,.0f}</dd></div>"
-        for name, words in (("p50", "half are up to"), ("p90", "9 of 10"), ("p99", "99 of 100"), ("max", "longest"))
+        for name, words in (("p50", "half"), ("p90", "90 %"), ("p99", "99 %"), ("max", "all"))
     )
-    return f'<h3>Length of the texts <small>characters</small></h3><dl class="lengths">{cells}</dl>'
+    return f'<h3>Length of the texts <small>characters, at most</small></h3><dl class="lengths">{cells}</dl>'
 
 
 def columns_html(table: Table, text: Sequence[str], label: str | None) -> str:

@@ -16,7 +16,7 @@ from ui.new_run.review import build_review, connect_review
 from ui.sidebar import Machine
 
 ADDRESS = "(draft) => { history.replaceState(null, '', '/?draft=' + draft); return draft; }"
-TOP = "() => window.scrollTo({top: 0})"
+TOP = "() => { window.scrollTo({top: 0}); return []; }"
 KEEP_TOP = "(draft) => { window.scrollTo({top: 0}); return draft; }"
 DATA, MODEL, REVIEW = 1, 2, 3
 
@@ -59,8 +59,11 @@ def build_new_run(workspace: Workspace, machine: Machine) -> None:
         return show_review(draft_id)
 
     def _at(draft_id: str, step: int) -> Any:
-        with editing(store, draft_id) as draft:
-            draft.step = step
+        """Remember the open step; a form without data is no draft yet."""
+        draft = read_draft(store, draft_id)
+        if draft.spec["data"].get("train"):
+            with editing(store, draft_id) as draft:
+                draft.step = step
         return draft
 
     def resume(draft_id: str, request: gr.Request) -> Any:

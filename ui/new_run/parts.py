@@ -18,7 +18,7 @@ from ui.new_run.files import FILE_TYPES, companion, given_path, keep_upload, ope
 TITLES = {"test": "Final test", "validation": "Validation"}
 PURPOSES = {
     "test": "Held back to the end: it tells how good the model is.",
-    "validation": "Looked at while training: it decides which checkpoint is kept.",
+    "validation": "Decides, while it trains, which checkpoint is kept.",
 }
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": None}
 

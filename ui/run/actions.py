@@ -127,8 +127,16 @@ def _question(run: Run) -> str:
 
 
 def told(error: UserError) -> gr.Error:
-    """A UserError as the page's own message. The toast renders markup, so what may come from data is escaped."""
+    """A UserError as the page's own message; raised, it also keeps what would come next from happening.
+
+    The message renders markup, so what may come from data is escaped.
+    """
     return gr.Error(escape(f"{error.what} {error.todo}"), title="That did not work", print_exception=False)
+
+
+def tell(error: UserError) -> None:
+    """The same beside a component that keeps what it shows: a raised error would be written across it."""
+    gr.Warning(escape(f"{error.what} {error.todo}"), title="That did not work")
 
 
 def _acting(workspace: Workspace, act: Callable[[Workspace, str], None]) -> Callable[[gr.Request], None]:

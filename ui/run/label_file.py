@@ -14,7 +14,7 @@ from core.errors import UserError
 from core.label_jobs import LabelJob, cancel_label_job, label_jobs, start_label_job
 from core.schema import TableFile
 from core.workspace import RunFolder, Workspace, new_id
-from ui.run.actions import QUIET, Updates, told
+from ui.run.actions import QUIET, Updates, tell
 from ui.run.downloads import offered
 from ui.run.words import size, time_left
 
@@ -59,12 +59,13 @@ def build_label_file(workspace: Workspace) -> LabelFile:
 
     def begin(path: str | None, kind: str, top: float, request: gr.Request) -> Updates:
         folder = workspace.run(request.query_params["run"])
-        if not path:
-            raise told(UserError("No file is chosen.", "file", "Drop one into the box on the left first."))
         try:
-            start_label_job(workspace, folder.id, TableFile(path=str(_kept(workspace, Path(path)))), kind, int(top))
+            if not path:
+                raise UserError("No file is chosen.", "file", "Drop one into the box on the left first.")
+            kept = _kept(workspace, Path(path))
+            start_label_job(workspace, folder.id, TableFile(path=str(kept)), kind, int(top))
         except UserError as error:
-            raise told(error) from error
+            tell(error)
         return label_file_updates(tab, folder)
 
     def cancel(request: gr.Request) -> Updates:

@@ -11,7 +11,7 @@ import gradio as gr
 from core.errors import UserError
 from core.export.bundle import export_folder, export_name, export_zip
 from core.workspace import RunFolder, Workspace
-from ui.run.actions import Updates, told
+from ui.run.actions import Updates, tell
 from ui.run.downloads import offered
 from ui.run.report import filled, read_report, unfilled
 from ui.run.words import size
@@ -54,18 +54,18 @@ def build_take_away(workspace: Workspace) -> TakeAwayTab:
     def zipped(request: gr.Request) -> Updates:
         folder = workspace.run(request.query_params["run"])
         try:
-            path = export_zip(folder, _target(folder, ".zip"))
+            return _zip_updates(tab, folder, export_zip(folder, _target(folder, ".zip")))
         except UserError as error:
-            raise told(error) from error
-        return _zip_updates(tab, folder, path)
+            tell(error)
+            return _zip_updates(tab, folder, None)
 
     def written(request: gr.Request) -> str:
         folder = workspace.run(request.query_params["run"])
         try:
-            path = export_folder(folder, _target(folder, ""))
+            return folder_html(folder, export_folder(folder, _target(folder, "")))
         except UserError as error:
-            raise told(error) from error
-        return folder_html(folder, path)
+            tell(error)
+            return folder_html(folder, None)
 
     make_zip.click(zipped, None, [zip_card, make_zip, zip_button], show_progress_on=make_zip, **quiet)
     make_folder.click(written, None, folder_card, show_progress_on=make_folder, **quiet)

@@ -13,7 +13,7 @@ from core.model_facts import joined_text, run_model_facts
 from core.prediction_service import PredictionService
 from core.workspace import RunFolder, Workspace
 from ui.plots import probability_bars
-from ui.run.actions import QUIET, Updates, told
+from ui.run.actions import QUIET, Updates
 from ui.run.label_file import LabelFile, build_label_file, label_file_updates
 from ui.run.report import filled, unfilled
 
@@ -68,8 +68,8 @@ def build_try_it(workspace: Workspace, service: PredictionService) -> TryTab:
                 return
             (ranked,) = service.predict(folder.id, [text])
         except UserError as error:
-            yield note_html(error.what), gr.skip(), gr.skip()
-            raise told(error) from error
+            yield note_html(f"{error.what} {error.todo}"), gr.skip(), gr.skip()
+            return
         kept = [(text, *ranked[0]), *tries][:TRIES_KEPT]
         yield result_html(ranked, facts.labels), history_html(kept), kept
 

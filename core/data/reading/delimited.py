@@ -12,9 +12,10 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from core.data.database import identifier, literal, parquet_rows
-from core.data.reading.dialects import Trial, find_dialect
+from core.data.reading.dialects import Trial, find_dialect, single_column
 from core.data.reading.encodings import as_utf8
 from core.data.reading.layout import Layout, lay_out
 from core.data.reading.lines import read_lines, sample_lines
@@ -71,8 +72,9 @@ def read_delimited(
     if not "".join(lines).strip():
         raise UserError(f"{shown} holds nothing but blank lines.", shown, "Choose a file that holds rows.")
     trial = find_dialect(lines, cut, file)
-    labels_first = trial.dialect.delimiter == "" and file.delimiter is None and _begin_with_labels(lines)
+    labels_first = file.delimiter is None and _begin_with_labels(lines, of_one_column=trial.width == 1)
     if labels_first:
+        trial = single_column(lines, cut, TableFile(path=file.path, quote=""))
         trial = replace(
             trial, dialect=Dialect(" ", "", ""), records=[_at_first_blank(r) for r in trial.records], width=2
         )
@@ -83,7 +85,7 @@ def read_delimited(
         )
     shapes = column_shapes([record.cells for record in trial.records[layout.before :]], layout.width)
     mended = _Mended()
-    if labels_first or not _read_by_duckdb(database, decoded.path, trial, layout, shapes, lines, target):
+    if labels_first or not _read_by_duckdb(database, decoded.path, trial, layout, shapes, lines, cut, target):
         rows = _rows(decoded.path, shown, trial.dialect, layout, shapes, labels_first, mended)
         write_batches(_schema(layout.names), _batches(rows, layout.names), target)
     notes = [*decoded.notes, *layout.notes, *_mending_notes(mended)]
@@ -123,6 +125,7 @@ def _read_by_duckdb(
     layout: Layout,
     shapes: tuple[ColumnShape, ...],
     lines: list[str],
+    cut: bool,
     target: Path,
 ) -> bool:
     """Whether DuckDB, held to the dialect, read all of the file into `target`."""
@@ -145,6 +148,10 @@ def _read_by_duckdb(
         write_parquet(database, query, target)
     except duckdb.Error:
         # Whatever it is that DuckDB objects to, the forgiving reader says what becomes of it.
+        return False
+    rows = pq.read_metadata(target).num_rows
+    expected = len(trial.records) - layout.before
+    if rows < expected - 1 or (rows != expected and not cut):
         return False
     return not _has_swallowed_rows(database, target, layout, dialect, shapes)
 
@@ -216,12 +223,16 @@ def _batches(rows: Iterator[list[str]], names: tuple[str, ...]) -> Iterator[pa.R
         yield pa.record_batch([pa.array(column, pa.string()) for column in columns], names=list(names))
 
 
-def _begin_with_labels(lines: list[str]) -> bool:
+def _begin_with_labels(lines: list[str], *, of_one_column: bool) -> bool:
     """Whether lines are `LABEL text`: first words that are few, repeat, and look like labels rather than prose."""
     split = [line.split(maxsplit=1) for line in lines if line.strip()]
     if len(split) < 20 or any(len(words) < 2 for words in split):
         return False
     labels = [words[0] for words in split]
+    if all(label.startswith("__label__") for label in labels):
+        return True
+    if not of_one_column:
+        return False
     looks = sum(bool(_LABEL_WORD.fullmatch(label)) for label in labels)
     return len(set(labels)) <= 0.15 * len(labels) and looks > 0.9 * len(labels)
 

@@ -19,7 +19,7 @@ DELIMITERS = {
     "~": 0.9, "^": 0.9, "\x01": 0.9, "\x1f": 0.9, "\x1e": 0.9, "¦": 0.9, "§": 0.9, "¬": 0.9,
     " ": 0.6, ":": 0.35, "#": 0.4, "*": 0.4, "&": 0.4, "!": 0.4, "@": 0.4, "$": 0.4, "%": 0.4, "/": 0.3,
 }  # fmt: skip
-"""Delimiters and how willingly each is taken for one."""
+"""Delimiters and how willingly each is taken for one; one under 0.9 has to divide nine lines in ten alike."""
 QUOTES = "\"'`|~^$%#*@&!/"
 LEAST_SCORE = 0.2
 """Below this the lines are taken to be one column."""
@@ -125,13 +125,13 @@ def _trial(lines: list[str], cut: bool, dialect: Dialect, liking: float) -> Tria
     width = max(
         (width for width in counts if width > 1), key=lambda width: counts[width] * (width - 1) / width, default=1
     )
-    if width == 1:
-        return Trial(dialect, records, 1, 0.0)
     total = len(records)
+    if width == 1 or (liking < 0.9 and counts[width] < 0.9 * total):
+        return Trial(dialect, records, width, 0.0)
     doubtful = sum(record.doubtful for record in records) / total
     alone = counts[1] / total
     cells = [cell for record in records[:300] if len(record.cells) == width for cell in record.cells]
-    wrapped = sum(_is_wrapped(cell) for cell in cells) / max(len(cells), 1)
+    wrapped = sum(_has_quotes(cell, dialect.quote) for cell in cells) / max(len(cells), 1)
     tight = sum(_is_tight(cell, dialect.delimiter) for cell in cells) / max(len(cells), 1)
     score = liking * counts[width] / total * (width - 1) / width
     score *= (1 - alone) ** 2 * (1 - doubtful) * (1 - 0.5 * wrapped) * (1 - 0.3 * tight)
@@ -141,9 +141,14 @@ def _trial(lines: list[str], cut: bool, dialect: Dialect, liking: float) -> Tria
     return Trial(dialect, records, width, score)
 
 
-def _is_wrapped(cell: str) -> bool:
+def _has_quotes(cell: str, quote: str) -> bool:
+    """Whether a cell is still wrapped in quotes, or has the half of a pair at one end (another cell has the other)."""
     stripped = cell.strip()
-    return len(stripped) > 1 and stripped[0] == stripped[-1] and stripped[0] in "\"'"
+    if len(stripped) < 2:
+        return False
+    if quote != '"' and (stripped[0] == '"') + (stripped[-1] == '"') > 0:
+        return True
+    return stripped[0] == stripped[-1] == "'"
 
 
 def _is_tight(cell: str, delimiter: str) -> bool:

@@ -177,7 +177,7 @@ def _guess(telling: bytes) -> str:
     if best is None:
         return "cp1252"
     # In Western languages few letters are beyond ASCII, and many single-byte encodings read them almost alike.
-    if western and share < 0.12:
+    if western and share < 0.2:
         return "cp1252"
     return "cp1252" if best.encoding == "latin_1" else best.encoding.replace("_", "-")
 
@@ -188,16 +188,16 @@ def _telling_words(telling: bytes) -> bytes:
 
 
 def _is_western(telling: bytes) -> bool:
-    """Whether the bytes make sense as Windows-1252: what stands between two letters is a letter or an apostrophe."""
+    """Whether the bytes make sense as Windows-1252: letters of Western languages, and no signs in the midst of words."""
     try:
         text = telling.decode("cp1252")
     except UnicodeDecodeError:
         return False
     beyond = sum(not character.isascii() for character in text)
-    odd = re.findall(
-        r"(?<=[a-z])[^\x00-\x7f\w\u2018\u2019\u201c\u201d\u2013\u2014\u2026\xa0\xad\xb7]|\xaa|\xba|\xb3|\xb9", text
-    )
-    return len(odd) <= 0.1 * beyond
+    signs = re.findall(r"(?<=[a-z])[^\x00-\x7f\w‘’“”–—…\xa0\xad·]|[ªº³¹]", text)
+    # Central European and Turkish letters have these places in their own encodings.
+    foreign = sum(text.count(letter) for letter in "šžŠŽðþýÐÞÝ")
+    return len(signs) + foreign <= 0.1 * beyond
 
 
 def _transcode(source: Path, target: Path, encoding: str, shown: str) -> int:

@@ -17,7 +17,7 @@ from core.data.reading.result import Dialect
 LONGEST_RECORD = 2**25
 """Characters after which a quoted cell that does not end is taken to be a stray quote."""
 TRIED_QUOTES = 40
-"""Quotes of a doubtful line that are tried, one at a time, as plain characters."""
+"""Quotes of a doubtful record that are tried, one at a time, as plain characters."""
 TRIED_LINES = 50
 """Lines that a doubtful record may run over."""
 
@@ -179,14 +179,15 @@ class _Reading:
         """Strict readings, and the lines each takes: inner quotes doubled; then each quote in turn as a plain one."""
         if not self.quote:
             return
+        lines = source.taken[:TRIED_LINES]
         if self.inner_quotes is not None and not self.escape:
             inner = self.inner_quotes
             yield from self.attempt(source, lambda line, _: inner.sub(_evened, line))
-        first = source.taken[0]
-        places = [match.start() for match in re.finditer(re.escape(self.quote), first)]
-        for place in places[:TRIED_QUOTES]:
-            mended = first[:place] + _PLAIN_QUOTE + first[place + 1 :]
-            yield from self.attempt(source, lambda line, number, mended=mended: line if number else mended)  # type: ignore[misc]
+        quote = re.compile(re.escape(self.quote))
+        places = [(number, match.start()) for number, line in enumerate(lines) for match in quote.finditer(line)]
+        for number, place in places[:TRIED_QUOTES]:
+            mended = lines[number][:place] + _PLAIN_QUOTE + lines[number][place + 1 :]
+            yield from self.attempt(source, _with_line(number, mended))
 
     def attempt(self, source: _Lines, mend: Callable[[str, int], str]) -> Iterator[tuple[list[str], int]]:
         """One strict reading of the lines as `mend(line, number of the line)` makes them; nothing where it fails."""
@@ -218,6 +219,11 @@ class _Reading:
 
     def literal_quotes(self, cells: list[str]) -> int:
         return sum(cell.count(self.quote) for cell in cells) if self.quote else 0
+
+
+def _with_line(wanted: int, mended: str) -> Callable[[str, int], str]:
+    """Puts `mended` in the place of one line."""
+    return lambda line, number: mended if number == wanted else line
 
 
 def _evened(match: re.Match[str]) -> str:

@@ -1,0 +1,18 @@
+"""What a model said, as trainers hand it to evaluation. Light: numpy alone, so that GPU tests need no more."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model said of one part."""
+
+    row_ids: npt.NDArray[np.int64]
+    """int64 [rows], as in examples.parquet."""
+    true: npt.NDArray[np.int64]
+    """int64 [rows], indices into the labels."""
+    probabilities: npt.NDArray[np.float32]
+    """float32 [rows, classes], each row summing to 1."""

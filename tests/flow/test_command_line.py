@@ -1,0 +1,120 @@
+"""Runs from the command line, as a person or a script starts them: real processes, exit codes, the last line."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def command(workspace: Path, *words: object) -> list[str]:
+    return [sys.executable, str(PROJECT / "launch.py"), "--no-venv", "--workspace", str(workspace), *map(str, words)]
+
+
+def run_command(workspace: Path, *words: object, code: int = 0) -> dict:
+    """Run to the end; the answer is the last line of standard output."""
+    environment = {**os.environ, "PIP_NO_INDEX": "1"}
+    done = subprocess.run(
+        command(workspace, *words, "--json"), env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == code, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def train_words(questions: Path, tiny_bert: Path, steps: int) -> list[object]:
+    sizes = ["training.batch_size=16", "training.learning_rate=1e-3", f"training.max_steps={steps}"]
+    changes = [f"model.source={tiny_bert}", "model.max_length=32", *sizes]
+    settings = [word for change in changes for word in ("--set", change)]
+    return ["train", "--data", questions, "--text", "text", "--label", "label", *settings]
+
+
+@pytest.fixture(scope="module")
+def trained(questions, tiny_bert, tmp_path_factory) -> tuple[Path, dict]:
+    workspace = tmp_path_factory.mktemp("workspace")
+    return workspace, run_command(workspace, *train_words(questions, tiny_bert, 8), "--name", "From the shell")
+
+
+def test_train_prints_what_it_measured(trained):
+    workspace, answer = trained
+    assert answer["status"] == "finished"
+    report = json.loads((workspace / "runs" / answer["run"] / "report" / "report.json").read_text())
+    for part in ("test", "validation"):
+        assert answer["metrics"][part]["accuracy"] == report[part]["accuracy"]
+        assert answer["metrics"][part]["macro_f1"] == report[part]["macro_f1"]
+    assert set(answer["metrics"]["baselines"]) == {"majority", "tfidf"}
+    assert answer["metrics"]["baselines"]["tfidf"]["accuracy"] == report["baselines"]["tfidf"]["accuracy"]
+    assert Path(answer["report"]).is_file()
+    (listed,) = run_command(workspace, "runs")["runs"]
+    assert (listed["run"], listed["name"], listed["status"]) == (answer["run"], "From the shell", "finished")
+
+
+def test_finished_model_labels_is_measured_and_leaves(trained, questions, tmp_path):
+    workspace, answer = trained
+    labelled = run_command(workspace, "predict", answer["run"], questions, tmp_path / "out.csv", "--top-k", "2")
+    assert (labelled["rows"], labelled["labelled"]) == (240, 240)
+    assert labelled["columns"] == ["predicted_label", "probability", "label_2", "probability_2"]
+    measured = run_command(workspace, "evaluate", answer["run"], questions)
+    assert measured["scored"] == 240
+    lines = (tmp_path / "out.csv").read_text().splitlines()[1:]
+    right = sum(cells[1] == cells[2] for cells in (line.rsplit(",", 5) for line in lines))
+    assert measured["metrics"]["accuracy"] == pytest.approx(right / 240)
+    exported = run_command(workspace, "export", answer["run"], "--format", "zip", "--to", tmp_path)
+    assert Path(exported["path"]).suffix == ".zip"
+    assert Path(exported["path"]).stat().st_size > 0
+
+
+def test_spec_of_a_run_does_it_again(trained, tmp_path):
+    workspace, answer = trained
+    spec = workspace / "runs" / answer["run"] / "spec.yaml"
+    again = run_command(tmp_path / "other", "train", spec, "--name", "Again", "--set", "evaluation.baselines=false")
+    assert again["status"] == "finished"
+    assert again["metrics"]["baselines"] == {}
+    assert again["metrics"]["test"]["accuracy"] == answer["metrics"]["test"]["accuracy"]
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_command_stops_the_run_which_can_be_resumed(sign, questions, tiny_bert, tmp_path):
+    words = [*train_words(questions, tiny_bert, 2000), "--set", "evaluation.baselines=false"]
+    child = subprocess.Popen(
+        command(tmp_path, *words, "--json"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert child.stderr is not None
+    assert any(line.startswith("training, step") for line in child.stderr)
+    child.send_signal(sign)
+    out, told = child.communicate(timeout=120)
+    assert child.returncode == 130
+    assert "Stopping" in told
+    stopped = json.loads(out.splitlines()[-1])
+    assert stopped["status"] == "stopped"
+    checkpoints = tmp_path / "runs" / stopped["run"] / "checkpoints"
+    assert any(checkpoints.iterdir())
+    spec = checkpoints.parent / "spec.yaml"
+    spec.write_text(spec.read_text().replace("max_steps: 2000", "max_steps: 2"))
+    assert run_command(tmp_path, "resume", stopped["run"])["status"] == "finished"
+
+
+def test_failed_run_has_code_1_and_says_what_to_do(questions, tiny_bert, tmp_path):
+    """The worker is killed: a run that ends without a word."""
+    words = [*train_words(questions, tiny_bert, 2000), "--set", "evaluation.baselines=false"]
+    child = subprocess.Popen(
+        command(tmp_path, *words, "--json"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert child.stderr is not None
+    assert any(line.startswith("training, step") for line in child.stderr)
+    from core.runs.store import open_store
+    from core.workspace import open_workspace
+
+    (run,) = open_store(open_workspace(tmp_path)).runs()
+    assert run.pid is not None
+    os.kill(run.pid, signal.SIGKILL)
+    out, told = child.communicate(timeout=120)
+    assert child.returncode == 1
+    answer = json.loads(out.splitlines()[-1])
+    assert answer["status"] == "interrupted"
+    assert set(answer["error"]) == {"what", "where", "todo"}
+    assert f"launch.py resume {run.id}" in told
