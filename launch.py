@@ -165,10 +165,9 @@ def open_page(request):
     """Serve the page until it is stopped."""
     import secrets
 
-    from ui.app import serve
-
     from core.errors import UserError
     from core.workspace import open_workspace
+    from ui.app import serve
 
     auth = tuple(request.auth.split(":", 1)) if request.auth else None
     if auth is None and (request.listen or request.share):

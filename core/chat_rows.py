@@ -33,7 +33,7 @@ _ROLES = {
     "function": "tool",
     "ipython": "tool",
 }
-"""Roles as data sets write them -> as chat templates know them. A call that the assistant makes is something it says."""
+"""Roles as data sets write them -> as chat templates know them. A call the assistant makes is something it says."""
 
 
 _MARK = "\ue000\ue001"

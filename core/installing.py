@@ -131,7 +131,7 @@ def check_disk(folder: Path, needed: int, downloaded: int, cache: Path | None) -
     free = shutil.disk_usage(existing(folder)).free
     if free < needed + downloaded:
         raise SetupError(
-            f"The installation needs about {(needed + downloaded) / 1e9:.0f} GB and {free / 1e9:.1f} GB are free.",
+            f"The installation needs about {(needed + downloaded) / 1e9:.1f} GB and {free / 1e9:.1f} GB are free.",
             str(folder),
             "Free some space, or put the environment on another disk with --venv DIR.",
         )
@@ -177,11 +177,8 @@ def install(python: Path, packages: Path, arguments: list[str], folder: Path, by
         with log.open("w", encoding="utf-8") as log_file:
             exit_code = _run([*command, *arguments], environment, packages, log_file)
     except OSError as error:
-        raise SetupError(
-            f"The environment's folder cannot be written ({error.strerror}).",
-            str(folder),
-            "Choose another folder with --venv DIR.",
-        ) from error
+        # The log could not be written, for the reasons that pip itself would meet there.
+        raise explain_failure(f"ERROR: {error}", 1, log) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     if exit_code != 0:

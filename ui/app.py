@@ -4,8 +4,10 @@ import os
 import webbrowser
 from typing import Any
 
-# Read by Gradio when it is imported: nothing is counted, and no newer version is looked for.
+# Read by Gradio: nothing is counted, and no newer version is looked for.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+# The same functions may run for several pages at a time.
+os.environ["GRADIO_DEFAULT_CONCURRENCY_LIMIT"] = "8"
 
 import gradio as gr
 from starlette.middleware import Middleware
@@ -47,16 +49,25 @@ def build_app(workspace: Workspace, prediction_service: PredictionService | None
     with gr.Blocks(title="Tunedesk", analytics_enabled=False) as app:
         build_sidebar(workspace, machine, "new")
         build_new_run(workspace, machine)
-    with app.route("Run", "/run", show_in_navbar=False):
+        _page(app, "run", "Run")
         build_sidebar(workspace, machine, "run")
         build_run(workspace, service)
-    with app.route("Runs", "/runs", show_in_navbar=False):
+        _page(app, "runs", "Runs")
         build_sidebar(workspace, machine, "runs")
         build_runs(workspace)
-    with app.route("Settings", "/settings", show_in_navbar=False):
+        _page(app, "settings", "Settings")
         build_sidebar(workspace, machine, "settings")
         build_settings(workspace)
-    return app.queue(default_concurrency_limit=8)
+    return app
+
+
+def _page(app: gr.Blocks, path: str, title: str) -> None:
+    """What follows belongs to another page: as `app.route` does it, but without leaving the context of `app`.
+
+    Each time that context is left, Gradio builds the whole web application, which takes half a second a page.
+    """
+    app.pages.append((path, title, False))
+    app.current_page = path
 
 
 def serve(
@@ -85,7 +96,7 @@ def serve(
         supervisor.start()
         shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104
         address = app.share_url or f"http://{shown}:{port}"
-        print(f"Tunedesk is at {address}", flush=True)  # noqa: T201
+        print(f"Tunedesk is at {address}", flush=True)
         if open_browser:
             webbrowser.open(address)
         app.block_thread()
@@ -97,9 +108,7 @@ def serve(
         app.close(verbose=False)
 
 
-def _launch(
-    app: gr.Blocks, host: str, port: int | None, share: bool, auth: tuple[str, str] | None
-) -> int:
+def _launch(app: gr.Blocks, host: str, port: int | None, share: bool, auth: tuple[str, str] | None) -> int:
     """Start the server on this port, or on the first free one. Returns it."""
     ports: Any = [port] if port is not None else range(FIRST_PORT, FIRST_PORT + PORTS_TRIED)
     os.environ["GRADIO_NUM_PORTS"] = "1" if port is not None else str(PORTS_TRIED)

@@ -25,7 +25,9 @@ LABELS = {
     "training.best_metric": "Best checkpoint by",
     "training.learning_rate": "Learning rate",
 }
-RESET_SCRIPT = "element.addEventListener('click', (event) => { if (event.target.closest('button')) trigger('click'); });"
+RESET_SCRIPT = (
+    "element.addEventListener('click', (event) => { if (event.target.closest('button')) trigger('click'); });"
+)
 
 
 @dataclass(frozen=True)

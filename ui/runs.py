@@ -87,7 +87,10 @@ def build_runs(workspace: Workspace) -> None:
         if event.act == "duplicate":
             return {address: _duplicate(workspace, event.key)}
         run = store.run(event.key)
-        return {asking: gr.update(visible=True), question: _question(run), doomed: run.id}
+        return {
+            asking: gr.update(visible=True), question: _question(run), doomed: run.id,
+            confirm: gr.update(visible=run.state not in ACTIVE),
+        }  # fmt: skip
 
     def discard(doomed: str, *asked: Any) -> dict[Any, Any]:
         try:
@@ -100,7 +103,7 @@ def build_runs(workspace: Workspace) -> None:
     Context.root_block.load(fill, asked, filled, **PRIVATE)
     gr.on([timer.tick, search.input, state.input], fill, asked, filled, **PRIVATE)
     more.click(lambda shown: shown + PAGE_ROWS, shown, shown, **PRIVATE).then(fill, asked, filled, **PRIVATE)
-    table.click(act, asked, [*filled, sort, address, asking, question, doomed], **PRIVATE).then(
+    table.click(act, asked, [*filled, sort, address, asking, question, doomed, confirm], **PRIVATE).then(
         None, address, None, js=GO, **PRIVATE
     )
     keep.click(lambda: gr.update(visible=False), None, asking, **PRIVATE)
@@ -112,8 +115,8 @@ def table_html(runs: list[Run], sort: tuple[str, bool]) -> str:
         return '<p class="quiet none">No run fits.</p>'
     heads = "".join(_head(key, title, sort) for key, title, _ in COLUMNS)
     return (
-        f'<div class="scroll"><table class="runs"><thead><tr>{heads}<th><span class="hidden">What to do</span></th></tr>'
-        f"</thead><tbody>{''.join(map(_row, runs))}</tbody></table></div>"
+        f'<div class="scroll"><table class="runs"><thead><tr>{heads}<th><span class="unseen">What to do</span></th>'
+        f"</tr></thead><tbody>{''.join(map(_row, runs))}</tbody></table></div>"
     )
 
 
@@ -132,11 +135,12 @@ def _row(run: Run) -> str:
         f'<td class=n data-title="{title}">{"" if value is None else percent(value)}</td>'
         for title, value in (("Accuracy", _figure(run, "accuracy")), ("Macro F1", _figure(run, "macro_f1")))
     )
-    state = short_state(run) if run.state != "finished" else "finished"
+    state = run.state if run.state == "finished" else short_state(run).split(",")[0]
     return (
         f'<tr><td class="name"><a href="/?run={escape(run.id)}" dir="auto">{escape(run.name)}</a></td>'
         f'<td class="state"><span class="dot {run.state}"></span>{escape(state)}</td>'
-        f'<td data-title="Preset">{escape(run.preset)}</td><td data-title="Data" dir="auto">{escape(run.data_name)}</td>'
+        f'<td data-title="Preset">{escape(run.preset)}</td>'
+        f'<td data-title="Data" dir="auto">{escape(run.data_name)}</td>'
         f'{figures}<td class=n data-title="Took">{duration(run.seconds) if run.seconds else ""}</td>'
         f'<td class=n data-title="Started">{moment(run.started or run.created)}</td><td class="acts">'
         f'<button type="button" data-do="duplicate" data-key="{escape(run.id)}">Duplicate</button>'
@@ -164,6 +168,11 @@ def _sorted(runs: list[Run], key: str, descending: bool) -> list[Run]:
 
 
 def _question(run: Run) -> str:
+    if run.state in ACTIVE:
+        return (
+            f"<h3><bdi>{escape(run.name)}</bdi> is still running.</h3>"
+            f'<p class="quiet">Stop it first, on <a href="/?run={escape(run.id)}">its page</a>.</p>'
+        )
     return (
         f'<h3>Delete <bdi>{escape(run.name)}</bdi>?</h3><p class="quiet">Its model, report, checkpoints and log are '
         "deleted and cannot be brought back.</p>"

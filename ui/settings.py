@@ -71,7 +71,8 @@ def _examined(workspace: Workspace) -> dict[str, Any]:
 def _room_html(workspace: Workspace, sizes: dict[str, int] | None) -> str:
     """The workspace with the size of each folder; without sizes while they are added up."""
     lines = "".join(
-        f"<tr><th scope=row>{name}</th><td>{what}</td><td class=n>{'…' if sizes is None else size(sizes[name])}</td></tr>"
+        f"<tr><th scope=row>{name}</th><td>{what}</td>"
+        f"<td class=n>{'…' if sizes is None else size(sizes[name])}</td></tr>"
         for name, what in PURPOSES.items()
     )
     free = size(shutil.disk_usage(workspace.root).free)
@@ -97,7 +98,8 @@ def _doctor_html(content: dict[str, Any] | None) -> str:
         return f"<h3>This computer</h3>{busy_html('Looking at Python, packages, GPU, disk and hub')}"
     items = "".join(
         f'<li class="{finding["state"]}"><i aria-hidden="true">{SIGNS[finding["state"]]}</i><div><strong>'
-        f"{escape(finding['name'])}</strong> {escape(finding['what'])} <span>{escape(finding['todo'])}</span></div></li>"
+        f"{escape(finding['name'])}</strong> {escape(finding['what'])} "
+        f"<span>{escape(finding['todo'])}</span></div></li>"
         for finding in content["findings"]
     )
     versions = "".join(

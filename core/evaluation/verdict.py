@@ -120,7 +120,7 @@ def _collapse(label: str, test: Mapping[str, Any], baselines: Mapping[str, Mappi
 def _warnings(
     test: Mapping[str, Any], baselines: Mapping[str, Mapping[str, Any]], comparisons: Mapping[str, Comparison]
 ) -> tuple[list[str], Tone]:
-    """What must come before the figures, and how bad it is. Of several baselines as good the cheapest is named."""
+    """What must come before the figures, the cheapest baseline that is as good first, and how bad it is."""
     only = _only_prediction(test)
     if only is not None:
         return [_collapse(only, test, baselines)], "bad"
@@ -128,25 +128,27 @@ def _warnings(
     if len(occurring) == 1:
         sentence = f"Every test row is of class {occurring[0]}, so this test cannot tell whether the model is good."
         return [sentence], "bad"
-    for name in ("majority", "tfidf"):
-        if name in comparisons and comparisons[name].outcome != "better":
-            return _beaten(test, baselines[name], comparisons[name])
-    return [], "good"
+    unbeaten = [name for name in BASELINE_WORDS if name in comparisons and comparisons[name].outcome != "better"]
+    told = [_beaten(test, baselines[name], comparisons[name]) for name in unbeaten]
+    tones = {tone for _, tone in told}
+    return [sentence for sentence, _ in told], "bad" if "bad" in tones else "caution" if tones else "good"
 
 
-def _beaten(test: Mapping[str, Any], baseline: Mapping[str, Any], comparison: Comparison) -> tuple[list[str], Tone]:
+def _beaten(test: Mapping[str, Any], baseline: Mapping[str, Any], comparison: Comparison) -> tuple[str, Tone]:
+    """What is said of a baseline that the model does not clearly beat."""
     words, rows = BASELINE_WORDS[comparison.name], counted(test["rows"], "test row")
     model, other = percent(test["accuracy"]), percent(baseline["accuracy"])
     both = f"{model} against {other}"
     if comparison.outcome == "worse":
-        return [f"{_capital(words)} beats this model: right on {other} against {model} of the same {rows}."], "bad"
+        return f"{_capital(words)} beats this model: right on {other} against {model} of the same {rows}.", "bad"
     if comparison.model_only == comparison.baseline_only:
-        return [f"This model is no better than {words}: both are right on {model} of the same {rows}."], "bad"
+        return f"This model is no better than {words}: both are right on {model} of the same {rows}.", "bad"
     if comparison.model_only < comparison.baseline_only:
-        return [f"This model is no better than {words}: right on {both} of the same {rows}."], "bad"
-    return [
+        return f"This model is no better than {words}: right on {both} of the same {rows}.", "bad"
+    sentence = (
         f"This model is not clearly better than {words}: right on {both} of the same {rows}, which may be chance."
-    ], "caution"
+    )
+    return sentence, "caution"
 
 
 def _is_rough(test: Mapping[str, Any]) -> bool:

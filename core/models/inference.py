@@ -12,7 +12,7 @@ from core.models.tokens import TokenRows, pad_rows, tokenise
 
 def best_device() -> torch.device:
     """The accelerator where there is one, else the processor."""
-    return torch.accelerator.current_accelerator() or torch.device("cpu")
+    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
 
 
 def class_probabilities(

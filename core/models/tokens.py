@@ -8,7 +8,8 @@ import numpy.typing as npt
 import torch
 from transformers import PreTrainedTokenizerBase
 
-TEXTS_AT_ONCE = 10_000
+TEXTS_AT_ONCE = 1000
+"""The tokenizer holds some hundred bytes a token until its batch is done."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from core.runs.store import open_store
+from core.workspace import Workspace
+
 PROJECT = Path(__file__).resolve().parents[2]
 
 
@@ -77,39 +80,41 @@ def test_spec_of_a_run_does_it_again(trained, tmp_path):
     assert again["metrics"]["test"]["accuracy"] == answer["metrics"]["test"]["accuracy"]
 
 
-@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_command_stops_the_run_which_can_be_resumed(sign, questions, tiny_bert, tmp_path):
-    words = [*train_words(questions, tiny_bert, 2000), "--set", "evaluation.baselines=false"]
+def start_and_wait_for_steps(workspace: Path, *words: object) -> subprocess.Popen[str]:
     child = subprocess.Popen(
-        command(tmp_path, *words, "--json"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command(workspace, *words, "--json"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert child.stderr is not None
-    assert any(line.startswith("training, step") for line in child.stderr)
-    child.send_signal(sign)
-    out, told = child.communicate(timeout=120)
-    assert child.returncode == 130
-    assert "Stopping" in told
-    stopped = json.loads(out.splitlines()[-1])
-    assert stopped["status"] == "stopped"
-    checkpoints = tmp_path / "runs" / stopped["run"] / "checkpoints"
-    assert any(checkpoints.iterdir())
-    spec = checkpoints.parent / "spec.yaml"
-    spec.write_text(spec.read_text().replace("max_steps: 2000", "max_steps: 2"))
-    assert run_command(tmp_path, "resume", stopped["run"])["status"] == "finished"
+    assert any(line.startswith("training, step") for line in child.stderr), "it ended before its first step"
+    return child
 
 
-def test_failed_run_has_code_1_and_says_what_to_do(questions, tiny_bert, tmp_path):
-    """The worker is killed: a run that ends without a word."""
-    words = [*train_words(questions, tiny_bert, 2000), "--set", "evaluation.baselines=false"]
-    child = subprocess.Popen(
-        command(tmp_path, *words, "--json"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert child.stderr is not None
-    assert any(line.startswith("training, step") for line in child.stderr)
-    from core.runs.store import open_store
-    from core.workspace import open_workspace
+def endless(questions: Path, tiny_bert: Path) -> list[object]:
+    """More steps than anyone waits for."""
+    return [*train_words(questions, tiny_bert, 100_000), "--set", "evaluation.baselines=false"]
 
-    (run,) = open_store(open_workspace(tmp_path)).runs()
+
+def test_interrupted_command_stops_the_run_and_waits_for_its_checkpoint(questions, tiny_bert, tmp_path):
+    """Ctrl-C in a first start, SIGTERM after a resume: both end with 130, and what was learned is kept."""
+    child = start_and_wait_for_steps(tmp_path, *endless(questions, tiny_bert))
+    steps = []
+    for sign in (signal.SIGINT, signal.SIGTERM):
+        child.send_signal(sign)
+        out, told = child.communicate(timeout=120)
+        assert child.returncode == 130
+        assert "Stopping" in told
+        stopped = json.loads(out.splitlines()[-1])
+        assert stopped["status"] == "stopped"
+        checkpoints = tmp_path / "runs" / stopped["run"] / "checkpoints"
+        steps.append(max(int(folder.name.split("-")[1]) for folder in checkpoints.glob("checkpoint-*")))
+        if sign == signal.SIGINT:
+            child = start_and_wait_for_steps(tmp_path, "resume", stopped["run"])
+    assert 0 < steps[0] < steps[1]
+
+
+def test_run_that_ends_without_a_word_has_code_1_and_says_what_to_do(questions, tiny_bert, tmp_path):
+    child = start_and_wait_for_steps(tmp_path, *endless(questions, tiny_bert))
+    (run,) = open_store(Workspace(tmp_path)).runs()
     assert run.pid is not None
     os.kill(run.pid, signal.SIGKILL)
     out, told = child.communicate(timeout=120)

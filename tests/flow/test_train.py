@@ -16,6 +16,7 @@ from core.errors import UserError
 from core.runs import supervisor
 from core.runs.store import ENDED, open_store
 from core.runs.supervisor import PROJECT, Supervisor, run_to_end, submit
+from core.schema import EvaluationSpec
 from core.training.checkpoints import whole_checkpoints
 from tests.flow.conftest import tiny_spec
 
@@ -35,6 +36,11 @@ def wait_until(workspace, run_id, condition, watcher):
         time.sleep(0.02)
     log = workspace.run(run_id).log.read_text(encoding="utf-8")
     raise AssertionError(f"run {run_id} is {run.state}: {run.reason}\n{log}")
+
+
+def without_baselines(spec):
+    """Four seconds less where they are not the point."""
+    return spec.model_copy(update={"evaluation": EvaluationSpec(baselines=False)})
 
 
 def has_steps(store, run_id, count):
@@ -70,18 +76,18 @@ def test_the_model_folder_loads_in_plain_transformers_and_says_what_the_report_s
     import pyarrow.parquet as pq
     from transformers import pipeline
 
-    run_id = submit(workspace, tiny_spec(questions, tiny_bert, {"method": "lora"}))
+    run_id = submit(workspace, without_baselines(tiny_spec(questions, tiny_bert, {"method": "lora"})))
     assert run_to_end(workspace, run_id).state == "finished"
     folder = workspace.run(run_id)
     classify = pipeline("text-classification", model=str(folder.model), top_k=None)
     rows = pq.read_table(folder.report / "predictions.parquet").slice(0, 20).to_pylist()
     for row in rows:
-        scores = {entry["label"]: entry["score"] for entry in classify(row["text"])}
+        scores = {entry["label"]: entry["score"] for entry in classify([row["text"]])[0]}
         assert scores[row["predicted"]] == pytest.approx(row["confidence"], abs=1e-4)
 
 
 def test_stop_keeps_a_checkpoint_and_resume_goes_on_from_it(workspace, questions, tiny_bert):
-    spec = tiny_spec(questions, tiny_bert, max_steps=400, evaluate_every_steps=200)
+    spec = without_baselines(tiny_spec(questions, tiny_bert, max_steps=400, evaluate_every_steps=200))
     run_id = submit(workspace, spec)
     watcher = Supervisor(workspace)
     wait_until(workspace, run_id, lambda _: has_steps(watcher.store, run_id, 5), watcher)
@@ -98,7 +104,9 @@ def test_stop_keeps_a_checkpoint_and_resume_goes_on_from_it(workspace, questions
 
 
 def test_a_stopped_run_can_be_finished_where_it_stands(workspace, questions, tiny_bert):
-    run_id = submit(workspace, tiny_spec(questions, tiny_bert, max_steps=4000, evaluate_every_steps=20))
+    run_id = submit(
+        workspace, without_baselines(tiny_spec(questions, tiny_bert, max_steps=4000, evaluate_every_steps=20))
+    )
     watcher = Supervisor(workspace)
     wait_until(workspace, run_id, lambda _: has_steps(watcher.store, run_id, 45), watcher)
     supervisor.stop(workspace, run_id)
@@ -111,7 +119,9 @@ def test_a_stopped_run_can_be_finished_where_it_stands(workspace, questions, tin
 
 
 def test_a_killed_worker_is_interrupted_and_resumed_with_its_history_unbroken(workspace, questions, tiny_bert):
-    run_id = submit(workspace, tiny_spec(questions, tiny_bert, max_steps=300, evaluate_every_steps=30))
+    run_id = submit(
+        workspace, without_baselines(tiny_spec(questions, tiny_bert, max_steps=300, evaluate_every_steps=30))
+    )
     watcher = Supervisor(workspace)
     run = wait_until(workspace, run_id, lambda _: has_steps(watcher.store, run_id, 75), watcher)
     os.kill(watcher.store.run(run_id).pid, signal.SIGKILL)
@@ -127,7 +137,9 @@ def test_a_killed_worker_is_interrupted_and_resumed_with_its_history_unbroken(wo
 
 
 def test_a_worker_outlives_its_supervisor_and_the_next_one_finds_it(workspace, questions, tiny_bert):
-    run_id = submit(workspace, tiny_spec(questions, tiny_bert, max_steps=300, evaluate_every_steps=100))
+    run_id = submit(
+        workspace, without_baselines(tiny_spec(questions, tiny_bert, max_steps=300, evaluate_every_steps=100))
+    )
     code = (
         "import sys, time; from core.runs.supervisor import Supervisor; from core.workspace import open_workspace\n"
         "s = Supervisor(open_workspace(sys.argv[1]))\n"
@@ -151,7 +163,7 @@ def test_a_worker_outlives_its_supervisor_and_the_next_one_finds_it(workspace, q
 
 
 def test_a_claimed_run_whose_process_is_gone_is_interrupted_at_start(workspace, questions, tiny_bert):
-    run_id = submit(workspace, tiny_spec(questions, tiny_bert))
+    run_id = submit(workspace, without_baselines(tiny_spec(questions, tiny_bert)))
     store = open_store(workspace)
     store.claim_next()
     gone = subprocess.Popen([sys.executable, "-c", ""])
@@ -163,7 +175,7 @@ def test_a_claimed_run_whose_process_is_gone_is_interrupted_at_start(workspace, 
 
 
 def test_a_queued_run_can_be_taken_out_and_a_finished_one_not_resumed(workspace, questions, tiny_bert):
-    run_id = submit(workspace, tiny_spec(questions, tiny_bert))
+    run_id = submit(workspace, without_baselines(tiny_spec(questions, tiny_bert)))
     supervisor.stop(workspace, run_id)
     assert open_store(workspace).run(run_id).state == "stopped"
     supervisor.resume(workspace, run_id)
@@ -176,7 +188,9 @@ def test_a_queued_run_can_be_taken_out_and_a_finished_one_not_resumed(workspace,
 
 def test_a_full_disk_fails_the_run_in_plain_words_and_loses_nothing(workspace, questions, tiny_bert, monkeypatch):
     """The worker may write no file beyond 100 kB, so its first checkpoint ends as on a full disk."""
-    run_id = submit(workspace, tiny_spec(questions, tiny_bert, max_steps=40, evaluate_every_steps=10))
+    run_id = submit(
+        workspace, without_baselines(tiny_spec(questions, tiny_bert, max_steps=40, evaluate_every_steps=10))
+    )
     monkeypatch.setattr(supervisor, "WORKER", [sys.executable, "-m", "tests.flow.worker_on_full_disk"])
     run = run_to_end(workspace, run_id)
     assert run.state == "failed"
@@ -197,7 +211,7 @@ def test_a_loss_that_is_no_number_fails_with_advice(workspace, questions, tiny_b
     weights = load_file(broken / "model.safetensors")
     weights["bert.encoder.layer.0.output.dense.bias"].fill_(float("nan"))
     save_file(weights, broken / "model.safetensors", {"format": "pt"})
-    run_id = submit(workspace, tiny_spec(questions, broken))
+    run_id = submit(workspace, without_baselines(tiny_spec(questions, broken)))
     run = run_to_end(workspace, run_id)
     assert run.state == "failed"
     assert "no longer a number" in run.error["what"]

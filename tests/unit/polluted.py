@@ -10,7 +10,24 @@ from dataclasses import dataclass
 
 HEADER = ("DATE", "TIME", "Qty", "PRODUCTID", "Price", "ProductType", "ProductDescription", "URL", "Comments")
 TYPES = ("Bikes", "Clothing", "Accessories", "Components")
-WORDS = 'Mountain Road frame, black "pro" silver 26" wheel steel aluminum, light helmet jersey long-sleeve L XL'.split()
+WORDS = (
+    "Mountain",
+    "Road",
+    "frame,",
+    "black",
+    '"pro"',
+    "silver",
+    '26"',
+    "wheel",
+    "steel",
+    "aluminum,",
+    "light",
+    "helmet",
+    "jersey",
+    "long-sleeve",
+    "L",
+    "XL",
+)
 
 Row = tuple[str, ...]
 
@@ -112,7 +129,6 @@ def whole_file_variants() -> list[Variant]:
     accents = tuple((*row[:8], "crème brûlée für Überzug") for row in ROWS)
     for encoding in ("utf-16", "utf-16-le", "utf-8-sig", "cp1252", "latin-1"):
         add(f"encoding {encoding}", lines(accents), rows=accents, encoding=encoding)
-    add("delimiter after each row", lines(header=HEADER).replace(",\n", ",\n"), HEADER)
     add("names for fewer columns", lines(header=HEADER[:8]), (*HEADER[:8], "column_9"))
     add("cells left off at the end", "".join(line.rstrip(",") + "\n" for line in lines().splitlines()))
     return found
@@ -158,7 +174,7 @@ def _with_row(
     wrong: list[str],
     right: list[str] | None,
 ) -> Variant:
-    """The variant whose row has `wrong` in place of one cell, and should be read with `right` there (None: as it was)."""
+    """The variant whose row has `wrong` in place of a cell, and should be read with `right` there (None: as it was)."""
     content = _content(table, row, [*cells[:column], *wrong, *cells[column + 1 :]])
     values = table[row] if right is None else (*table[row][:column], *right, *table[row][column + 1 :])
     return Variant(name, content, values if row == 0 else HEADER, ROWS if row == 0 else _replaced(row, values))

@@ -2,9 +2,13 @@
 
 import ast
 import graphlib
+import importlib.metadata
+import re
 import subprocess
 import sys
 from pathlib import Path
+
+from core.environment import requirement_lines
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -18,6 +22,12 @@ ORDER = (
     "doctor",
     "presets",
     "data",
+    "template_sandbox",
+    "chat_templates",
+    "prompts",
+    "prompt_rows",
+    "chat_rows",
+    "prompt_preview",
     "model_facts",
     "models",
     "runs",
@@ -143,3 +153,31 @@ def test_what_runs_before_the_installation_imports_the_standard_library_only():
         for name in imports(module, top_level_only=True):
             is_ours = name in STANDARD_LIBRARY_ONLY
             assert is_ours or root_of(name) in sys.stdlib_module_names, f"{module} imports {name}"
+
+
+def test_every_library_that_is_imported_is_in_the_requirements():
+    """What only comes along with another package goes when that one stops needing it."""
+    asked_for = {re.split(r"[\s<>=!~;\[]", line)[0] for line in requirement_lines(PROJECT / "requirements.txt")}
+    asked_for = {re.sub(r"[-_.]+", "-", name).lower() for name in asked_for}
+    owners = importlib.metadata.packages_distributions()
+    missing = set()
+    for module in MODULES:
+        for name in {root_of(name) for name in imports(module)} - {"core", "ui"} - set(sys.stdlib_module_names):
+            packages = {re.sub(r"[-_.]+", "-", owner).lower() for owner in owners.get(name, [name])}
+            if not packages & asked_for:
+                missing.add((module, name))
+    assert missing == set()
+
+
+def test_readme_maps_every_file():
+    text = (PROJECT / "README.md").read_text(encoding="utf-8")
+    shown, folders = set(), []
+    for line in text.split("<!-- map -->")[1].split("```")[1].strip().splitlines():
+        depth = (len(line) - len(line.lstrip())) // 2
+        name = line.split()[0]
+        folders[depth:] = [name.rstrip("/")]
+        if not name.endswith("/"):
+            shown.add("/".join(folders))
+            assert len(line.split()) > 1, f"{name} has no comment in README.md"
+    present = {path.relative_to(PROJECT).as_posix() for path in MODULES.values() if path.name != "__init__.py"}
+    assert shown == present

@@ -80,6 +80,8 @@ def test_guessing_that_is_as_good_comes_before_tfidf():
     model = (np.arange(600) < 1).astype(int)
     result = judged(true, model, majority=COMMONEST, tfidf=true)
     assert result.sentences[0].startswith("This model is not clearly better than guessing the commonest class")
+    assert result.sentences[1].startswith("TF-IDF beats this model: right on 100.0 % against ")
+    assert result.tone == "bad"
 
 
 def test_a_model_that_always_says_the_same_has_learned_nothing():

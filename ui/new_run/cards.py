@@ -23,7 +23,9 @@ WHERE = {
 def availability(preset: Preset, has_gpu: bool) -> Source | UserError:
     """Where the preset's model is, or why it cannot run here; the hub is asked, for some seconds at most."""
     if preset.needs_gpu and not has_gpu:
-        return UserError("It needs an NVIDIA GPU, and this computer shows none.", "GPU", "Take a small model or an encoder.")
+        return UserError(
+            "It needs an NVIDIA GPU, and this computer shows none.", "GPU", "Take a small model or an encoder."
+        )
     try:
         return check_source(preset.model)
     except UserError as error:
@@ -31,7 +33,12 @@ def availability(preset: Preset, has_gpu: bool) -> Source | UserError:
 
 
 def cards_html(
-    presets: Sequence[Preset], chosen: str, found: dict[str, Source | UserError], *, has_gpu: bool, checking: bool = False
+    presets: Sequence[Preset],
+    chosen: str,
+    found: dict[str, Source | UserError],
+    *,
+    has_gpu: bool,
+    checking: bool = False,
 ) -> str:
     """A group of cards after the other. found: preset's name -> where its model is, for those that were looked for."""
     parts = []
@@ -84,9 +91,8 @@ def _status(preset: Preset, found: Source | UserError | None, *, has_gpu: bool, 
 
 def _measured(line: Measured) -> str:
     beside = f", TF-IDF {percent(line.baseline)}" if line.baseline is not None else ""
-    return escape(
-        f"{percent(line.value)} {line.metric.replace('_', ' ')} on {line.data}{beside}; {duration(line.seconds)} on {line.machine}"
-    )
+    figure = f"{percent(line.value)} {line.metric.replace('_', ' ')} on {line.data}{beside}"
+    return escape(f"{figure}; {duration(line.seconds)} on {line.machine}")
 
 
 def count_words(number: int) -> str:

@@ -54,8 +54,10 @@ def build_columns() -> Columns:
         )  # fmt: skip
         problem = gr.HTML(apply_default_css=False, visible=False)
         with gr.Row(elem_classes="left"):
-            names_file = gr.UploadButton("Take names from classes.txt", file_types=[".txt"], size="sm", elem_id="names-file")
-            clear = gr.Button("Names as in the file", size="sm", elem_id="names-clear")
+            names_file = gr.UploadButton(
+                "Take names from classes.txt", file_types=[".txt"], size="md", elem_id="names-file"
+            )
+            clear = gr.Button("Names as in the file", size="md", elem_id="names-clear")
     with gr.Accordion("More", open=False, elem_classes="fold", elem_id="more-mapping"):
         joiner = gr.Textbox(
             label="Between joined columns", info="What stands between the texts of several columns; usually a space.",
@@ -73,17 +75,19 @@ def columns_view(columns: Columns, draft: Draft, table: Table, counts: list[tupl
     given = mapping.get("class_names") or {}
     nameable = 0 < len(counts) <= MOST_NAMED
     ordered = natural_order([value for value, _ in counts]) if nameable else []
+    # Opened where numbers stand for classes; closed by nobody but the person.
+    wanted = bool(given) or (nameable and all(value.lstrip("-").isdigit() for value in ordered))
     found = f"{len(counts):,} class{'es' if len(counts) != 1 else ''}." if counts else "The class of each row."
     reasons = "".join(f"<li>{escape(reason)}</li>" for reason in draft.reasons)
     return {
-        columns.text: gr.update(choices=list(table.names), value=[name for name in mapping["text"] if name in table.names]),
+        columns.text: gr.update(
+            choices=list(table.names), value=[name for name in mapping["text"] if name in table.names]
+        ),
         columns.label: gr.update(
             choices=list(table.names), value=mapping["label"] if mapping["label"] in table.names else None, info=found
         ),
         columns.reasons: gr.update(value=f"<ul>{reasons}</ul>", visible=bool(reasons)),
-        columns.names_fold: gr.update(
-            visible=bool(counts), open=bool(given) or all(value.lstrip("-").isdigit() for value in ordered)
-        ),
+        columns.names_fold: gr.update(visible=bool(counts), **({"open": True} if wanted else {})),
         columns.names: gr.update(value=[[value, given.get(value, value)] for value in ordered], visible=nameable),
         columns.names_problem: gr.update(value="", visible=False),
         columns.joiner: mapping.get("joiner", " "),

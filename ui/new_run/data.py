@@ -1,78 +1,24 @@
 """Step 1, Data: a file comes in, is read and shown, its columns are chosen, and the checks say what they found."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from core.data.checks import Finding, check_data
-from core.data.table import Table, label_counts, preview, text_lengths
+from core.data.table import label_counts
 from core.errors import UserError
-from core.runs.store import Store, open_store
-from core.schema import MappingSpec, SplitSpec
+from core.runs.store import open_store
 from core.workspace import Workspace
-from ui.new_run.columns import Columns, build_columns, choose_columns, columns_view, names_from_file, rename_classes
-from ui.new_run.data_html import (
-    bars_html,
-    busy_html,
-    class_colours,
-    columns_html,
-    facts_html,
-    findings_html,
-    lengths_html,
-    preview_html,
-    problem_html,
-)
-from ui.new_run.draft import Draft, editing, missing, read_draft
+from ui.new_run.columns import build_columns, choose_columns, names_from_file, rename_classes
+from ui.new_run.data_html import bars_html, busy_html, findings_html, problem_html
+from ui.new_run.data_view import PAGE_ROWS, DataStep, data_view, find_problems, preview_view, ready_words
+from ui.new_run.draft import Draft, editing, read_draft
 from ui.new_run.files import given_path, keep_upload, open_role
-from ui.new_run.parts import PRIVATE, PartBlock, build_part, connect_part, part_view
-from ui.new_run.reading import Reading, build_reading, read_again, reading_view
-from ui.new_run.source import Source, build_source, drafts_view, start_over, take_file, take_sample
-from ui.run.words import rows
-
-PAGE_ROWS = 10
-
-
-@dataclass(frozen=True)
-class DataStep:
-    source: Source
-    problem: gr.HTML
-    opened: gr.Column
-    facts: gr.HTML
-    change: gr.Button
-    other: gr.Button
-    reading: Reading
-    said: gr.HTML
-    columns: Columns
-    bars: gr.HTML
-    lengths: gr.HTML
-    profile: gr.HTML
-    preview: gr.HTML
-    back: gr.Button
-    position: gr.HTML
-    forth: gr.Button
-    offset: gr.State
-    test: PartBlock
-    validation: PartBlock
-    stratified: gr.Checkbox
-    findings: gr.HTML
-    foot: gr.Row
-    status: gr.HTML
-    next: gr.Button
-
-    def components(self) -> list[Any]:
-        """Everything that a look at the draft may change."""
-        source, reading, columns = self.source, self.reading, self.columns
-        return [
-            source.box, source.drop, source.path, source.drafts, self.problem, self.opened, self.facts, reading.box,
-            *reading.inputs(), self.said, columns.text, columns.label, columns.reasons, columns.names_fold, columns.names,
-            columns.names_problem, columns.joiner, columns.backslash, self.bars, self.lengths, self.profile, self.preview,
-            self.back, self.position, self.forth, self.offset, *self.test.components(), *self.validation.components(),
-            self.stratified, self.findings, self.foot, self.status,
-        ]  # fmt: skip
+from ui.new_run.parts import PRIVATE, build_part, connect_part
+from ui.new_run.reading import build_reading, read_again
+from ui.new_run.source import build_source, drafts_view, start_over, take_file, take_sample
 
 
 def build_data() -> DataStep:
@@ -112,108 +58,6 @@ def build_data() -> DataStep:
         source, problem, opened, facts, change, other, reading, said, columns, bars, lengths, profile, rows_shown, back,
         position, forth, gr.State(0), test, validation, stratified, findings, foot, status, onward,
     )  # fmt: skip
-
-
-# What the draft looks like
-
-
-def data_view(workspace: Workspace, step: DataStep, draft: Draft) -> dict[Any, Any]:
-    """New values for everything but the findings, which take longer. An unreadable file shows the start, and why."""
-    store = open_store(workspace)
-    try:
-        train = open_role(workspace, draft, "train")
-    except UserError as error:
-        return _start_view(step, store, draft, error)
-    if train is None:
-        return _start_view(step, store, draft, None)
-    mapping = draft.spec["mapping"]
-    text = tuple(name for name in mapping["text"] if name in train.names)
-    label = mapping["label"] if mapping["label"] in train.names else None
-    counts = label_counts(train, label) if label else []
-    lengths = text_lengths(train, text, mapping["joiner"], mapping["backslash_is_space"]) if text else {}
-    names = mapping.get("class_names") or {}
-    return {
-        step.source.box: gr.update(visible=False),
-        step.source.drop: None,
-        step.source.drafts: gr.update(visible=False),
-        step.problem: gr.update(value="", visible=False),
-        step.opened: gr.update(visible=True),
-        step.foot: gr.update(visible=True),
-        step.facts: facts_html(train),
-        step.said: gr.update(value="", visible=False),
-        **reading_view(step.reading, draft, train),
-        **columns_view(step.columns, draft, train, counts),
-        step.bars: bars_html(counts, names),
-        step.lengths: lengths_html(lengths),
-        step.profile: columns_html(train, text, label),
-        **preview_view(step, train, draft, 0, counts),
-        **_part_view(workspace, step.test, draft),
-        **_part_view(workspace, step.validation, draft),
-        step.stratified: draft.get("split.stratified"),
-        step.findings: busy_html("Checking the data"),
-        step.status: "",
-    }
-
-
-def _start_view(step: DataStep, store: Store, draft: Draft, error: UserError | None) -> dict[Any, Any]:
-    return {
-        step.source.box: gr.update(visible=True),
-        step.source.drop: None,
-        step.problem: gr.update(value=problem_html(error), visible=error is not None),
-        step.opened: gr.update(visible=False),
-        step.foot: gr.update(visible=False),
-        **drafts_view(step.source, store, draft.id),
-    }
-
-
-def _part_view(workspace: Workspace, block: PartBlock, draft: Draft) -> dict[Any, Any]:
-    try:
-        return part_view(block, draft, open_role(workspace, draft, block.role))
-    except UserError as error:
-        return part_view(block, draft, None, error)
-
-
-def preview_view(
-    step: DataStep, table: Table, draft: Draft, offset: int, counts: list[tuple[str, int]]
-) -> dict[Any, Any]:
-    """A page of the file's rows."""
-    label, names = draft.spec["mapping"]["label"], draft.spec["mapping"].get("class_names") or {}
-    found = preview(table, offset, PAGE_ROWS)
-    last = min(offset + PAGE_ROWS, table.rows)
-    return {
-        step.preview: preview_html(table.names, found, offset, label, class_colours(counts, names)),
-        step.position: f"<h3>Rows {offset + 1:,} to {last:,} <small>of {table.rows:,}</small></h3>",
-        step.back: gr.update(interactive=offset > 0),
-        step.forth: gr.update(interactive=last < table.rows),
-        step.offset: offset,
-    }
-
-
-def find_problems(workspace: Workspace, draft: Draft) -> list[Finding]:
-    """What the checks say of the draft's data. Raises UserError where a file cannot be read or something is missing."""
-    needed = missing(draft)
-    if needed:
-        raise UserError(needed, "", "")
-    train = open_role(workspace, draft, "train")
-    mapping = MappingSpec.model_validate(draft.spec["mapping"])
-    split = SplitSpec.model_validate(draft.spec.get("split") or {})
-    if train is None:
-        return []
-    return check_data(
-        train, open_role(workspace, draft, "validation"), open_role(workspace, draft, "test"), mapping, split
-    )
-
-
-def ready_words(findings: list[Finding]) -> str:
-    """One line beside the button: what stands in the way, or how the data look."""
-    errors = sum(finding.severity == "error" for finding in findings)
-    warnings = sum(finding.severity == "warning" for finding in findings)
-    if errors:
-        return f'<span class="bad">{errors} thing{"s" if errors > 1 else ""} must be put right first.</span>'
-    return f"{warnings} thing{'s' if warnings > 1 else ''} to look at." if warnings else "The data are ready."
-
-
-# What a person does
 
 
 def connect_data(
@@ -369,10 +213,8 @@ def _connect_columns(
             draft.put("split.stratified", stratified)
 
     inputs = [draft_id, columns.text, columns.label, columns.joiner, columns.backslash]
-    gr.on(
-        [columns.text.input, columns.label.input, columns.backslash.input, columns.joiner.blur], choose, inputs, outputs,
-        **PRIVATE,
-    ).then(**then)  # fmt: skip
+    chosen = [columns.text.input, columns.label.input, columns.backslash.input, columns.joiner.blur]
+    gr.on(chosen, choose, inputs, outputs, **PRIVATE).then(**then)
     columns.names.input(rename, [draft_id, columns.names], step.bars, **PRIVATE).then(**then)
     columns.names_file.upload(name_by_file, [draft_id, columns.names_file], outputs, **PRIVATE).then(**then)
     columns.names_clear.click(clear, draft_id, outputs, **PRIVATE).then(**then)

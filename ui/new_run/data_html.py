@@ -123,13 +123,15 @@ def columns_html(table: Table, text: Sequence[str], label: str | None) -> str:
     """Every column with its type, share of empty cells, and number of different values."""
     body = "".join(
         f'<tr><th scope="row" dir="auto">{escape(column.name)}{_role(column.name, text, label)}</th>'
-        f"<td>{escape(column.type)}</td><td class=n>{_empty(column.empty_share)}</td><td class=n>{column.distinct:,}</td>"
+        f"<td>{escape(column.type)}</td><td class=n>{_empty(column.empty_share)}</td>"
+        f"<td class=n>{column.distinct:,}</td>"
         f'<td dir="auto" class="example">{escape(column.example[:80])}</td></tr>'
         for column in table.columns
     )
     return (
-        '<h3>Columns</h3><div class="scroll"><table class="columns"><thead><tr><th>Name</th><th>Type</th><th class=n>Empty'
-        f"</th><th class=n>Different</th><th>For example</th></tr></thead><tbody>{body}</tbody></table></div>"
+        '<h3>Columns</h3><div class="scroll"><table class="columns"><thead><tr><th>Name</th><th>Type</th>'
+        "<th class=n>Empty</th><th class=n>Different</th><th>For example</th></tr></thead>"
+        f"<tbody>{body}</tbody></table></div>"
     )
 
 
@@ -143,18 +145,25 @@ def _empty(share: float) -> str:
 
 
 def preview_html(
-    names: Sequence[str], found: list[dict[str, str | None]], offset: int, label: str | None, colours: dict[str, str]
+    names: Sequence[str],
+    found: list[dict[str, str | None]],
+    offset: int,
+    text: Sequence[str],
+    label: str | None,
+    colours: dict[str, str],
 ) -> str:
     """Rows of the file as they are; long cells are clamped and fold open."""
-    head = "".join(f'<th dir="auto">{escape(name)}</th>' for name in names)
+    head = "".join(f'<th dir="auto"{" class=text" if name in text else ""}>{escape(name)}</th>' for name in names)
     body = "".join(
         f"<tr><td class=n>{offset + number:,}</td>"
-        + "".join(_cell(row[name], colours.get(str(row[name] or "").strip()) if name == label else None) for name in names)
+        + "".join(
+            _cell(row[name], colours.get(str(row[name] or "").strip()) if name == label else None) for name in names
+        )
         + "</tr>"
         for number, row in enumerate(found, start=1)
     )
     return (
-        '<div class="scroll"><table class="preview"><thead><tr><th class=n><span class="hidden">Row</span></th>'
+        '<div class="scroll"><table class="preview"><thead><tr><th class=n><span class="unseen">Row</span></th>'
         f"{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
@@ -178,7 +187,7 @@ def findings_html(findings: Sequence[Finding]) -> str:
         return '<p class="fine"><i aria-hidden="true">✓</i>The checks found nothing to worry about.</p>'
     items = "".join(
         f'<li class="{finding.severity}"><i aria-hidden="true">{SIGNS[finding.severity]}</i><div>'
-        f'<span class="hidden">{SEVERITIES[finding.severity]}: </span><strong>{escape(finding.what)}</strong> '
+        f'<span class="unseen">{SEVERITIES[finding.severity]}: </span><strong>{escape(finding.what)}</strong> '
         f"<span>{escape(finding.todo)}</span></div></li>"
         for finding in findings
     )

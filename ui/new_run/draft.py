@@ -17,6 +17,7 @@ from core.schema import RunSpec, Setting, TableFile, parse_spec, settings
 _EDITING = threading.Lock()
 """Two fields may be left within a moment of each other; each change reads, alters and writes the whole draft."""
 
+PART_WORDS = {"test": "the final test", "validation": "validation"}
 PRESET_PARTS = ("model", "training")
 SETTINGS = {leaf.key: leaf for leaf in settings(RunSpec)}
 
@@ -115,10 +116,10 @@ def missing(draft: Draft) -> str:
         return "Choose the column that holds the label."
     for role in draft.own:
         if not draft.spec["data"].get(role):
-            return f"Give the file for {role}, or take a share."
+            return f"Give the file for {PART_WORDS[role]}, or take a share."
     for role in ("test", "validation"):
         if f"split.{role}" in draft.raw:
-            return f"Correct the share for {role}."
+            return f"Correct the share for {PART_WORDS[role]}."
     return ""
 
 

@@ -187,5 +187,7 @@ def _connect_field(store: Store, step: ModelStep, draft_id: gr.Textbox, key: str
         values = field_updates(field.setting, shown(field.setting, usual(draft, key)), usual(draft, key))
         return dict(zip(field.parts(), values, strict=True)) | _count_view(step, draft) | _method_view(step, draft)
 
-    field.input.input(change, [draft_id, field.input], outputs, **PRIVATE | {"trigger_mode": "always_last"})
+    # A textbox tells of keys as they are pressed, but of a paste by mouse only when it is left.
+    events = [field.input.input, field.input.blur] if isinstance(field.input, gr.Textbox) else [field.input.input]
+    gr.on(events, change, [draft_id, field.input], outputs, **PRIVATE | {"trigger_mode": "always_last"})
     field.note.click(reset, draft_id, outputs, **PRIVATE)

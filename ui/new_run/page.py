@@ -8,7 +8,8 @@ from gradio.context import Context
 from core.errors import UserError
 from core.runs.store import open_store
 from core.workspace import Workspace, new_id
-from ui.new_run.data import build_data, checked, connect_data, data_view
+from ui.new_run.data import build_data, checked, connect_data
+from ui.new_run.data_view import data_view
 from ui.new_run.draft import editing, read_draft
 from ui.new_run.model import Presets, build_model, connect_model, model_view
 from ui.new_run.parts import PRIVATE
@@ -68,7 +69,11 @@ def build_new_run(workspace: Workspace, machine: Machine) -> None:
 
     def resume(draft_id: str, request: gr.Request) -> Any:
         """A reload opens the step that was open."""
-        return gr.Walkthrough(selected=read_draft(store, draft_id).step) if request.query_params.get("draft") else gr.skip()
+        return (
+            gr.Walkthrough(selected=read_draft(store, draft_id).step)
+            if request.query_params.get("draft")
+            else gr.skip()
+        )
 
     def leave_data(draft_id: str) -> dict[Any, Any]:
         """On to the model, unless something must be put right first."""

@@ -1,4 +1,4 @@
-"""Where the rows for the final test, or for validation, come from: a share of the training file, or a file of their own."""
+"""Where the rows for test or validation come from: a share of the training file, or a file of their own."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

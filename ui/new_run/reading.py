@@ -8,6 +8,7 @@ import gradio as gr
 from core.data.table import Table, open_table
 from core.runs.store import Store
 from core.workspace import Workspace
+from ui.new_run.data_html import DELIMITERS
 from ui.new_run.draft import Draft, editing, read_draft
 from ui.new_run.files import companion
 from ui.new_run.source import suggest
@@ -18,6 +19,7 @@ ENCODINGS = [
     "shift_jis", "euc_kr",
 ]  # fmt: skip
 DELIMITER_CHOICES = [("detect", AUTOMATIC), ("comma  ,", ","), ("semicolon  ;", ";"), ("tab", "\t"), ("pipe  |", "|")]
+QUOTES = {'"': "double", "'": "single", "": "none"}
 QUOTE_CHOICES = [("detect", AUTOMATIC), ('double  "', '"'), ("single  '", "'"), ("none", "")]
 HEADER_CHOICES = [("detect", AUTOMATIC), ("names the columns", "yes"), ("is data", "no")]
 
@@ -58,9 +60,15 @@ def reading_view(reading: Reading, draft: Draft, table: Table) -> dict[Any, Any]
     header = AUTOMATIC if file.header is None else "yes" if file.header else "no"
     return {
         reading.encoding: gr.update(value=file.encoding or AUTOMATIC, info=f"now: {table.encoding}"),
-        reading.delimiter: gr.update(value=AUTOMATIC if file.delimiter is None else file.delimiter),
-        reading.quote: gr.update(value=AUTOMATIC if file.quote is None else file.quote),
-        reading.header: header,
+        reading.delimiter: gr.update(
+            value=AUTOMATIC if file.delimiter is None else file.delimiter,
+            info=f"now: {DELIMITERS.get(table.delimiter or '', table.delimiter)}",
+        ),
+        reading.quote: gr.update(
+            value=AUTOMATIC if file.quote is None else file.quote,
+            info=f"now: {QUOTES.get(table.quote or '', table.quote)}",
+        ),
+        reading.header: gr.update(value=header, info=f"now: it {'names the columns' if table.header else 'is data'}"),
         reading.names: gr.update(value="\n".join(table.names), lines=min(max(3, len(table.names)), 10)),
     }
 

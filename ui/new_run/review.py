@@ -15,8 +15,8 @@ from core.runs.store import ACTIVE, Store, open_store
 from core.runs.supervisor import submit
 from core.schema import RunSpec, spec_yaml
 from core.workspace import Workspace
-from ui.new_run.data import find_problems
 from ui.new_run.data_html import busy_html, findings_html, problem_html
+from ui.new_run.data_view import find_problems
 from ui.new_run.draft import Draft, editing, read_draft, spec_of
 from ui.new_run.files import ROLES, open_role
 from ui.new_run.parts import PRIVATE
@@ -31,8 +31,8 @@ class ReviewStep:
     findings: gr.HTML
     model: gr.HTML
     name: gr.Textbox
-    yaml: gr.Code
-    command: gr.Code
+    yaml: gr.Textbox
+    command: gr.Textbox
     problem: gr.HTML
     status: gr.HTML
     back: gr.Button
@@ -40,27 +40,37 @@ class ReviewStep:
 
     def components(self) -> list[Any]:
         return [
-            self.words, self.findings, self.model, self.name, self.yaml, self.command, self.problem, self.status, self.start
+            self.words, self.findings, self.model, self.name, self.yaml, self.command, self.problem, self.status,
+            self.start,
         ]  # fmt: skip
 
 
 def build_review() -> ReviewStep:
     with gr.Column(elem_classes="card", elem_id="review"):
         words = gr.HTML(apply_default_css=False, elem_id="sentences")
-        name = gr.Textbox(label="Name", info="How you will find it again.", max_lines=1, max_length=200, elem_id="run-name")
+        name = gr.Textbox(
+            label="Name", info="How you will find it again.", max_lines=1, max_length=200, elem_id="run-name"
+        )
     with gr.Column(elem_classes="card"):
         findings = gr.HTML(apply_default_css=False, elem_id="review-findings")
         model = gr.HTML(apply_default_css=False, elem_id="review-model")
     with gr.Accordion("As YAML", open=False, elem_classes="card fold", elem_id="as-yaml"):
-        yaml = gr.Code(language="yaml", show_label=False, interactive=False, lines=1, max_lines=24)
+        yaml = _to_copy("Save it as SPEC.yaml for launch.py train", 24)
     with gr.Accordion("As command line", open=False, elem_classes="card fold", elem_id="as-command"):
-        command = gr.Code(language="shell", show_label=False, interactive=False, lines=1, wrap_lines=True)
+        command = _to_copy("Starts the same run in a terminal", 12)
     problem = gr.HTML(apply_default_css=False, visible=False, elem_id="start-problem")
     with gr.Row(elem_classes="foot"):
         status = gr.HTML(apply_default_css=False, elem_id="review-status")
         back = gr.Button("Back", min_width=90, elem_id="back-to-model")
         start = gr.Button("Start", variant="primary", min_width=150, elem_id="start-run")
     return ReviewStep(words, findings, model, name, yaml, command, problem, status, back, start)
+
+
+def _to_copy(label: str, lines: int) -> gr.Textbox:
+    """Text to take away, with a button that copies it."""
+    return gr.Textbox(
+        label=label, interactive=False, lines=2, max_lines=lines, buttons=["copy"], elem_classes="to-copy"
+    )  # fmt: skip
 
 
 def review_view(workspace: Workspace, store: Store, step: ReviewStep, draft: Draft) -> dict[Any, Any]:
@@ -107,7 +117,11 @@ def find_model(spec: RunSpec) -> tuple[str, bool]:
         return problem_html(error), False
     preset = find_preset(spec.preset)
     if source.kind == "hub":
-        said = download_words(preset) if spec.model.source == preset.model.source else "Its model is downloaded at the start."
+        said = (
+            download_words(preset)
+            if spec.model.source == preset.model.source
+            else "Its model is downloaded at the start."
+        )
     else:
         said = "The model is on this computer."
     return f'<p class="fine"><i aria-hidden="true">✓</i>{escape(said)}</p>', True
@@ -152,7 +166,7 @@ def connect_review(
         store.delete_draft(draft_id)
         return {address: f"/?run={run_id}", step.start: gr.update(interactive=False)}
 
-    step.name.input(rename, [draft_id, step.name], [step.yaml, step.command], **PRIVATE)
+    gr.on([step.name.input, step.name.blur], rename, [draft_id, step.name], [step.yaml, step.command], **PRIVATE)
     step.start.click(start, [draft_id, step.name], [address, step.problem, step.start], **PRIVATE).then(
         None, address, None, js=GO, **PRIVATE
     )

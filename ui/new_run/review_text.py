@@ -23,9 +23,7 @@ BEFORE_TEST = {
 CLASSES_NAMED = 8
 
 
-def sentences(
-    draft: Draft, spec: RunSpec, tables: dict[str, Table], counts: list[tuple[str, int]]
-) -> list[str]:
+def sentences(draft: Draft, spec: RunSpec, tables: dict[str, Table], counts: list[tuple[str, int]]) -> list[str]:
     """What will happen, in about six plain sentences, as markup. tables: by role; counts: the label's values."""
     told = [
         _task(spec, tables, counts), _rows(spec, tables, sum(count for _, count in counts)), _model(spec),
@@ -72,8 +70,8 @@ def _rows(spec: RunSpec, tables: dict[str, Table], usable: int) -> str:
         for role in ("validation", "test")
     }
     return (
-        f"It trains on about {_bold(rows(parts['train']))}; {rows(parts['validation'])}{where['validation']} decide which "
-        f"checkpoint is best, and {rows(parts['test'])}{where['test']} are held back for the final test."
+        f"It trains on about {_bold(rows(parts['train']))}; {rows(parts['validation'])}{where['validation']} decide "
+        f"which checkpoint is best, and {rows(parts['test'])}{where['test']} are held back for the final test."
     )
 
 
@@ -97,9 +95,9 @@ def _training(spec: RunSpec, tables: dict[str, Table], usable: int) -> str:
     limit = f", at most {training.max_steps:,} steps" if training.max_steps else ""
     passes = f"{number_words(training.epochs)} pass{'es' if training.epochs != 1 else ''}"
     return (
-        f"It makes {_bold(passes)} over them in batches of {batch}, about {math.ceil(steps):,} steps{limit}, with a "
-        f"learning rate of {_bold(number_words(training.learning_rate))}; texts longer than {spec.model.max_length} tokens "
-        "are cut."
+        f"It makes {_bold(passes)} over the training rows in batches of {batch}, about {math.ceil(steps):,} steps"
+        f"{limit}, with a learning rate of {_bold(number_words(training.learning_rate))}; texts longer than "
+        f"{spec.model.max_length} tokens are cut."
     )
 
 
@@ -111,7 +109,8 @@ def _choice(spec: RunSpec) -> str:
         if training.early_stopping_patience
         else ""
     )
-    return f"{when} it is measured; the checkpoint with the best {_bold(choice_words(training.best_metric))} is kept{early}."
+    metric = _bold(choice_words(training.best_metric))
+    return f"{when} it is measured; the checkpoint with the best {metric} is kept{early}."
 
 
 def _end(spec: RunSpec) -> str:
@@ -184,7 +183,9 @@ def _leaf(content: Any, key: str) -> Any:
 
 
 def _yaml_word(value: Any) -> str:
-    return value if isinstance(value, str) and value.replace("_", "").isalpha() else json.dumps(value, ensure_ascii=False)
+    return (
+        value if isinstance(value, str) and value.replace("_", "").isalpha() else json.dumps(value, ensure_ascii=False)
+    )
 
 
 def run_name(spec: RunSpec) -> str:

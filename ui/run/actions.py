@@ -81,7 +81,7 @@ def _build_menu(workspace: Workspace, more: gr.Button) -> gr.Button:
     opened = gr.State(False)
     with gr.Column(visible=False, elem_classes="td-menu", elem_id="run-menu") as menu:
         with gr.Column(elem_classes="td-menu-page") as choices:
-            name = gr.Textbox(label="Name", max_length=200, max_lines=1, elem_id="run-name")
+            name = gr.Textbox(label="Name", max_length=200, max_lines=1, elem_id="run-rename")
             with gr.Row():
                 rename = gr.Button("Rename", size="sm", min_width=60)
                 delete_button = gr.Button(

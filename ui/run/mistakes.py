@@ -113,7 +113,8 @@ def list_html(
     last = min(offset + len(rows), total)
     shown = f"{offset + 1:,} to {last:,} of " if total > len(rows) else ""
     noun = "mistake" if total == 1 else "mistakes"
-    head = f"{shown}{total:,} {noun}{' that fit' if filtered else f' in {tested:,} rows'}, the surest first"
+    among = f" that {'fits' if total == 1 else 'fit'}" if filtered else f" in {tested:,} rows"
+    head = f"{shown}{total:,} {noun}{among}, the surest first"
     index = {label: number for number, label in enumerate(labels)}
     return (
         f'<p class="td-count">{head}</p>'

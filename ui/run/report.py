@@ -22,7 +22,7 @@ from ui.run.downloads import offered
 from ui.run.header import empty_html
 from ui.run.live import CHART_SCRIPT, DRAWN, Curves, cached_spec, curves_html
 from ui.run.matrix import matrix_html
-from ui.run.words import BASELINE_WORDS, duration, interval, percent
+from ui.run.words import BASELINE_WORDS, duration, interval, percent, size
 
 MATRIX_SCRIPT = (Path(__file__).parent / "matrix.js").read_text(encoding="utf-8")
 LARGEST = 30
@@ -60,7 +60,13 @@ def build_report() -> ReportTab:
         curves = gr.HTML(apply_default_css=False, js_on_load=CHART_SCRIPT)
         with gr.Accordion("Data and settings it came from", open=False, elem_id="run-facts", elem_classes="td-fold"):
             facts = gr.HTML(apply_default_css=False)
-            spec = gr.Code(language="yaml", label="The whole specification", interactive=False, max_lines=20)
+            spec = gr.Code(
+                language="yaml",
+                label="The whole specification",
+                interactive=False,
+                max_lines=20,
+                elem_classes="td-spec",
+            )
         with gr.Row(elem_classes="td-foot"):
             download = gr.DownloadButton("Download report", variant="primary", elem_id="run-download-report")
     return ReportTab(empty, body, verdict, failures, matrix, classes, curves, facts, spec, download)
@@ -161,9 +167,11 @@ def _learning_curves(store: Store, run_id: str, spec: RunSpec) -> str:
 def facts_html(report: dict[str, Any], spec: RunSpec) -> str:
     """Data, settings and machine as three lists of facts."""
     training = report["training"]
+    cut = training["tokens_cut"].get("test", 0.0)
     trained = [
         ("Time", duration(training["seconds"])),
         ("Steps", f"{training['steps']:,} in {training['epochs']:.3g} epochs"),
+        ("Test texts cut", percent(cut)),
         *_machine_facts(report["machine"]),
     ]
     return (
@@ -201,4 +209,8 @@ def _setting_facts(spec: RunSpec) -> list[tuple[str, str]]:
 
 
 def _machine_facts(machine: dict[str, Any]) -> list[tuple[str, str]]:
-    return [(name.replace("_", " "), str(value)) for name, value in machine.items() if value not in (None, "")]
+    facts = {**machine, "gpu": machine["gpu"] or "none"}
+    versions = facts.pop("versions")
+    if "memory_bytes" in facts:
+        facts["memory"] = size(facts.pop("memory_bytes"))
+    return [(name.replace("_", " "), str(value)) for name, value in {**facts, **versions}.items()]

@@ -87,7 +87,8 @@ def try_updates(tab: TryTab, folder: RunFolder) -> Updates:
     except UserError:
         words = "Once the run has finished, you can ask its model here, one text at a time or a whole file."
         return unfilled(tab.empty, tab.body, "No model to try yet", words)
-    labels = list(columns[:FIELDS])
+    # Never the bare name: gradio translates labels, and takes a column called "file" for a key of its own.
+    labels = [f"Column {name}" for name in columns[:FIELDS]]
     if len(columns) > FIELDS:
         labels[-1] = f"{labels[-1]} and the {len(columns) - FIELDS} columns after it"
     boxes = {

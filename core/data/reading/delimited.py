@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from core.data.database import identifier, literal, parquet_rows
-from core.data.reading.dialects import Trial, find_dialect, single_column
+from core.data.reading.dialects import MOST_COLUMNS, Trial, find_dialect, single_column
 from core.data.reading.encodings import as_utf8
-from core.data.reading.layout import Layout, lay_out
+from core.data.reading.layout import MOST_BEFORE, Layout, lay_out
 from core.data.reading.lines import read_lines, sample_lines
 from core.data.reading.ragged import ColumnShape, column_shapes, fitted, has_rows
 from core.data.reading.records import Record, read_records
@@ -30,7 +30,6 @@ LONGEST_LINE = 4 * 2**20
 """Bytes of the longest line that DuckDB reads, here and below; longer ones the forgiving reader does."""
 BATCH_SIZE = 16 * 2**20
 """Characters after which a batch is written, however few its rows."""
-MOST_COLUMNS = 4096
 LINE_BREAK_CELLS = 2000
 """Cells with line breaks that are looked at for rows that a stray quote drew together."""
 
@@ -78,11 +77,12 @@ def read_delimited(
         trial = replace(
             trial, dialect=Dialect(" ", "", ""), records=[_at_first_blank(r) for r in trial.records], width=2
         )
-    layout = lay_out(trial.records, trial.width, file, shown)
-    if layout.width > MOST_COLUMNS:
+    width = max(trial.width, max(len(record.cells) for record in trial.records[:MOST_BEFORE]))
+    if width > MOST_COLUMNS:
         raise UserError(
-            f"{shown} seems to have {layout.width:,} columns.", shown, "Set the delimiter and the quote character."
+            f"{shown} seems to have {width:,} columns.", shown, "Set the delimiter and the quote character."
         )
+    layout = lay_out(trial.records, trial.width, file, shown)
     shapes = column_shapes([record.cells for record in trial.records[layout.before :]], layout.width)
     mended = _Mended()
     if labels_first or not _read_by_duckdb(database, decoded.path, trial, layout, shapes, lines, cut, target):
@@ -238,4 +238,4 @@ def _begin_with_labels(lines: list[str], *, of_one_column: bool) -> bool:
 
 
 def _at_first_blank(record: Record) -> Record:
-    return Record(record.line, record.cells[0].split(maxsplit=1), record.doubtful)
+    return replace(record, cells=record.cells[0].split(maxsplit=1))

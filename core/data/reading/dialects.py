@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 
 from core.data.reading.cells import kind
-from core.data.reading.records import Record, read_records
+from core.data.reading.records import Record, inner_quotes, read_records
 from core.data.reading.result import Dialect
 from core.schema import TableFile
 
@@ -21,6 +21,9 @@ DELIMITERS = {
 }  # fmt: skip
 """Delimiters and how willingly each is taken for one; one under 0.9 has to divide nine lines in ten alike."""
 QUOTES = "\"'`|~^$%#*@&!/"
+MOST_COLUMNS = 4096
+LEAST_VALUES = 0.4
+"""Share of cells other than words where blanks divide cells and none is quoted; with fewer the lines are sentences."""
 LEAST_SCORE = 0.2
 """Below this the lines are taken to be one column."""
 
@@ -98,7 +101,7 @@ def _quotes(lines: list[str], text: str, delimiter: str) -> list[str]:
             continue
         starts = _starts(lines, delimiter, quote)
         least = 0.05 if quote == "'" else 0.5
-        if starts >= max(2, least * min(len(lines), 200)) and _ends(lines, delimiter, quote) >= 0.7 * starts:
+        if starts >= max(2, least * len(lines)) and _ends(lines, delimiter, quote) >= 0.7 * starts:
             found.append(quote)
     return [*found, ""] if '"' in text else found
 
@@ -106,13 +109,13 @@ def _quotes(lines: list[str], text: str, delimiter: str) -> list[str]:
 def _starts(lines: list[str], delimiter: str, quote: str) -> int:
     """Quotes that begin a cell."""
     pattern = re.compile(rf"(?:^|{re.escape(delimiter)} ?){re.escape(quote)}")
-    return sum(len(pattern.findall(line)) for line in lines[:200])
+    return sum(len(pattern.findall(line)) for line in lines)
 
 
 def _ends(lines: list[str], delimiter: str, quote: str) -> int:
     """Quotes that end a cell."""
     pattern = re.compile(rf"{re.escape(quote)}(?:\s*$|{re.escape(delimiter)})")
-    return sum(len(pattern.findall(line)) for line in lines[:200])
+    return sum(len(pattern.findall(line)) for line in lines)
 
 
 def _escapes(text: str, quote: str) -> list[str]:
@@ -126,19 +129,41 @@ def _trial(lines: list[str], cut: bool, dialect: Dialect, liking: float) -> Tria
         (width for width in counts if width > 1), key=lambda width: counts[width] * (width - 1) / width, default=1
     )
     total = len(records)
-    if width == 1 or (liking < 0.9 and counts[width] < 0.9 * total):
+    if width == 1 or width > MOST_COLUMNS or (liking < 0.9 and counts[width] < 0.9 * total):
         return Trial(dialect, records, width, 0.0)
     doubtful = sum(record.doubtful for record in records) / total
+    guessed = sum(record.guessed for record in records) / total
     alone = counts[1] / total
     cells = [cell for record in records[:300] if len(record.cells) == width for cell in record.cells]
+    if dialect.delimiter == " " and not _starts(lines, " ", dialect.quote or '"'):
+        values = sum(kind(cell) != "text" for cell in cells)
+        if values < LEAST_VALUES * len(cells):
+            return Trial(dialect, records, width, 0.0)
     wrapped = sum(_has_quotes(cell, dialect.quote) for cell in cells) / max(len(cells), 1)
     tight = sum(_is_tight(cell, dialect.delimiter) for cell in cells) / max(len(cells), 1)
     score = liking * counts[width] / total * (width - 1) / width
-    score *= (1 - alone) ** 2 * (1 - doubtful) * (1 - 0.5 * wrapped) * (1 - 0.3 * tight)
+    score *= (1 - alone) ** 2 * (1 - guessed) * (1 - 0.2 * doubtful) * (1 - 0.7 * wrapped) * (1 - 0.3 * tight)
+    score *= 1 - 0.3 * _plain_quotes(lines, dialect)
     # Half of a delimiter of two characters leaves every other column empty.
     filled = {column for column in range(width) if any(cells[column::width])}
     score *= 0.5 + 0.5 * len(filled) / width
     return Trial(dialect, records, width, score)
+
+
+def _plain_quotes(lines: list[str], dialect: Dialect) -> float:
+    """How much the quotes look like characters of the text, 0 to 1: few begin a cell, many stand within one.
+
+    A program that quotes cells would have quoted and doubled those.
+    """
+    if not dialect.quote or dialect.escape:
+        return 0.0
+    starts = _starts(lines, dialect.delimiter, dialect.quote)
+    edges = starts + _ends(lines, dialect.delimiter, dialect.quote)
+    pattern = inner_quotes(dialect.delimiter, dialect.quote)
+    inner = sum(len(match) % 2 for line in lines for match in pattern.findall(line))
+    if inner <= 0.3 * (edges + inner):
+        return 0.0
+    return inner / (edges + inner) * max(0.0, 1 - starts / (0.2 * len(lines)))
 
 
 def _has_quotes(cell: str, quote: str) -> bool:

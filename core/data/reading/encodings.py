@@ -13,8 +13,8 @@ SAMPLE = 2**16
 """Bytes looked at to tell binary files and UTF-16."""
 TELLING = 2**15
 """Bytes of lines with other than ASCII characters that the encoding is guessed from."""
-FEW = 200
-"""With fewer telling bytes than this a statistical guess is no better than the commonest encoding."""
+FEW = 20
+"""With fewer telling bytes than this a statistical guess is worse than the commonest encoding."""
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -169,15 +169,13 @@ def _guess(telling: bytes) -> str:
     western = _is_western(telling)
     beyond = len(telling) - len(telling.translate(None, bytes(range(128, 256))))
     share = beyond / len(telling)
-    if beyond < FEW and share < 0.05 and western:
+    # In Western languages few letters are beyond ASCII, and many single-byte encodings read them almost alike.
+    if beyond < FEW or (western and share < 0.2):
         return "cp1252"
     # Only the words with such bytes tell anything; the ASCII between them would drown them.
     matches = charset_normalizer.from_bytes(_telling_words(telling), preemptive_behaviour=False)
     best = matches.best()
     if best is None:
-        return "cp1252"
-    # In Western languages few letters are beyond ASCII, and many single-byte encodings read them almost alike.
-    if western and share < 0.2:
         return "cp1252"
     return "cp1252" if best.encoding == "latin_1" else best.encoding.replace("_", "-")
 
@@ -188,7 +186,7 @@ def _telling_words(telling: bytes) -> bytes:
 
 
 def _is_western(telling: bytes) -> bool:
-    """Whether the bytes make sense as Windows-1252: letters of Western languages, and no signs in the midst of words."""
+    """Whether the bytes make sense as Windows-1252: Western letters, and no signs in the midst of words."""
     try:
         text = telling.decode("cp1252")
     except UnicodeDecodeError:

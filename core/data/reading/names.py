@@ -1,11 +1,14 @@
 """Column names: none empty, none twice (not even but for case, which DuckDB does not tell apart)."""
 
+from collections import Counter
+
 
 def distinct_names(given: list[str]) -> tuple[tuple[str, ...], list[str]]:
     """Names to use for the header cells `given`, and a sentence for each kind of change."""
     stripped = [" ".join(name.split()) for name in given]
     wanted = {name.casefold() for name in stripped if name}
     taken: set[str] = set()
+    suffixes: Counter[str] = Counter(dict.fromkeys(wanted, 1))
     names: list[str] = []
     unnamed: list[str] = []
     renamed: list[str] = []
@@ -13,11 +16,10 @@ def distinct_names(given: list[str]) -> tuple[tuple[str, ...], list[str]]:
         base = name or f"column_{position}"
         # A made-up name also gives way to a later column that is really called so.
         free = base if base.casefold() not in taken and (name or base.casefold() not in wanted) else ""
-        suffix = 2
         while not free:
-            candidate = f"{base}_{suffix}"
-            free = candidate if candidate.casefold() not in taken | wanted else ""
-            suffix += 1
+            suffixes[base.casefold()] += 1
+            candidate = f"{base}_{suffixes[base.casefold()]}"
+            free = candidate if candidate.casefold() not in taken and candidate.casefold() not in wanted else ""
         taken.add(free.casefold())
         names.append(free)
         if not name:

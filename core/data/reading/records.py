@@ -36,6 +36,8 @@ class Record:
     cells: list[str]
     doubtful: bool
     """Its quoting was not as it should be."""
+    guessed: bool
+    """And doubling the quotes within its cells did not mend that."""
 
 
 class _UnendedError(Exception):
@@ -107,24 +109,22 @@ def read_records(
     while True:
         source.begin()
         line = source.number + 1
+        guessed = False
         try:
-            cells: list[str] | None = next(reader)
+            cells = next(reader)
+            doubtful = len(source.taken) > 1 and reading.has_swallowed(cells, source.taken)
         except StopIteration:
             return
         except (csv.Error, _UnendedError):
-            cells = None
-        if cells is None and cut and source.ended and len(source.taken) < 0.3 * source.number:
-            return
-        if cells is None:
-            cells, doubtful = reading.recovered(source), True
-        else:
-            doubtful = len(source.taken) > 1 and reading.has_swallowed(cells, source.taken)
-            if doubtful:
-                cells = reading.recovered(source)
+            if cut and source.ended and len(source.taken) < 0.3 * source.number:
+                return
+            doubtful = True
+        if doubtful:
+            cells, guessed = reading.recovered(source)
         if len(dialect.delimiter) > 1:
             cells = [cell.replace(_STAND_IN, dialect.delimiter) for cell in cells]
         if cells:
-            yield Record(line, cells, doubtful)
+            yield Record(line, cells, doubtful, guessed)
 
 
 class _Reading:
@@ -135,10 +135,7 @@ class _Reading:
         self.width = width
         self.shapes = shapes
         self.skip_blanks = dialect.skip_blanks
-        ends = rf"{re.escape(self.delimiter)}\r\n"
-        quote = re.escape(self.quote)
-        # A run of quotes that neither begins nor ends a cell.
-        self.inner_quotes = re.compile(rf"(?<=[^{ends}{quote}])(?<!^){quote}+(?=[^{ends}{quote}])") if quote else None
+        self.inner_quotes = inner_quotes(self.delimiter, self.quote) if self.quote else None
 
     def reader(self, lines: Iterable[str], strict: bool, quoting: bool = True) -> Iterator[list[str]]:
         return csv.reader(
@@ -158,13 +155,22 @@ class _Reading:
             return has_rows(self.shapes, [self.alone(line) for line in lines[1:-1][:TRIED_LINES]])
         return bool(self.width) and all(len(self.plain(line)) == self.width for line in lines[:TRIED_LINES])
 
-    def recovered(self, source: _Lines) -> list[str]:
-        """The best reading of the record that begins with the first line taken; lines that it leaves are put back."""
+    def recovered(self, source: _Lines) -> tuple[list[str], bool]:
+        """The best reading of the record that begins with the first line taken; lines that it leaves are put back.
+
+        And whether it is a guess: always, unless doubling quotes within cells mended it.
+        """
         first = source.taken[0]
         if not self.width:
-            source.put_back(1)
-            return self.alone(first)
-        tried = [(self.plain(first), 1), *self.attempts(source)]
+            mended = next(self.inner_doubled(source), None)
+            cells, used = mended or (self.alone(first), 1)
+            source.put_back(used)
+            return cells, mended is None
+        mended = next(self.inner_doubled(source), None)
+        if mended and len(mended[0]) == self.width and not any(self.begins_or_ends(cell) for cell in mended[0]):
+            source.put_back(mended[1])
+            return mended[0], False
+        tried = [(self.plain(first), 1), *([mended] if mended else []), *self.attempts(source)]
         fitting = [(cells, used) for cells, used in tried if len(cells) == self.width]
         if fitting:
             cells, used = min(
@@ -173,21 +179,24 @@ class _Reading:
         else:
             cells, used = self.alone(first), 1
         source.put_back(used)
-        return cells
+        return cells, True
 
     def attempts(self, source: _Lines) -> Iterator[tuple[list[str], int]]:
-        """Strict readings, and the lines each takes: inner quotes doubled; then each quote in turn as a plain one."""
+        """Strict readings, and the lines each takes: each quote in turn taken as a plain character."""
         if not self.quote:
             return
         lines = source.taken[:TRIED_LINES]
-        if self.inner_quotes is not None and not self.escape:
-            inner = self.inner_quotes
-            yield from self.attempt(source, lambda line, _: inner.sub(_evened, line))
         quote = re.compile(re.escape(self.quote))
         places = [(number, match.start()) for number, line in enumerate(lines) for match in quote.finditer(line)]
         for number, place in places[:TRIED_QUOTES]:
             mended = lines[number][:place] + _PLAIN_QUOTE + lines[number][place + 1 :]
             yield from self.attempt(source, _with_line(number, mended))
+
+    def inner_doubled(self, source: _Lines) -> Iterator[tuple[list[str], int]]:
+        """The strict reading with quotes within cells doubled, as they should have been."""
+        if self.inner_quotes is not None and not self.escape:
+            inner = self.inner_quotes
+            yield from self.attempt(source, lambda line, _: inner.sub(_evened, line))
 
     def attempt(self, source: _Lines, mend: Callable[[str, int], str]) -> Iterator[tuple[list[str], int]]:
         """One strict reading of the lines as `mend(line, number of the line)` makes them; nothing where it fails."""
@@ -217,8 +226,17 @@ class _Reading:
         """The line split at every delimiter, quotes being plain characters."""
         return next(self.reader([line.rstrip("\r\n")], strict=False, quoting=False), [])
 
+    def begins_or_ends(self, cell: str) -> bool:
+        return cell.startswith(self.quote) or cell.endswith(self.quote)
+
     def literal_quotes(self, cells: list[str]) -> int:
         return sum(cell.count(self.quote) for cell in cells) if self.quote else 0
+
+
+def inner_quotes(delimiter: str, quote: str) -> re.Pattern[str]:
+    """Runs of quotes that neither begin nor end a cell of a line."""
+    ends = re.escape(delimiter[0]) + r"\r\n" + re.escape(quote)
+    return re.compile(rf"(?<=[^{ends}]){re.escape(quote)}+(?=[^{ends}])")
 
 
 def _with_line(wanted: int, mended: str) -> Callable[[str, int], str]:

@@ -2,6 +2,7 @@
 """Parquet and JSON: DuckDB reads them, every value becomes its usual text form, nested values JSON text."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -198,4 +199,6 @@ def _json_types(database: duckdb.DuckDBPyConnection, rows: str, keys: list[str])
 
 
 def _first_line(error: duckdb.Error) -> str:
-    return str(error).splitlines()[0].removeprefix("Invalid Input Error: ").rstrip()
+    """What DuckDB says, without the path of the copy that it read."""
+    line = str(error).splitlines()[0].removeprefix("Invalid Input Error: ").rstrip()
+    return re.sub(r" (?:in )?file [\"'][^\"']*[\"']", "", line)

@@ -1,0 +1,168 @@
+"""What the Data step shows of a draft: the file, its columns, classes, lengths, rows, and what the checks found."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from core.data.checks import Finding, check_data
+from core.data.table import Table, label_counts, preview, text_lengths
+from core.errors import UserError
+from core.runs.store import Store, open_store
+from core.schema import MappingSpec, SplitSpec
+from core.workspace import Workspace
+from ui.new_run.columns import Columns, columns_view
+from ui.new_run.data_html import (
+    bars_html,
+    busy_html,
+    class_colours,
+    columns_html,
+    facts_html,
+    lengths_html,
+    preview_html,
+    problem_html,
+)
+from ui.new_run.draft import Draft, missing
+from ui.new_run.files import open_role
+from ui.new_run.parts import PartBlock, part_view
+from ui.new_run.reading import Reading, reading_view
+from ui.new_run.source import Source, drafts_view
+
+PAGE_ROWS = 10
+
+
+@dataclass(frozen=True)
+class DataStep:
+    source: Source
+    problem: gr.HTML
+    opened: gr.Column
+    facts: gr.HTML
+    change: gr.Button
+    other: gr.Button
+    reading: Reading
+    said: gr.HTML
+    columns: Columns
+    bars: gr.HTML
+    lengths: gr.HTML
+    profile: gr.HTML
+    preview: gr.HTML
+    back: gr.Button
+    position: gr.HTML
+    forth: gr.Button
+    offset: gr.State
+    test: PartBlock
+    validation: PartBlock
+    stratified: gr.Checkbox
+    findings: gr.HTML
+    foot: gr.Row
+    status: gr.HTML
+    next: gr.Button
+
+    def components(self) -> list[Any]:
+        """Everything that a look at the draft may change."""
+        source, reading, columns = self.source, self.reading, self.columns
+        return [
+            source.box, source.drop, source.path, source.drafts, self.problem, self.opened, self.facts, self.change,
+            reading.box, *reading.inputs(), self.said, columns.text, columns.label, columns.reasons, columns.names_fold,
+            columns.names, columns.names_problem, columns.joiner, columns.backslash, self.bars, self.lengths,
+            self.profile, self.preview, self.back, self.position, self.forth, self.offset, *self.test.components(),
+            *self.validation.components(), self.stratified, self.findings, self.foot, self.status,
+        ]  # fmt: skip
+
+
+def data_view(workspace: Workspace, step: DataStep, draft: Draft) -> dict[Any, Any]:
+    """New values for everything but the findings, which take longer. An unreadable file shows the start, and why."""
+    store = open_store(workspace)
+    try:
+        train = open_role(workspace, draft, "train")
+    except UserError as error:
+        return _start_view(step, store, draft, error)
+    if train is None:
+        return _start_view(step, store, draft, None)
+    mapping = draft.spec["mapping"]
+    text = tuple(name for name in mapping["text"] if name in train.names)
+    label = mapping["label"] if mapping["label"] in train.names else None
+    counts = label_counts(train, label) if label else []
+    lengths = text_lengths(train, text, mapping["joiner"], mapping["backslash_is_space"]) if text else {}
+    names = mapping.get("class_names") or {}
+    return {
+        step.source.box: gr.update(visible=False),
+        step.source.drop: None,
+        step.source.drafts: gr.update(visible=False),
+        step.problem: gr.update(value="", visible=False),
+        step.opened: gr.update(visible=True),
+        step.foot: gr.update(visible=True),
+        step.facts: facts_html(train),
+        step.change: gr.update(visible=train.delimiter is not None),
+        step.said: gr.update(value="", visible=False),
+        **reading_view(step.reading, draft, train),
+        **columns_view(step.columns, draft, train, counts),
+        step.bars: bars_html(counts, names),
+        step.lengths: lengths_html(lengths),
+        step.profile: columns_html(train, text, label),
+        **preview_view(step, train, draft, 0, counts),
+        **_part_view(workspace, step.test, draft),
+        **_part_view(workspace, step.validation, draft),
+        step.stratified: draft.get("split.stratified"),
+        step.findings: busy_html("Checking the data"),
+        step.status: "",
+    }
+
+
+def _start_view(step: DataStep, store: Store, draft: Draft, error: UserError | None) -> dict[Any, Any]:
+    return {
+        step.source.box: gr.update(visible=True),
+        step.source.drop: None,
+        step.problem: gr.update(value=problem_html(error), visible=error is not None),
+        step.opened: gr.update(visible=False),
+        step.foot: gr.update(visible=False),
+        **drafts_view(step.source, store, draft.id),
+    }
+
+
+def _part_view(workspace: Workspace, block: PartBlock, draft: Draft) -> dict[Any, Any]:
+    try:
+        return part_view(block, draft, open_role(workspace, draft, block.role))
+    except UserError as error:
+        return part_view(block, draft, None, error)
+
+
+def preview_view(
+    step: DataStep, table: Table, draft: Draft, offset: int, counts: list[tuple[str, int]]
+) -> dict[Any, Any]:
+    """A page of the file's rows."""
+    mapping = draft.spec["mapping"]
+    colours = class_colours(counts, mapping.get("class_names") or {})
+    found = preview(table, offset, PAGE_ROWS)
+    last = min(offset + PAGE_ROWS, table.rows)
+    return {
+        step.preview: preview_html(table.names, found, offset, mapping["text"], mapping["label"], colours),
+        step.position: f"<h3>Rows {offset + 1:,} to {last:,} <small>of {table.rows:,}</small></h3>",
+        step.back: gr.update(interactive=offset > 0),
+        step.forth: gr.update(interactive=last < table.rows),
+        step.offset: offset,
+    }
+
+
+def find_problems(workspace: Workspace, draft: Draft) -> list[Finding]:
+    """What the checks say of the draft's data. Raises UserError where a file cannot be read or something is missing."""
+    needed = missing(draft)
+    if needed:
+        raise UserError(needed, "", "")
+    train = open_role(workspace, draft, "train")
+    mapping = MappingSpec.model_validate(draft.spec["mapping"])
+    split = SplitSpec.model_validate(draft.spec.get("split") or {})
+    if train is None:
+        return []
+    return check_data(
+        train, open_role(workspace, draft, "validation"), open_role(workspace, draft, "test"), mapping, split
+    )
+
+
+def ready_words(findings: list[Finding]) -> str:
+    """One line beside the button: what stands in the way, or how the data look."""
+    errors = sum(finding.severity == "error" for finding in findings)
+    warnings = sum(finding.severity == "warning" for finding in findings)
+    if errors:
+        return f'<span class="bad">{errors} thing{"s" if errors > 1 else ""} must be put right first.</span>'
+    return f"{warnings} thing{'s' if warnings > 1 else ''} to look at." if warnings else "The data are ready."
