@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from core.cli.answer import Answer, column_names, note
+from core.cli.answer import DONE, Answer, column_names, note
 from core.cli.following import follow
 from core.data.checks import check_data
 from core.data.mapping import class_names_from_lines, mapping_from, suggest_mapping
@@ -45,8 +45,10 @@ def demo(_request: argparse.Namespace, workspace: Workspace) -> Answer:
     run_id = supervisor.submit(workspace, spec)
     note(f"Run {run_id}: which area does a piece of Python's documentation belong to?")
     answer = follow(run_id, workspace)
+    if answer.code != DONE:
+        return answer
     more = "Run `python launch.py` to look at it, or to train on a file of your own."
-    return Answer(f"{answer.text}\n{more}", answer.content, answer.code)
+    return Answer(f"{answer.text}\n{more}", answer.content)
 
 
 def resume(request: argparse.Namespace, workspace: Workspace) -> Answer:

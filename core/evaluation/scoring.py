@@ -50,7 +50,7 @@ def score_labels(
     labels: Sequence[Tokens],
     batch_size: int,
     on_progress: Callable[[int, int], None] | None = None,
-    passes: Passes = Passes(),  # noqa: B008  frozen
+    passes: Passes = Passes(),
 ) -> npt.NDArray[np.float32]:
     """log p(label | prompt): float32 [prompts, labels]. `labels`: tokens with their end (Prompt's answers' ids), none
     twice; `prompts`: tokens, none empty. `on_progress` gets (rows done, rows in all).
@@ -79,7 +79,7 @@ def agrees_with_plain(
     model: PreTrainedModel,
     prompts: Sequence[Tokens],
     labels: Sequence[Tokens],
-    passes: Passes = Passes(),  # noqa: B008  frozen
+    passes: Passes = Passes(),
 ) -> bool:
     """Whether score_labels and plain_scores say the same of two of these prompts.
 

@@ -11,9 +11,9 @@ from peft import PeftModel, load_peft_weights, set_peft_model_state_dict
 from safetensors.torch import load_model
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
-from core.data.split import DataFacts
+from core.data.examples import DataFacts
 from core.errors import UserError
-from core.evaluation.report import Predictions
+from core.evaluation.predictions import Predictions
 from core.models.encoder import load_encoder, save_encoder
 from core.models.freezing import apply_method, trainable_parameters
 from core.models.inference import best_device, class_logits

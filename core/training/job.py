@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from core.evaluation.report import Predictions
+from core.evaluation.predictions import Predictions
 from core.runs.store import Progress, Store
 from core.schema import RunSpec
 from core.workspace import RunFolder

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import psutil
 
-from core.data.split import DataFacts, read_examples, write_split
+from core.data.examples import DataFacts, read_examples
+from core.data.split import write_split
 from core.evaluation.baselines import Baseline, run_baselines
 from core.evaluation.metrics import classification_metrics
 from core.evaluation.report import write_report

@@ -14,7 +14,7 @@ from tests.browser.conftest import Server
 
 pytestmark = pytest.mark.browser
 
-WAIT_MS = 60_000
+WAIT_MS = 20_000
 EVIL = "<img src=x onerror=\"document.title='hit'\">"
 QUESTIONS = [("Who wrote Hamlet ?", "HUM"), ("Where is Oslo ?", "LOC"), ("How many legs has a spider ?", "NUM")]
 
@@ -82,7 +82,9 @@ def test_news_without_header_to_a_run_with_class_names(shared_server: Server, pa
     page.locator("#column-names textarea").fill("class\ntitle\ndescription")
     page.locator("#read-again").click()
     expect(page.locator("#label-column input")).to_have_value("class")
-    page.set_input_files("#names-file input[type=file], input#names-file", news / "classes.txt")
+    with page.expect_file_chooser() as chooser:
+        page.locator("#names-file").click()
+    chooser.value.set_files(news / "classes.txt")
     expect(page.locator("#label-bars")).to_contain_text("Sci/Tech")
     page.locator("#part-test").get_by_text("A file of its own").click()
     page.set_input_files("#test-file input[type=file]", news / "test_raw_noheader.csv")
@@ -126,15 +128,15 @@ def test_a_draft_survives_reload_and_restart(server: Server, page: Page, questio
     fill(page.locator("#part-validation .short input"), "20")
     to_model(page)
     fill(page.locator("#field-training-learning_rate input"), "0")
-    expect(page.locator("#field-training-learning_rate .note")).to_contain_text("greater than 0")
+    expect(page.locator("#field-training-learning_rate .block.note")).to_contain_text("greater than 0")
     fill(page.locator("#field-training-epochs input"), "5")
-    expect(page.locator("#field-training-epochs .note")).to_contain_text("Changed; was 3.")
+    expect(page.locator("#field-training-epochs .block.note")).to_contain_text("Changed; was 3.")
     server.kill()
     server.start()
     page.reload()
     expect(page.locator(".step-button.active")).to_contain_text("Model")
     expect(page.locator("#field-training-learning_rate input")).to_have_value("0")
-    expect(page.locator("#field-training-learning_rate .note")).to_contain_text("greater than 0")
+    expect(page.locator("#field-training-learning_rate .block.note")).to_contain_text("greater than 0")
     expect(page.locator("#field-training-epochs input")).to_have_value("5")
     expect(page.locator("#model-status")).to_contain_text("Learning rate")
     page.locator("#to-review").click()
@@ -160,7 +162,7 @@ def test_a_duplicate_fills_the_form(shared_server: Server, page: Page, questions
     expect(page.locator("#file-facts")).to_contain_text("questions.csv")
     to_model(page)
     expect(page.locator("#field-training-epochs input")).to_have_value("0.01")
-    expect(page.locator("#field-training-epochs .note")).to_contain_text("Changed; was 3.")
+    expect(page.locator("#field-training-epochs .block.note")).to_contain_text("Changed; was 3.")
 
 
 def queued_run(workspace: Workspace, file: Path, name: str) -> str:

@@ -4,13 +4,7 @@ import csv
 import io
 import json
 import os
-import shutil
-import socket
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,93 +13,20 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 
-from core.runs.store import ACTIVE, Best, Progress, open_store
+from core.runs.store import Best, Progress, open_store
 from core.schema import RunSpec, spec_yaml
 from core.workspace import Workspace, open_workspace
+from tests.browser.conftest import Server
 from tests.run_folders import run_spec, write_report, write_run
 
 pytestmark = pytest.mark.browser
 
-PROJECT = Path(__file__).resolve().parents[2]
-CHROMIUM = os.environ.get("TUNEDESK_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
-SERVE = (
-    "import sys; from core.workspace import open_workspace; from ui.app import serve; "
-    "serve(open_workspace(sys.argv[1]), port=int(sys.argv[2]), open_browser=False)"
-)
-START_SECONDS = 120
 TRAINING_MS = 600_000
 ANSWER_MS = 180_000
 LONG = 1500
 EVIL = '<img src=x onerror="document.title=1">'
-
-
-class Server:
-    """The app as a process of its own, which a test may end and start again at the same address."""
-
-    def __init__(self, workspace: Workspace) -> None:
-        self.workspace = workspace
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        command = [sys.executable, "-c", SERVE, str(self.workspace.root), str(self.port)]
-        log = (self.workspace.root / "server.log").open("ab")
-        self.process = subprocess.Popen(command, cwd=PROJECT, stdout=log, stderr=log)
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline:
-            try:
-                urllib.request.urlopen(self.url, timeout=5).close()
-                return
-            except (urllib.error.URLError, ConnectionError, TimeoutError):
-                assert self.process.poll() is None, (self.workspace.root / "server.log").read_text()
-                time.sleep(0.2)
-        raise TimeoutError((self.workspace.root / "server.log").read_text())
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-    def close(self) -> None:
-        """End the server, and the workers and models that live on without it."""
-        children = psutil.Process(self.process.pid).children(recursive=True) if self.process.poll() is None else []
-        self.kill()
-        workers = [run.pid for run in open_store(self.workspace).runs(states=ACTIVE) if run.pid]
-        for process in [*children, *(psutil.Process(pid) for pid in workers if psutil.pid_exists(pid))]:
-            if process.is_running():
-                process.kill()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium is installed (see the README)")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    server = Server(open_workspace(tmp_path / "workspace"))
-    server.start()
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
-    yield context.new_page()
-    context.close()
 
 
 @pytest.fixture
@@ -120,10 +41,12 @@ def questions(shared_data: Path, tmp_path: Path) -> Path:
 def start_run(page: Page, server: Server, file: Path, **settings: str) -> str:
     """Upload, map, choose and start, as a person does. Returns the run's id."""
     page.goto(server.url)
+    expect(page.locator("#sidebar-foot")).to_contain_text("n", timeout=30_000)
+    page.wait_for_timeout(2000)  # nobody drops a file before the page has drawn itself
     page.set_input_files("#data-file input[type=file]", file)
     expect(page.locator("#file-facts")).to_contain_text("300 rows", timeout=60_000)
     expect(page.locator("#label-column input")).to_have_value("label")
-    expect(page.locator("#data-status")).to_contain_text("ready", timeout=60_000)
+    expect(page.locator("#findings h3")).to_be_visible(timeout=60_000)
     page.locator("#to-model").click()
     page.locator(".preset[data-key=quickstart-minilm]").click()
     for key, value in settings.items():
@@ -131,13 +54,13 @@ def start_run(page: Page, server: Server, file: Path, **settings: str) -> str:
         field.fill(value)
         field.press("Tab")
     page.locator("#to-review").click()
-    expect(page.locator("#sentences")).to_contain_text("300", timeout=60_000)
+    expect(page.locator("#sentences")).to_contain_text("6 classes", timeout=60_000)
     page.locator("#start-run").click()
     page.wait_for_url("**run=*", timeout=60_000)
     return page.url.split("run=")[1].split("&")[0]
 
 
-def state(page: Page):
+def state(page: Page) -> Locator:
     return page.locator("#run-head .td-state")
 
 

@@ -18,6 +18,12 @@ QUESTIONS = {
 THINGS = ("the river", "Hamlet", "the railway", "the treaty", "a volcano", "the library", "the bridge", "the museum")
 
 
+@pytest.fixture(autouse=True)
+def one_thread_each(monkeypatch):
+    """A tiny model gains nothing from a second thread, and waits for it where other tests keep the cores busy."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
 @pytest.fixture(scope="session")
 def questions(tmp_path_factory) -> Path:
     """A CSV of 240 questions in three classes that a model can learn from their first words."""

@@ -56,6 +56,15 @@ def test_stray_quote_keeps_every_row_and_is_told(workspace: Workspace) -> None:
     assert preview(table, 1000, 1)[0]["text"] == '"stray text'
 
 
+def test_quote_that_never_ends_costs_no_row(workspace: Workspace) -> None:
+    rows = [f'{number},"some, text",{"ab"[number % 2]}' for number in range(2000)]
+    rows[1000] = '1000,"stray, text,a'
+    table = read("id,text,label\n" + "\n".join(rows) + "\n", workspace)
+    assert table.rows == 2000
+    assert label_counts(table, "label") == [("a", 1000), ("b", 1000)]
+    assert preview(table, 1000, 1)[0]["text"] == '"stray, text'
+
+
 def test_unquoted_commas_go_back_to_the_text(workspace: Workspace) -> None:
     rows = ["some quiet text here,spam", "another one of these,ham"] * 20
     rows[7] = "hello, my friend, how are you,spam"

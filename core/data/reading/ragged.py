@@ -53,7 +53,7 @@ def has_rows(shapes: tuple[ColumnShape, ...], lines: list[list[str]]) -> bool:
         len(cells) == len(shapes) and all(_cell_fit(cells[column].strip(), shape) > 0 for column, shape in telling)
         for cells in lines
     )
-    return rows > 0.6 * len(lines)
+    return rows > 0.5 * len(lines)
 
 
 def fitted(cells: list[str], shapes: tuple[ColumnShape, ...], delimiter: str) -> tuple[list[str], str]:

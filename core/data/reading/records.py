@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from core.data.reading.ragged import ColumnShape, fit, has_rows
+from core.data.reading.ragged import ColumnShape, fit, fitted, has_rows
 from core.data.reading.result import Dialect
 
 LONGEST_RECORD = 2**25
@@ -152,7 +152,7 @@ class _Reading:
     def has_swallowed(self, cells: list[str], lines: list[str]) -> bool:
         """Whether a record of several lines is rows that a stray quote drew together, not a cell with line breaks."""
         if len(cells) == self.width:
-            return has_rows(self.shapes, [self.alone(line) for line in lines[1:-1][:TRIED_LINES]])
+            return has_rows(self.shapes, [self.strictly(line) for line in lines[1:][:TRIED_LINES]])
         return bool(self.width) and all(len(self.plain(line)) == self.width for line in lines[:TRIED_LINES])
 
     def recovered(self, source: _Lines) -> tuple[list[str], bool]:
@@ -177,9 +177,14 @@ class _Reading:
                 fitting, key=lambda reading: (-fit(reading[0], self.shapes), self.literal_quotes(reading[0]))
             )
         else:
-            cells, used = self.alone(first), 1
+            used = 1
+            cells = max(self.alone(first), self.plain(first), key=self.mended_fit)
         source.put_back(used)
         return cells, True
+
+    def mended_fit(self, cells: list[str]) -> float:
+        """How well cells that are too few or too many will look once they are put together."""
+        return fit(fitted(cells, self.shapes, self.delimiter)[0], self.shapes) if self.shapes else 0.0
 
     def attempts(self, source: _Lines) -> Iterator[tuple[list[str], int]]:
         """Strict readings, and the lines each takes: each quote in turn taken as a plain character."""
@@ -221,6 +226,13 @@ class _Reading:
     def alone(self, line: str) -> list[str]:
         """The line read by itself and leniently."""
         return next(self.reader([line.rstrip("\r\n")], strict=False), [])
+
+    def strictly(self, line: str) -> list[str]:
+        """The line read by itself, if its quoting is as it should be; else no cells."""
+        try:
+            return next(self.reader([line], strict=True), [])
+        except csv.Error:
+            return []
 
     def plain(self, line: str) -> list[str]:
         """The line split at every delimiter, quotes being plain characters."""
