@@ -209,6 +209,12 @@ def _about_rows(part: _Part, mapping: MappingSpec) -> list[Finding]:
     where = part.table.path.name
     columns = " + ".join(mapping.text)
     rows = part.table.rows
+    if rows == 0:
+        return [
+            Finding(
+                "error", f"{where} holds no rows.", where, "Choose a file with a row for each example.", 0, "no_rows"
+            )
+        ]
     if part.empty_text == rows:
         return [
             Finding(

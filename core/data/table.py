@@ -73,7 +73,8 @@ class Table:
 def open_table(file: TableFile, workspace: Workspace) -> Table:
     """Read a file into the workspace, once for each state of the file and choice of reading options.
 
-    Raises UserError for a file that is missing, empty, damaged, no table, or changed while it was read.
+    A file that names columns and holds no rows is a Table of 0 rows. Raises UserError for a file that is missing,
+    empty, damaged, no table, or changed while it was read.
     """
     path = existing_file(file)
     mark = fingerprint(path, file)
@@ -85,8 +86,6 @@ def open_table(file: TableFile, workspace: Workspace) -> Table:
         with connection(Path(folder)) as database:
             reading = _read(database, path, file, target, Path(folder))
             rows, columns = profile(database, target, reading)
-        if rows == 0:
-            raise UserError(f"{path.name} holds no rows.", path.name, "Choose a file with a row for each example.")
         if fingerprint(path, file) != mark:
             raise UserError(f"{path.name} changed while it was read.", path.name, "Open it again once it is complete.")
     content = {"rows": rows, "columns": [asdict(column) for column in columns], "reading": asdict(reading)}

@@ -37,12 +37,11 @@ def trainable_parameters(model: nn.Module) -> tuple[int, int]:
 
 def encoder_layers(model: PreTrainedModel) -> nn.ModuleList:
     """The stack of transformer layers, lowest first."""
-    body = model.base_model
-    for module in body.modules():
-        if isinstance(module, nn.ModuleList) and len(module) == body.config.num_hidden_layers:
+    for module in model.base_model.modules():
+        if isinstance(module, nn.ModuleList) and len(module) == model.config.num_hidden_layers:
             return module
     raise UserError(
-        f"The layers of {body.config.model_type} models cannot be told apart.",
+        f"The layers of {model.config.model_type} models cannot be told apart.",
         "model.method",
         "Choose the method full or lora for this model.",
     )
@@ -50,9 +49,8 @@ def encoder_layers(model: PreTrainedModel) -> nn.ModuleList:
 
 def embeddings(model: PreTrainedModel) -> nn.Module:
     """The part of the body below its first layer: the child that holds the token embedding."""
-    body = model.base_model
-    table = body.get_input_embeddings()
-    return next(child for child in body.children() if any(module is table for module in child.modules()))
+    table = model.get_input_embeddings()
+    return next(child for child in model.base_model.children() if any(module is table for module in child.modules()))
 
 
 def head_parameter_names(model: PreTrainedModel) -> set[str]:

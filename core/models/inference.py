@@ -1,6 +1,7 @@
 """From token rows to class probabilities, for evaluation and prediction alike. Worker only: imports torch."""
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -8,6 +9,10 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from core.models.tokens import TokenRows, pad_rows, tokenise
+
+if TYPE_CHECKING:
+    # Importing peft takes seconds that a prediction does not need.
+    from peft import PeftModel
 
 
 def best_device() -> torch.device:
@@ -35,7 +40,7 @@ def class_probabilities(
 
 @torch.inference_mode()
 def class_logits(
-    model: PreTrainedModel,
+    model: "PreTrainedModel | PeftModel",
     rows: TokenRows,
     pad_token_id: int,
     batch_size: int,
@@ -43,7 +48,9 @@ def class_logits(
 ) -> npt.NDArray[np.float32]:
     """Logits in the order of `rows`: float32 [rows, classes]. Batches hold neighbours in length."""
     model.eval()
-    logits = np.zeros((len(rows), model.config.num_labels), dtype=np.float32)
+    classes = model.config.num_labels
+    assert classes is not None
+    logits = np.zeros((len(rows), classes), dtype=np.float32)
     order = rows.shortest_first()
     with torch.autocast(model.device.type, torch.bfloat16, enabled=model.device.type == "cuda"):
         for start in range(0, len(order), batch_size):

@@ -2,6 +2,7 @@
 
 import math
 import time
+from typing import Any
 
 import psutil
 import torch
@@ -22,7 +23,7 @@ _EVALUATION_PREFIX = "eval_"
 _EVALUATION_OVERHEAD = ("runtime", "samples_per_second", "steps_per_second", "epoch")
 
 
-class StoreCallback(TrainerCallback):  # type: ignore[misc]
+class StoreCallback(TrainerCallback):
     """Writes progress and metrics of a run to the store, and ends training when the store says stop."""
 
     def __init__(self, store: Store, run_id: str, best_metric: str) -> None:
@@ -38,16 +39,14 @@ class StoreCallback(TrainerCallback):  # type: ignore[misc]
         self._logged_tokens = 0
 
     def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         self._began = self._logged_at = time.monotonic()
         self._first_step = self._logged_step = state.global_step
         self._logged_tokens = int(state.num_input_tokens_seen)
         self._write_progress(state, "training")
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
-    ) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if time.monotonic() - self._written < SECONDS_BETWEEN_WRITES:
             return
         self._write_progress(state, "training")
@@ -63,9 +62,9 @@ class StoreCallback(TrainerCallback):  # type: ignore[misc]
         args: TrainingArguments,
         state: TrainerState,
         control: TrainerControl,
-        logs: dict[str, float],
-        **kwargs: object,
+        **kwargs: Any,
     ) -> None:
+        logs: dict[str, float] = kwargs["logs"]
         values = {name: float(logs[key]) for key, name in _TRAINING_NAMES.items() if key in logs}
         if not values:
             return
@@ -86,9 +85,9 @@ class StoreCallback(TrainerCallback):  # type: ignore[misc]
         args: TrainingArguments,
         state: TrainerState,
         control: TrainerControl,
-        metrics: dict[str, float],
-        **kwargs: object,
+        **kwargs: Any,
     ) -> None:
+        metrics: dict[str, float] = kwargs["metrics"]
         values = {
             "validation/" + key.removeprefix(_EVALUATION_PREFIX): float(value)
             for key, value in metrics.items()

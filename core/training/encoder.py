@@ -4,7 +4,7 @@ import json
 import shutil
 import time
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from peft import PeftModel, load_peft_weights, set_peft_model_state_dict
@@ -116,7 +116,7 @@ def _best_so_far(job: Job, model: PreTrainedModel | PeftModel) -> Learned:
         set_peft_model_state_dict(model, load_peft_weights(str(best)))
     else:
         load_model(model, best / "model.safetensors")
-    model.to(best_device())
+    torch.nn.Module.to(model, best_device())
     last = whole_checkpoints(job.folder.checkpoints)[-1]
     return _learned(json.loads((last / "trainer_state.json").read_text(encoding="utf-8")))
 
@@ -145,10 +145,11 @@ def _predict(
 
 def _save(job: Job, facts: DataFacts, model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase) -> None:
     """Write `model` (LoRA: merged, with `adapter` beside it), under another name first: it is whole or absent."""
-    whole = model
     if isinstance(model, PeftModel):
-        model.save_pretrained(job.folder.adapter)
-        whole = model.merge_and_unload()
+        model.save_pretrained(str(job.folder.adapter))
+        whole = cast(PreTrainedModel, model.merge_and_unload())
+    else:
+        whole = model
     partial = job.folder.root / "model.partial"
     shutil.rmtree(partial, ignore_errors=True)
     save_encoder(whole, tokenizer, partial)

@@ -4,6 +4,7 @@ import importlib.util
 import math
 import os
 from functools import partial
+from typing import cast
 
 import numpy as np
 import torch
@@ -48,7 +49,7 @@ def encoder_trainer(
             EarlyStoppingCallback(training.early_stopping_patience, training.early_stopping_threshold),
         ]
     arguments = training_arguments(training, folder, len(train))
-    model.to(arguments.device)
+    torch.nn.Module.to(model, arguments.device)
     return Trainer(
         model=model,
         args=arguments,
@@ -117,7 +118,7 @@ def _trackers(training: TrainingSpec) -> list[str]:
     """The trackers that are installed. W&B without a key writes to disk instead of asking for one."""
     if "wandb" in training.trackers and not os.environ.get("WANDB_API_KEY"):
         os.environ["WANDB_MODE"] = "offline"
-    installed = []
+    installed: list[str] = []
     for tracker in training.trackers:
         if importlib.util.find_spec(tracker) is None:
             print(f"{tracker} is not installed, so nothing is sent to it; `pip install {tracker}` changes that.")
@@ -131,7 +132,7 @@ def _optimizer(model: PreTrainedModel | PeftModel, training: TrainingSpec) -> to
 
     Biases and normalisation weights, the one-dimensional ones, are not pulled towards zero.
     """
-    base = model.get_base_model() if isinstance(model, PeftModel) else model
+    base = cast(PreTrainedModel, model.get_base_model()) if isinstance(model, PeftModel) else model
     head = head_parameter_names(base)
     groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
     for name, parameter in base.named_parameters():

@@ -42,6 +42,7 @@ def test_nothing_is_said_of_good_data(workspace: Workspace) -> None:
         ([f",{'xy'[number % 2]}" for number in range(60)], MAPPING, "all_text_empty"),
         ([f"text {number}, " for number in range(60)], MAPPING, "no_labels"),
         (GOOD[:6], MAPPING, "few_rows"),
+        ([], MAPPING, "no_rows"),
         ([f"text {number},label{number}" for number in range(60)], MAPPING, "empty_part"),
     ],
 )

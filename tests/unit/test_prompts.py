@@ -309,6 +309,17 @@ def test_a_saved_tokenizer_is_read_as_transformers_reads_it(shared_data, tmp_pat
     assert encode_prompts(prompt, [{"text": "Who?"}])[0].ids == expected
 
 
+def test_a_transformers_tokenizer_is_shared_without_harm(shared_data):
+    theirs = fast_tokenizer("mistral")
+    theirs.pad_token = "<unk>"
+    theirs(["Who is it ?", "Who?"], padding="max_length", truncation=True, max_length=3)
+    tokenizer = model_tokenizer(theirs.backend_tokenizer, theirs.get_chat_template(), theirs.special_tokens_map)
+    assert encode_prompts(ready(tokenizer), [{"text": "Who?"}]) == encode_prompts(
+        ready(model_tokenizer(*kinds()["mistral"])), [{"text": "Who?"}]
+    )
+    assert len(theirs("Who is it that came in the end ?", truncation=True, max_length=3)["input_ids"]) == 3
+
+
 def test_a_base_model_gets_the_fallback_and_a_missing_tokenizer_is_told(shared_data, tmp_path):
     llama_3_tokens().save(str(tmp_path / "tokenizer.json"))
     with pytest.raises(UserError, match="eos_token"):

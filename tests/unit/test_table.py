@@ -263,7 +263,6 @@ def test_table_json_is_json(tmp_path: Path, workspace: Workspace) -> None:
     [
         ("empty.csv", b"", "is empty"),
         ("blank.csv", b"\n \n\n", "blank lines"),
-        ("header.csv", b"text,label\n", "no rows"),
         ("picture.csv", b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 20, "picture"),
         ("binary.csv", bytes(range(256)) * 50, "binary"),
         ("sheet.csv", b"PK\x03\x04" + b"\0" * 100, "Excel"),
@@ -282,6 +281,12 @@ def test_bad_files_are_explained(name: str, content: bytes, words: str, tmp_path
     assert words in error.value.what
     assert name in error.value.where
     assert error.value.todo
+
+
+def test_columns_without_rows_are_a_table(tmp_path: Path, workspace: Workspace) -> None:
+    table = open_table(write(tmp_path, "header.csv", "text,label\n"), workspace)
+    assert (table.names, table.rows, preview(table), label_counts(table, "label")) == (("text", "label"), 0, [], [])
+    assert text_lengths(table, ("text",))["max"] == 0
 
 
 def test_truncated_parquet_of_real_rows(tmp_path: Path, workspace: Workspace) -> None:

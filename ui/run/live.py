@@ -38,15 +38,17 @@ Curves = dict[str, list[MetricPoint]]
 
 @dataclass(frozen=True)
 class Live:
+    done: gr.HTML
     figures: gr.HTML
     curves: gr.HTML
     small: gr.HTML
 
     def parts(self) -> list[gr.HTML]:
-        return [self.figures, self.curves, self.small]
+        return [self.done, self.figures, self.curves, self.small]
 
 
 def build_live(workspace: Workspace) -> Live:
+    done = gr.HTML(apply_default_css=False, visible=False, elem_id="run-done")
     figures = gr.HTML(figures_html({}, None, None), apply_default_css=False)
     curves = gr.HTML(elem_id="run-curves", apply_default_css=False, js_on_load=CHART_SCRIPT)
     small = gr.HTML(elem_id="run-small-curves", apply_default_css=False, js_on_load=CHART_SCRIPT)
@@ -62,7 +64,7 @@ def build_live(workspace: Workspace) -> Live:
     fold.expand(read_log, log, log, **quiet).then(lambda: gr.Timer(active=True), outputs=timer, **quiet)
     fold.collapse(lambda: gr.Timer(active=False), outputs=timer, **quiet)
     timer.tick(read_log, log, log, concurrency_limit=None, **quiet)
-    return Live(figures, curves, small)
+    return Live(done, figures, curves, small)
 
 
 def log_html(text: str) -> str:
@@ -88,7 +90,21 @@ def live_updates(live: Live, store: Store, spec_path: Path, run: Run, seen: Seen
         ("curves", live.curves, curves_html(curves, run.progress, metric)),
         ("small", live.small, small_html(curves, run.progress)),
     )
-    return {component: html for name, component, html in pieces if changed(seen, name, html)}
+    updates: dict[Any, Any] = {component: html for name, component, html in pieces if changed(seen, name, html)}
+    if changed(seen, "done", run.state):
+        updates[live.done] = gr.update(value=done_html(run), visible=run.state == "finished")
+    return updates
+
+
+def done_html(run: Run) -> str:
+    """What a finished run has found, and the way to it."""
+    if run.state != "finished":
+        return ""
+    verdict = escape(str(run.summary.get("verdict", "")))
+    return (
+        f'<div class="td-trouble td-good" role="status"><strong>The report is ready.</strong><p dir="auto">{verdict}</p>'
+        f'<p><a href="?run={escape(run.id)}&amp;tab=report">Read the report</a></p></div>'
+    )
 
 
 def changed(seen: Seen, part: str, content: str) -> bool:

@@ -4,6 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,13 @@ def build_report() -> ReportTab:
 def read_report(folder: RunFolder) -> dict[str, Any] | None:
     """report/report.json, or None before evaluation has written it."""
     path = folder.report / "report.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    return _parsed(path, path.stat().st_mtime_ns) if path.exists() else None
+
+
+@lru_cache(maxsize=4)
+def _parsed(path: Path, written: int) -> dict[str, Any]:  # noqa: ARG001 (a report written anew is another)
+    """Kept, because with thousands of classes the confusion matrix alone takes seconds to read."""
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def report_updates(tab: ReportTab, store: Store, folder: RunFolder) -> Updates:

@@ -5,8 +5,6 @@ import time
 
 from core.runs.store import Progress, Run
 
-NO_RUN = "The run has been deleted."
-
 STATE_WORDS = {
     "queued": "Waiting in the queue",
     "running": "Starting",
