@@ -94,8 +94,10 @@ def _checker(workspace: Workspace, step: DataStep, steps: list[gr.Step]) -> Call
                 shown = {step.findings: f"<h3>Checks</h3>{findings_html(findings)}", step.status: ready_words(findings)}
                 reachable = all(finding.severity != "error" for finding in findings)
             except UserError as error:
-                what = escape(error.what)
-                shown = {step.findings: f'<h3>Checks</h3><p class="quiet">{what}</p>', step.status: what}
+                shown = {
+                    step.findings: f'<h3>Checks</h3><p class="quiet">{escape(f"{error.what} {error.todo}")}</p>',
+                    step.status: escape(error.todo),
+                }
         return shown | {later: gr.Step(interactive=reachable) for later in steps}
 
     return check

@@ -146,14 +146,18 @@ def preview_view(
 
 def find_problems(workspace: Workspace, draft: Draft) -> list[Finding]:
     """What the checks say of the draft's data. Raises UserError where a file cannot be read or something is missing."""
-    needed = missing(draft)
-    if needed:
-        raise UserError(needed, "", "")
     train = open_role(workspace, draft, "train")
+    if train is not None and len(train.columns) < 2:
+        raise UserError(
+            f"{train.path.name} has only one column, so there is no label beside the text.",
+            train.path.name,
+            "If there are more, press Change and say what stands between them.",
+        )
+    needed = missing(draft)
+    if needed or train is None:
+        raise UserError("The data is not complete.", "Data", needed)
     mapping = MappingSpec.model_validate(draft.spec["mapping"])
     split = SplitSpec.model_validate(draft.spec.get("split") or {})
-    if train is None:
-        return []
     return check_data(
         train, open_role(workspace, draft, "validation"), open_role(workspace, draft, "test"), mapping, split
     )

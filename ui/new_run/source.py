@@ -38,7 +38,8 @@ class Source:
 
 
 def build_source() -> Source:
-    with gr.Column(elem_id="source", elem_classes="card") as box:
+    # Shown once the page knows its draft: what is dropped here earlier would belong to none.
+    with gr.Column(visible=False, elem_id="source", elem_classes="card") as box:
         gr.HTML(
             "<h2>Which data shall it learn from?</h2><p>A table with one row for each example: a text, and the class "
             "it belongs to. CSV, TSV, Parquet, JSON or JSON Lines, also as .gz or .zst.</p>",

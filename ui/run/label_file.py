@@ -54,9 +54,12 @@ def build_label_file(workspace: Workspace) -> LabelFile:
                 stop = gr.Button("Stop labelling", visible=False, min_width=120)
                 start = gr.Button("Label the file", min_width=120, elem_id="run-label-file")
     jobs = gr.HTML(apply_default_css=False, elem_id="run-jobs")
-    timer = gr.Timer(WATCHING_SECONDS, active=False)
-    tab = LabelFile(jobs, stop, timer)
+    tab = LabelFile(jobs, stop, gr.Timer(WATCHING_SECONDS, active=False))
+    _connect(workspace, tab, start, [given, kind, top])
+    return tab
 
+
+def _connect(workspace: Workspace, tab: LabelFile, start: gr.Button, inputs: list[Any]) -> None:
     def begin(path: str | None, kind: str, top: float, request: gr.Request) -> Updates:
         folder = workspace.run(request.query_params["run"])
         try:
@@ -78,10 +81,9 @@ def build_label_file(workspace: Workspace) -> LabelFile:
     def look(request: gr.Request) -> Updates:
         return label_file_updates(tab, workspace.run(request.query_params["run"]))
 
-    start.click(begin, [given, kind, top], tab.parts(), **QUIET)
-    stop.click(cancel, None, tab.parts(), **QUIET)
-    timer.tick(look, None, tab.parts(), concurrency_limit=None, **QUIET)
-    return tab
+    start.click(begin, inputs, tab.parts(), **QUIET)
+    tab.stop.click(cancel, None, tab.parts(), **QUIET)
+    tab.timer.tick(look, None, tab.parts(), concurrency_limit=None, **QUIET)
 
 
 def _kept(workspace: Workspace, upload: Path) -> Path:

@@ -102,8 +102,8 @@ def done_html(run: Run) -> str:
         return ""
     verdict = escape(str(run.summary.get("verdict", "")))
     return (
-        f'<div class="td-trouble td-good" role="status"><strong>The report is ready.</strong><p dir="auto">{verdict}</p>'
-        f'<p><a href="?run={escape(run.id)}&amp;tab=report">Read the report</a></p></div>'
+        '<div class="td-trouble td-good" role="status"><strong>The report is ready.</strong>'
+        f'<p dir="auto">{verdict}</p><p><a href="?run={escape(run.id)}&amp;tab=report">Read the report</a></p></div>'
     )
 
 
@@ -242,4 +242,6 @@ def small_html(curves: Curves, progress: Progress | None) -> str:
 
 def _rate_words(value: float) -> str:
     """`3.5e-5`."""
+    if not value:
+        return "0"
     return f"{value:.1e}".replace("e-0", "e-")

@@ -4,6 +4,7 @@ Everything shown is read from the store and the run's folder under the id in the
 and a restarted server all find the same. What the browser shows already is not sent again.
 """
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -170,12 +171,23 @@ def _watched(page: Page, store: Store, workspace: Workspace, run: Run, seen: See
             changes[component] = gr.update(value=html, visible=bool(html))
     if changed(seen, "state", run.state):
         changes |= button_updates(page.actions, run)
-        changes[page.timer] = gr.Timer(RESTING_SECONDS if run.state in ENDED else WATCHING_SECONDS)
-    changes |= live_updates(page.live, store, folder.spec, run, seen)
+    began = time.monotonic()
+    live = live_updates(page.live, store, folder.spec, run, seen)
+    pace = _pace(run, time.monotonic() - began)
+    if live and changed(seen, "pace", str(pace)):
+        changes[page.timer] = gr.Timer(pace)
+    changes |= live
     stage = f"{run.state} {(folder.report / 'report.json').exists()}"
     if changed(seen, "stage", stage):
         changes[page.stage] = stage
     return changes
+
+
+def _pace(run: Run, seconds: float) -> float:
+    """Seconds between looks: few, but never so few that reading long curves keeps the computer from training."""
+    if run.state in ENDED:
+        return RESTING_SECONDS
+    return max(WATCHING_SECONDS, float(round(5 * seconds)))
 
 
 def _results(page: Page, store: Store, folder: RunFolder) -> Updates:

@@ -80,8 +80,8 @@ def read_report(folder: RunFolder) -> dict[str, Any] | None:
 
 
 @lru_cache(maxsize=4)
-def _parsed(path: Path, written: int) -> dict[str, Any]:  # noqa: ARG001 (a report written anew is another)
-    """Kept, because with thousands of classes the confusion matrix alone takes seconds to read."""
+def _parsed(path: Path, _written: int) -> dict[str, Any]:
+    """Kept until it is written anew: with thousands of classes the confusion matrix alone takes seconds to read."""
     return json.loads(path.read_text(encoding="utf-8"))
 
 
