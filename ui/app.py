@@ -1,6 +1,7 @@
 """Assembles the pages and serves them."""
 
 import os
+import threading
 import webbrowser
 from typing import Any
 
@@ -99,7 +100,7 @@ def serve(
         print(f"Tunedesk is at {address}", flush=True)
         if open_browser:
             webbrowser.open(address)
-        app.block_thread()
+        threading.Event().wait()
     except KeyboardInterrupt:
         pass
     finally:

@@ -45,7 +45,7 @@ COLUMNS: tuple[Column, ...] = (
 NUMBERS = ("accuracy", "macro_f1", "seconds", "created")
 NOTHING = (
     '<div class="nothing-yet"><h2>Nothing here yet.</h2><p>Try the sample: two minutes on this computer.</p>'
-    '<p><a class="button" href="/">New run</a></p></div>'
+    '<p><a class="button" href="/?sample=docstrings">Try the sample</a></p></div>'
 )
 
 

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from core.runs.store import open_store
-from core.runs.supervisor import submit
+from core.runs.supervisor import stop, submit
 from core.schema import DataSpec, MappingSpec, RunSpec, TableFile, read_spec
 from core.workspace import Workspace
 from tests.browser.conftest import Server
@@ -109,6 +109,7 @@ def test_news_without_header_to_a_run_with_class_names(shared_server: Server, pa
     assert Path(spec.data.train.path).name == "train_4k_raw_noheader.csv"
     assert shared_server.workspace.uploads in Path(spec.data.train.path).parents
     assert open_store(shared_server.workspace).run(run_id).name == "News"
+    stop(shared_server.workspace, run_id)  # the other tests need the processor
 
 
 def test_the_sample_needs_one_press(shared_server: Server, page: Page) -> None:
@@ -119,6 +120,20 @@ def test_the_sample_needs_one_press(shared_server: Server, page: Page) -> None:
     expect(page.locator("#part-test")).to_contain_text("test.csv")
     to_review(page)
     expect(page.locator("#start-run")).to_be_enabled()
+
+
+def test_an_empty_history_leads_to_the_sample_and_a_busy_one_to_the_queue(server: Server, page: Page) -> None:
+    page.goto(f"{server.url}/runs")
+    page.get_by_role("link", name="Try the sample").click()
+    opened(page)
+    page.wait_for_url("**draft=*")
+    to_review(page)
+    expect(page.locator("#start-run")).to_have_text("Start")
+    store = open_store(server.workspace)
+    store.add_run("busy", "Busy", "quickstart-minilm", "model", "data.csv")
+    page.locator("#back-to-model").click()
+    page.locator("#to-review").click()
+    expect(page.locator("#start-run")).to_have_text("Add to queue")
 
 
 # Nothing is lost

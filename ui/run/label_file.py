@@ -40,33 +40,34 @@ def build_label_file(workspace: Workspace) -> LabelFile:
     )  # fmt: skip
     with gr.Row(elem_classes="td-label-file"):
         given = gr.File(
-            label="A file with the same text columns",
-            file_types=FILE_TYPES,
-            height=140,
-            elem_id="run-file",
-            min_width=260,
+            label="A file with the text columns", file_types=FILE_TYPES, height=160, elem_id="run-file", min_width=260
         )
         with gr.Column(min_width=260):
             with gr.Row():
                 kind = gr.Radio([("CSV", "csv"), ("Parquet", "parquet")], value="csv", label="Give me", min_width=120)
                 top = gr.Number(1, label="Likeliest labels a row", minimum=1, maximum=20, precision=0, min_width=120)
+            columns = gr.Textbox(
+                "", label="Its text columns, if they are named otherwise", placeholder="title, description",
+                max_lines=1, elem_id="run-file-columns",
+            )  # fmt: skip
             with gr.Row(elem_classes="td-foot"):
                 stop = gr.Button("Stop labelling", visible=False, min_width=120)
                 start = gr.Button("Label the file", min_width=120, elem_id="run-label-file")
     jobs = gr.HTML(apply_default_css=False, elem_id="run-jobs")
     tab = LabelFile(jobs, stop, gr.Timer(WATCHING_SECONDS, active=False))
-    _connect(workspace, tab, start, [given, kind, top])
+    _connect(workspace, tab, start, [given, kind, top, columns])
     return tab
 
 
 def _connect(workspace: Workspace, tab: LabelFile, start: gr.Button, inputs: list[Any]) -> None:
-    def begin(path: str | None, kind: str, top: float, request: gr.Request) -> Updates:
+    def begin(path: str | None, kind: str, top: float, columns: str, request: gr.Request) -> Updates:
         folder = workspace.run(request.query_params["run"])
         try:
             if not path:
                 raise UserError("No file is chosen.", "file", "Drop one into the box on the left first.")
-            kept = _kept(workspace, Path(path))
-            start_label_job(workspace, folder.id, TableFile(path=str(kept)), kind, int(top))
+            file = TableFile(path=str(_kept(workspace, Path(path))))
+            names = [name.strip() for name in columns.split(",") if name.strip()]
+            start_label_job(workspace, folder.id, file, kind, int(top), text_columns=names)
         except UserError as error:
             tell(error)
         return label_file_updates(tab, folder)

@@ -228,7 +228,9 @@ class _Reading:
         return next(self.reader([line.rstrip("\r\n")], strict=False), [])
 
     def strictly(self, line: str) -> list[str]:
-        """The line read by itself, if its quoting is as it should be; else no cells."""
+        """The line read by itself, if its quotes come in pairs as in a whole row; else no cells."""
+        if self.quote and line.count(self.quote) % 2:
+            return []
         try:
             return next(self.reader([line], strict=True), [])
         except csv.Error:
