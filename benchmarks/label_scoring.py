@@ -5,9 +5,11 @@
 Needs ../shared/data beside the project. One small Llama with random weights (speed does not depend on the values), a
 tokenizer of Llama-3's kind trained on banking77, its 77 labels, two prompts: the question alone, and the question after
 the list of all labels. In each of ROUNDS rounds every way takes its turn on test rows of banking77; the median round
-counts. plain: a full pass for each label, as many labels a batch as suits it (core/evaluation/plain_scoring.py).
-generate: transformers' generate, greedy, up to the longest label; it tells one answer, which need not be a label, and
-no probabilities. tree: core/evaluation/scoring.py. The mark: tree at least 5 times plain on both prompts.
+counts, by the clock and by processor time, the steadier of the two on a busy machine.
+
+plain: a full pass for each label, as many labels a batch as suits it (core/evaluation/plain_scoring.py). generate:
+transformers' generate, greedy, up to the longest label; it tells one answer, which need not be a label, and no
+probabilities. tree: core/evaluation/scoring.py. The mark: tree at least 5 times plain on both prompts, by both times.
 """
 
 import csv
@@ -101,7 +103,7 @@ def timed(work: Callable[[], object]) -> tuple[float, float]:
 
 
 def measure(model: LlamaForCausalLM, name: str, prompt: Prompt, texts: list[str]) -> float:
-    """Print one prompt's figures; how many times as fast as plain the tree is."""
+    """Print one prompt's figures; how many times as fast as plain the tree is, by the clock or by processor time."""
     _, plain_rows, plain_batch, generate_rows, tree_rows = PROMPTS[name]
     prompts = [tokens.ids for tokens in encode_prompts(prompt, [{"text": text} for text in texts[:tree_rows]])]
     labels = [answer.ids for answer in prompt.answers]
@@ -121,17 +123,19 @@ def measure(model: LlamaForCausalLM, name: str, prompt: Prompt, texts: list[str]
             seconds[way].append(timed(work))
     sizes = sorted(map(len, prompts))
     print(f"{name}: prompts of {sizes[0]} to {sizes[-1]} tokens, median {sizes[len(sizes) // 2]}")
-    rates = {}
+    each = {
+        way: tuple(statistics.median(column) / rows for column in zip(*seconds[way], strict=True))
+        for way, (rows, _) in ways.items()
+    }
+    times = {way: tuple(plain / its for plain, its in zip(each["plain"], each[way], strict=True)) for way in ways}
     for way, (rows, _) in ways.items():
-        wall, processor = (statistics.median(column) for column in zip(*seconds[way], strict=True))
-        rates[way] = rows / wall
         print(
-            f"  {way:<9}{rates[way]:9.2f} rows a second   {rates[way] / rates['plain']:6.1f} times plain   "
-            f"({rows} rows, {processor / rows * 1000:.1f} ms of processor time a row)"
+            f"  {way:<9}{1 / each[way][0]:8.2f} rows a second, {times[way][0]:5.1f} times plain;  "
+            f"{each[way][1] * 1000:7.1f} ms of processor time a row, {times[way][1]:5.1f} times plain  ({rows} rows)"
         )
     apart = np.abs(plain_scores(model, prompts[:2], labels, plain_batch) - score_labels(model, prompts, labels, 16)[:2])
     print(f"  plain and tree differ by at most {apart.max():.1e} in log-probability\n", flush=True)
-    return rates["tree"] / rates["plain"]
+    return min(times["tree"])
 
 
 def machine() -> str:
@@ -159,7 +163,10 @@ def main() -> int:
     )
     times = [measure(model, name, prompt, read("test")[0]) for name, prompt in prompts.items()]
     reached = min(times) >= MARK
-    print(f"mark: tree at least {MARK:.0f} times plain on both: {'reached' if reached else 'MISSED'}")
+    print(
+        f"mark: tree at least {MARK:.0f} times plain on both prompts, by both times: "
+        f"{'reached' if reached else 'MISSED'}"
+    )
     return 0 if reached else 1
 
 

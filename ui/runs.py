@@ -35,7 +35,6 @@ Column = tuple[str, str, Callable[[Run], Any]]
 COLUMNS: tuple[Column, ...] = (
     ("name", "Run", lambda run: run.name.casefold()),
     ("state", "State", lambda run: run.state),
-    ("preset", "Preset", lambda run: run.preset),
     ("data", "Data", lambda run: run.data_name.casefold()),
     ("accuracy", "Accuracy", lambda run: _figure(run, "accuracy") or -1.0),
     ("macro_f1", "Macro F1", lambda run: _figure(run, "macro_f1") or -1.0),
@@ -137,9 +136,9 @@ def _row(run: Run) -> str:
     )
     state = run.state if run.state == "finished" else short_state(run).split(",")[0]
     return (
-        f'<tr><td class="name"><a href="/?run={escape(run.id)}" dir="auto">{escape(run.name)}</a></td>'
+        f'<tr><td class="name"><a href="/?run={escape(run.id)}" dir="auto">{escape(run.name)}</a>'
+        f"<small>{escape(run.preset)}</small></td>"
         f'<td class="state"><span class="dot {run.state}"></span>{escape(state)}</td>'
-        f'<td data-title="Preset">{escape(run.preset)}</td>'
         f'<td data-title="Data" dir="auto">{escape(run.data_name)}</td>'
         f'{figures}<td class=n data-title="Took">{duration(run.seconds) if run.seconds else ""}</td>'
         f'<td class=n data-title="Started">{moment(run.started or run.created)}</td><td class="acts">'

@@ -16,7 +16,7 @@ from tests.browser.conftest import Server
 
 pytestmark = pytest.mark.browser
 
-WAIT_MS = 20_000
+WAIT_MS = 60_000
 EVIL = "<img src=x onerror=\"document.title='hit'\">"
 QUESTIONS = [("Who wrote Hamlet ?", "HUM"), ("Where is Oslo ?", "LOC"), ("How many legs has a spider ?", "NUM")]
 
@@ -122,15 +122,16 @@ def test_the_sample_needs_one_press(shared_server: Server, page: Page) -> None:
     expect(page.locator("#start-run")).to_be_enabled()
 
 
-def test_an_empty_history_leads_to_the_sample_and_a_busy_one_to_the_queue(server: Server, page: Page) -> None:
+def test_an_empty_history_leads_to_the_sample_and_a_busy_one_to_the_queue(
+    server: Server, page: Page, questions: Path
+) -> None:
     page.goto(f"{server.url}/runs")
     page.get_by_role("link", name="Try the sample").click()
     opened(page)
     page.wait_for_url("**draft=*")
     to_review(page)
     expect(page.locator("#start-run")).to_have_text("Start")
-    store = open_store(server.workspace)
-    store.add_run("busy", "Busy", "quickstart-minilm", "model", "data.csv")
+    queued_run(server.workspace, questions, "Busy")
     page.locator("#back-to-model").click()
     page.locator("#to-review").click()
     expect(page.locator("#start-run")).to_have_text("Add to queue")
