@@ -139,7 +139,7 @@ def _row(run: Run) -> str:
         f'<tr><td class="name"><a href="/?run={escape(run.id)}" dir="auto">{escape(run.name)}</a>'
         f"<small>{escape(run.preset)}</small></td>"
         f'<td class="state"><span class="dot {run.state}"></span>{escape(state)}</td>'
-        f'<td data-title="Data" dir="auto">{escape(run.data_name)}</td>'
+        f'<td data-title="Data" dir="auto" title="{escape(run.data_name)}">{escape(run.data_name)}</td>'
         f'{figures}<td class=n data-title="Took">{duration(run.seconds) if run.seconds else ""}</td>'
         f'<td class=n data-title="Started">{moment(run.started or run.created)}</td><td class="acts">'
         f'<button type="button" data-do="duplicate" data-key="{escape(run.id)}">Duplicate</button>'
