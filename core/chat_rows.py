@@ -14,6 +14,7 @@ from typing import Any
 from core.chat_templates import ModelTokenizer, render
 from core.errors import UserError
 from core.prompt_rows import Example
+from core.schema import ChatColumns
 
 _INSTRUCTION = ("instruction", "prompt", "question", "query")
 _INPUT = ("input", "context")
@@ -40,42 +41,28 @@ _MARK = "\ue000\ue001"
 
 
 @dataclass(frozen=True)
-class ChatForm:
-    """Where a table keeps its conversations: one column that holds them, or one for each side."""
-
-    conversation: str | None = None
-    """A column of JSON lists: {"role", "content"} or {"from", "value"}."""
-    instruction: str | None = None
-    input: str | None = None
-    response: str | None = None
-    system: str | None = None
-    tools: str | None = None
-    """A column of JSON lists of tool descriptions, given to the chat template."""
-
-
-@dataclass(frozen=True)
 class Conversation:
     messages: tuple[Mapping[str, str], ...]
     """{"role": system, user, assistant or tool, "content": text without white space around it}; an answer last."""
     tools: tuple[Mapping[str, Any], ...] = ()
 
 
-def suggest_chat_form(columns: Sequence[str]) -> ChatForm | None:
+def suggest_chat_columns(columns: Sequence[str]) -> ChatColumns | None:
     """The form that the names of the columns tell, or None where they do not look like conversations."""
     named = {column.casefold(): column for column in columns}
     system, tools = named.get("system"), named.get("tools")
     for name in ("messages", "conversations", "conversation"):
         if name in named:
-            return ChatForm(conversation=named[name], system=system, tools=tools)
+            return ChatColumns(conversation=named[name], system=system, tools=tools)
     instruction = next((named[name] for name in _INSTRUCTION if name in named), None)
     response = next((named[name] for name in _RESPONSE if name in named), None)
     if instruction is None or response is None:
         return None
     extra = next((named[name] for name in _INPUT if name in named), None)
-    return ChatForm(instruction=instruction, input=extra, response=response, system=system)
+    return ChatColumns(instruction=instruction, input=extra, response=response, system=system)
 
 
-def conversation(form: ChatForm, row: Mapping[str, str | None], number: int) -> Conversation:
+def conversation(form: ChatColumns, row: Mapping[str, str | None], number: int) -> Conversation:
     """Read a row; cells are text, as a table has them, lists in them JSON. `number`: the row's, from 0, for errors.
 
     What stands after the last answer is left out: nothing can be learned from it. Raises UserError for a row that is
@@ -93,12 +80,12 @@ def conversation(form: ChatForm, row: Mapping[str, str | None], number: int) -> 
     return Conversation(tuple(messages), tuple(tools))
 
 
-def _by_columns(form: ChatForm, row: Mapping[str, str | None]) -> list[dict[str, str]]:
+def _by_columns(form: ChatColumns, row: Mapping[str, str | None]) -> list[dict[str, str]]:
     question = "\n\n".join(filter(None, (_cell(row, form.instruction), _cell(row, form.input))))
     return [{"role": "user", "content": question}, {"role": "assistant", "content": _cell(row, form.response)}]
 
 
-def _listed(form: ChatForm, row: Mapping[str, str | None], number: int) -> list[dict[str, str]]:
+def _listed(form: ChatColumns, row: Mapping[str, str | None], number: int) -> list[dict[str, str]]:
     messages = []
     for entry in _json_list(_cell(row, form.conversation), form.conversation, number):
         role = entry.get("role", entry.get("from"))

@@ -32,7 +32,7 @@ def from_validation(error: ValidationError, source: str) -> UserError:
         else:
             given = detail["input"]
             shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool) else ""
-            sentences.append(f"'{field}': {detail['msg']}{shown}.")
+            sentences.append(f"'{field}': {detail['msg'].removeprefix('Value error, ')}{shown}.")
     return UserError(
         what=f"{source} has settings that cannot be used: " + " ".join(sentences),
         where=", ".join(fields),

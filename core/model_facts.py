@@ -2,14 +2,16 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 
 from core.errors import UserError
+from core.schema import Family, Task
 from core.workspace import RunFolder
 
 MODEL_FACTS_FILE = "tunedesk.json"
-NEWEST_VERSION = 1
+NEWEST_VERSION = 2
+"""1: encoders alone, so without family, task and prompt_columns."""
 
 WHITE_SPACE = " \t\n\x0b\x0c\r\xa0\u3000\ufeff"
 """What does not count at the ends of a cell; the same as core.data.expressions.WHITE_SPACE."""
@@ -35,6 +37,14 @@ class ModelFacts:
     backslash_is_space: bool
     class_names: dict[str, str]
     """Label value in the training file -> class name, where they differ."""
+    family: Family = "encoder"
+    task: Task = "classify"
+    prompt_columns: tuple[str, ...] = ()
+    """Columns beside the text that the prompt names."""
+
+
+ModelText = str | dict[str, str]
+"""What a model is asked about: a text; where its prompt names columns, `text` and the cells of those, by name."""
 
 
 def read_model_facts(model: Path) -> ModelFacts:
@@ -49,8 +59,13 @@ def read_model_facts(model: Path) -> ModelFacts:
     content = json.loads(path.read_text(encoding="utf-8"))
     if content["schema_version"] > NEWEST_VERSION:
         raise UserError(f"{model} was written by a newer Tunedesk.", str(path), "Update Tunedesk.")
-    kept = {field.name: content[field.name] for field in fields(ModelFacts)}
-    return ModelFacts(**{**kept, "labels": tuple(content["labels"]), "text_columns": tuple(content["text_columns"])})
+    lists = ("labels", "text_columns", "prompt_columns")
+    kept = {
+        field.name: tuple(content[field.name]) if field.name in lists else content[field.name]
+        for field in fields(ModelFacts)
+        if field.default is MISSING or field.name in content
+    }
+    return ModelFacts(**kept)
 
 
 def run_model_facts(folder: RunFolder) -> ModelFacts:

@@ -6,10 +6,10 @@ from itertools import pairwise
 import pyarrow as pa
 
 from core.data.database import connection, literal
-from core.data.expressions import text_sql
-from core.data.table import Table, open_table
+from core.data.expressions import cell_sql, text_sql
+from core.data.table import Table, open_table, require_columns
 from core.errors import UserError
-from core.model_facts import ModelFacts
+from core.model_facts import ModelFacts, ModelText
 from core.schema import TableFile, read_spec
 from core.workspace import RunFolder, Workspace
 
@@ -31,7 +31,10 @@ def open_like_training(workspace: Workspace, folder: RunFolder, file: TableFile)
 
 
 def model_text_columns(facts: ModelFacts, table: Table, chosen: Sequence[str] | None = None) -> tuple[str, ...]:
-    """The columns to read: `chosen`, else those the model was trained on. Raises UserError where one is absent."""
+    """The columns to read: `chosen`, else those the model was trained on. Raises UserError where one is absent.
+
+    So it does for a column that the model's prompt names.
+    """
     columns = tuple(chosen or facts.text_columns)
     missing = [name for name in columns if name not in table.names]
     if missing:
@@ -42,25 +45,37 @@ def model_text_columns(facts: ModelFacts, table: Table, chosen: Sequence[str] | 
             "Choose which of its columns hold the text, or give them the names that the model was trained on: "
             f"{', '.join(facts.text_columns)}.",
         )
+    require_columns(table, facts.prompt_columns)
     return columns
 
 
 def read_chunks(
     table: Table, facts: ModelFacts, text_columns: Sequence[str], also: Sequence[str]
-) -> Iterator[tuple[list[str], list[pa.Array]]]:
+) -> Iterator[tuple[list[ModelText], list[pa.Array]]]:
     """The table's rows in order, a few thousand at a time: the model's texts, and the SQL expressions `also`.
 
     A text is '' where all its cells are empty.
     """
     text = text_sql(tuple(text_columns), facts.joiner, facts.backslash_is_space)
-    query = f"SELECT {', '.join([text, *also])} FROM read_parquet({literal(str(table.parquet))})"  # noqa: S608
+    cells = map(cell_sql, facts.prompt_columns)
+    query = f"SELECT {', '.join([text, *cells, *also])} FROM read_parquet({literal(str(table.parquet))})"  # noqa: S608
     with connection(table.parquet.parent) as database:
         # .sql() streams, in the file's order (preserve_insertion_order); .execute() would hold every row in memory.
         for batch in database.sql(query).to_arrow_reader(ROWS_AT_ONCE):
             texts = batch.column(0).to_pylist()
+            rows, rest = _with_cells(texts, facts.prompt_columns, batch), batch.columns[1 + len(facts.prompt_columns) :]
             bounds = _bounds([len(text) for text in texts])
             for start, end in pairwise(bounds):
-                yield texts[start:end], [column.slice(start, end - start) for column in batch.columns[1:]]
+                yield rows[start:end], [column.slice(start, end - start) for column in rest]
+
+
+def _with_cells(texts: list[str], names: Sequence[str], batch: pa.RecordBatch) -> list[ModelText]:
+    """The texts, beside each the cells of its row that the prompt names, which stand behind column 0; '' stays ''."""
+    if not names:
+        return list(texts)
+    columns = [batch.column(number).to_pylist() for number in range(1, 1 + len(names))]
+    cells = (dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True))
+    return [{"text": text, **row} if text else "" for text, row in zip(texts, cells, strict=True)]
 
 
 def _bounds(lengths: Sequence[int]) -> list[int]:

@@ -26,7 +26,7 @@ from core.data.table import Table
 from core.errors import UserError
 from core.label_jobs import job_folder_request, write_status
 from core.labelled_files import check_output, labelled_file, result_columns
-from core.model_facts import run_model_facts
+from core.model_facts import ModelText, run_model_facts
 from core.model_input import model_text_columns, open_like_training, read_chunks
 from core.predictor import Predictor, load_predictor, predict_probabilities
 from core.schema import TableFile
@@ -111,7 +111,7 @@ def timed_progress(total: int, on_progress: OnProgress | None) -> Callable[[int]
 
 
 def filled_probabilities(
-    predictor: Predictor, texts: Sequence[str], progress: Callable[[int], None], before: int
+    predictor: Predictor, texts: Sequence[ModelText], progress: Callable[[int], None], before: int
 ) -> npt.NDArray[np.float32]:
     """Probabilities of the texts that are not empty: float32 [filled, classes]; `before` rows are done already."""
     filled = [text for text in texts if text]
@@ -119,7 +119,7 @@ def filled_probabilities(
 
 
 def _label_columns(
-    predictor: Predictor, texts: Sequence[str], top_k: int, progress: Callable[[int], None], before: int
+    predictor: Predictor, texts: Sequence[ModelText], top_k: int, progress: Callable[[int], None], before: int
 ) -> list[pa.Array]:
     """label, probability, label_2, probability_2 ... of these rows; null where there is no text."""
     probabilities = filled_probabilities(predictor, texts, progress, before)
@@ -226,8 +226,8 @@ def run_job(job: Path) -> int:
 def serve(model: Path, idle_seconds: float) -> None:
     """Answer JSON lines on standard input until they end or none has come for `idle_seconds`.
 
-    First line out: {"ready": true} or {"error": parts}. Then for each {"id", "texts": [...]} in, one
-    {"id", "probabilities": [[...]]} out, classes as in tunedesk.json.
+    First line out: {"ready": true} or {"error": parts}. Then for each {"id", "texts": [ModelText ...]} in, one
+    {"id", "probabilities": [[...]]} out, classes as in tunedesk.json, or {"id", "error": parts}.
     """
     # Whatever a library prints goes to the log: standard output carries answers only.
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -253,7 +253,12 @@ def serve(model: Path, idle_seconds: float) -> None:
         if line is None:
             return
         request = json.loads(line)
-        reply({"id": request["id"], "probabilities": predict_probabilities(predictor, request["texts"]).tolist()})
+        try:
+            probabilities = predict_probabilities(predictor, request["texts"]).tolist()
+        except UserError as error:
+            reply({"id": request["id"], "error": error.parts()})
+        else:
+            reply({"id": request["id"], "probabilities": probabilities})
 
 
 def _read_lines(requests: "queue.Queue[str | None]") -> None:

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from core.errors import UserError
 from core.label_jobs import LabelJob, cancel_label_job, label_job, label_jobs, start_label_job
-from core.model_facts import MODEL_FACTS_FILE, joined_text, run_model_facts
+from core.model_facts import MODEL_FACTS_FILE, ModelFacts, ModelText, joined_text, run_model_facts
 from core.runs.supervisor import PROJECT, worker_environment
 from core.schema import TableFile
 from core.workspace import RunFolder, Workspace
@@ -50,14 +50,14 @@ class PredictionService:
         self._turn = threading.Lock()
         self._server: _Server | None = None
 
-    def predict(self, run_id: str, texts: Sequence[str]) -> list[list[tuple[str, float]]]:
+    def predict(self, run_id: str, texts: Sequence[ModelText]) -> list[list[tuple[str, float]]]:
         """For each text every label with its probability, the most likely first.
 
         Raises UserError where the run has no model, a text is empty, or the model's process fails or is too slow.
         """
         folder = self.workspace.run(run_id)
         facts = run_model_facts(folder)
-        cleaned = [joined_text(facts, [text]) for text in texts]
+        cleaned = [_cleaned(facts, text) for text in texts]
         if not all(cleaned):
             raise UserError("There is no text to label.", "text", "Write or paste a text first.")
         if not self._turn.acquire(timeout=self._start_seconds + self._answer_seconds):
@@ -101,7 +101,7 @@ class PredictionService:
         if self._server is not None:
             self._server.kill()
 
-    def _answer(self, folder: RunFolder, texts: Sequence[str]) -> list[list[float]]:
+    def _answer(self, folder: RunFolder, texts: Sequence[ModelText]) -> list[list[float]]:
         try:
             return self._ready_server(folder).ask(texts, self._answer_seconds)
         except _EndedError as error:
@@ -124,6 +124,14 @@ class PredictionService:
             self._server = _Server(folder, self._idle_seconds)
             self._server.wait_until_ready(self._start_seconds)
         return self._server
+
+
+def _cleaned(facts: ModelFacts, text: ModelText) -> ModelText:
+    """As the model was trained on it; '' where there is no text."""
+    if isinstance(text, str):
+        return joined_text(facts, [text])
+    joined = joined_text(facts, [text["text"]])
+    return {**text, "text": joined} if joined else ""
 
 
 def _by_probability(entry: tuple[str, float]) -> float:
@@ -172,7 +180,7 @@ class _Server:
         self._next(time.monotonic() + seconds, "load the model", seconds)
         self.ready = True
 
-    def ask(self, texts: Sequence[str], seconds: float) -> list[list[float]]:
+    def ask(self, texts: Sequence[ModelText], seconds: float) -> list[list[float]]:
         """Probabilities [texts, classes]. Raises UserError."""
         self._number += 1
         assert self._process.stdin is not None

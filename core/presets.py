@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from core.errors import UserError, from_validation
-from core.schema import DataSpec, MappingSpec, ModelSpec, Part, RunSpec, TrainingSpec, read_yaml
+from core.schema import DataSpec, MappingSpec, ModelSpec, Part, PromptSpec, RunSpec, TrainingSpec, read_yaml
 
 PRESETS_FOLDER = Path(__file__).resolve().parents[1] / "presets"
 DEFAULT_PRESET = "quickstart-minilm"
@@ -36,6 +36,7 @@ class Preset(Part):
     notes: str = Field(default="", description="Where the settings come from, and what was changed and why.")
     measured: tuple[Measured, ...] = ()
     model: ModelSpec
+    prompt: PromptSpec = PromptSpec()
     training: TrainingSpec
 
 
@@ -57,7 +58,14 @@ def find_preset(name: str) -> Preset:
 
 def preset_spec(preset: Preset, data: DataSpec, mapping: MappingSpec) -> RunSpec:
     """A run of this preset on these data, everything else at its default."""
-    return RunSpec(preset=preset.name, data=data, mapping=mapping, model=preset.model, training=preset.training)
+    return RunSpec(
+        preset=preset.name,
+        data=data,
+        mapping=mapping,
+        model=preset.model,
+        prompt=preset.prompt,
+        training=preset.training,
+    )
 
 
 def _read(path: Path) -> Preset:

@@ -19,47 +19,11 @@ import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 from core.chat_templates import ModelTokenizer, render
 from core.errors import UserError
-from core.schema import Part, setting
-
-MOST_PROMPT_CHARACTERS = 50_000
-
-
-class PromptSpec(Part):
-    """What an LLM reads for a row and what it is to answer."""
-
-    template: Literal["chat", "raw"] = setting(
-        "chat",
-        "chat: system, user and assistant parts in the model's own chat template. raw: the user part as it stands, "
-        "then the assistant part.",
-        essential=True,
-    )
-    system: str = setting(
-        "",
-        "What the model is told to be, before the first message. Empty: nothing. With raw it stands where the user "
-        "part says {system}.",
-        essential=True,
-        max_length=MOST_PROMPT_CHARACTERS,
-    )
-    user: str = setting(
-        "Classify the text into one of these classes: {labels}.\n\nText: {text}",
-        "The question about a row. {text}: its text. {labels}: all classes. {NAME}: any column but the label. A name "
-        "in double braces stays as it is.",
-        essential=True,
-        min_length=1,
-        max_length=MOST_PROMPT_CHARACTERS,
-    )
-    assistant: str = setting(
-        "{label}",
-        "The answer to learn, with {label} in it. Nothing but fixed words may stand around it.",
-        essential=True,
-        min_length=1,
-        max_length=2000,
-    )
-    labels_separator: str = setting(", ", "What stands between the classes in {labels}.", max_length=20)
+from core.schema import PromptSpec
 
 
 @dataclass(frozen=True)
@@ -139,6 +103,12 @@ def prompt_problems(spec: PromptSpec, columns: Sequence[str], label_column: str)
             )
         )
     return problems + _assistant_problems(spec, known)
+
+
+def prompt_columns(spec: PromptSpec, columns: Sequence[str]) -> tuple[str, ...]:
+    """The columns of the table that the prompt names, in the order in which it does; {text} is not one of them."""
+    named = [name for template in (spec.system, spec.user) for name in _names(template)]
+    return tuple(dict.fromkeys(name for name in named if name in columns and name not in ("text", "labels")))
 
 
 def _assistant_problems(spec: PromptSpec, known: set[str]) -> list[UserError]:

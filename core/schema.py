@@ -7,11 +7,11 @@ command line (`--set key=value`), the YAML file and `launch.py settings` are gen
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, Self, get_args, get_origin
 
 import yaml
 from annotated_types import Ge, Gt, Le, Lt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
 from core.errors import UserError, from_validation
@@ -46,19 +46,42 @@ class DataSpec(Part):
     test: TableFile | None = setting(None, "A file of its own for the final test. Empty: a share of train.")
 
 
+class ChatColumns(Part):
+    """Where a table keeps its conversations: one column that holds them, or one for each side."""
+
+    conversation: str | None = setting(
+        None, 'A column of JSON lists of messages: {"role", "content"}, or {"from", "value"}.'
+    )
+    instruction: str | None = setting(None, "The column of what is asked, where each side has a column of its own.")
+    input: str | None = setting(None, "A column of what the instruction is about; may be empty in any row.")
+    response: str | None = setting(None, "The column of what is answered.")
+    system: str | None = setting(None, "A column of what the model is told to be.")
+    tools: str | None = setting(None, "A column of JSON lists of tool descriptions.")
+
+
 class MappingSpec(Part):
     """Which columns are text, which is the label, and what kind of label."""
 
-    text: tuple[str, ...] = Field(
-        min_length=1, description="Text columns, joined in this order; any may be empty, not all."
+    text: tuple[str, ...] = setting((), "Text columns, joined in this order; any may be empty, not all.")
+    label: str = setting("", "The column that holds the class of each row.")
+    kind: Literal["single", "none"] = setting(
+        "single", "What kind of label. single: exactly one class a row. none: no label, conversations to learn from."
     )
-    label: str = Field(min_length=1, description="The column that holds the class of each row.")
-    kind: Literal["single"] = setting("single", "What kind of label: exactly one class a row.")
+    chat: ChatColumns = ChatColumns()
     joiner: str = setting(" ", "What stands between joined text columns.")
     backslash_is_space: bool = setting(
         False, "Turn backslashes into spaces, as in the AG News files, where one stands for a line break."
     )
     class_names: dict[str, str] = setting({}, "Names to show in place of label values, e.g. 1: World.")
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        chat = self.chat
+        if self.kind == "single" and not (self.text and self.label):
+            raise ValueError("name the text columns and the label column")
+        if self.kind == "none" and not (chat.conversation or (chat.instruction and chat.response)):
+            raise ValueError("name the column of conversations, or those of instruction and response")
+        return self
 
 
 class SplitSpec(Part):
@@ -81,10 +104,57 @@ class LoraSpec(Part):
     )
 
 
-Method = Literal["full", "freeze", "head", "lora"]
+MOST_PROMPT_CHARACTERS = 50_000
+
+
+class PromptSpec(Part):
+    """What a language model reads for a row and what it is to answer; of no effect for encoders and heads."""
+
+    template: Literal["chat", "raw"] = setting(
+        "chat",
+        "chat: system, user and assistant parts in the model's own chat template. raw: the user part as it stands, "
+        "then the assistant part.",
+        essential=True,
+    )
+    system: str = setting(
+        "",
+        "What the model is told to be, before the first message. Empty: nothing. With raw it stands where the user "
+        "part says {system}.",
+        essential=True,
+        max_length=MOST_PROMPT_CHARACTERS,
+    )
+    user: str = setting(
+        "Classify the text into one of these classes: {labels}.\n\nText: {text}",
+        "The question about a row. {text}: its text. {labels}: all classes. {NAME}: any column but the label. A name "
+        "in double braces stays as it is.",
+        essential=True,
+        min_length=1,
+        max_length=MOST_PROMPT_CHARACTERS,
+    )
+    assistant: str = setting(
+        "{label}",
+        "The answer to learn, with {label} in it. Nothing but fixed words may stand around it.",
+        essential=True,
+        min_length=1,
+        max_length=2000,
+    )
+    labels_separator: str = setting(", ", "What stands between the classes in {labels}.", max_length=20)
+
+
+Family = Literal["encoder", "causal"]
+Method = Literal["full", "freeze", "head", "lora", "qlora", "head-on-llm"]
+FAMILY_METHODS: dict[Family, tuple[Method, ...]] = {
+    "encoder": ("full", "freeze", "head", "lora"),
+    "causal": ("qlora", "lora", "full", "head-on-llm"),
+}
 
 
 class ModelSpec(Part):
+    family: Family = setting(
+        "encoder",
+        "encoder: BERT-like, a new head gives the class. causal: a language model such as Llama or Mistral, which "
+        "answers in words or gets a head.",
+    )
     source: str = setting(
         PACKAGED_ENCODER,
         "The pretrained model: a hub id (google-bert/bert-base-uncased), a local folder, or the packaged encoder "
@@ -96,8 +166,12 @@ class ModelSpec(Part):
     method: Method = setting(
         "full",
         "What is trained. full: every layer. freeze: the upper layers and the head. head: the head alone. "
-        "lora: small adapters beside frozen layers.",
+        "lora: small adapters beside frozen layers. qlora: the same beside layers kept in 4 bits. head-on-llm: qlora, "
+        "and a new head in place of answers in words.",
         essential=True,
+    )
+    double_quantization: bool = setting(
+        True, "With 4 bits: keep the scales in 8 bits too. Saves about 0.4 bits a weight (QLoRA, arXiv 2305.14314)."
     )
     frozen_layers: int = setting(
         0,
@@ -172,6 +246,11 @@ class TrainingSpec(Part):
     keep_checkpoints: int = setting(
         2, "Checkpoints kept on disk beside the best one.", unit="checkpoints", ge=1, le=100
     )
+    optimizer: Literal["adamw", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit"] = setting(
+        "adamw",
+        "AdamW; 8bit keeps its two averages in a quarter of the memory, paged moves them to main memory when the GPU "
+        "is full. Without a CUDA GPU always adamw.",
+    )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = setting(
         "auto", "Number format of the arithmetic. auto: bfloat16 or float16 where the GPU has it, else float32."
     )
@@ -185,6 +264,18 @@ class TrainingSpec(Part):
 
 class EvaluationSpec(Part):
     baselines: bool = setting(True, "Also measure guessing the commonest class, and TF-IDF with logistic regression.")
+    untuned: bool = setting(True, "Measure a language model on the test part before it is trained, too.")
+    generated_rows: int = setting(
+        100,
+        "Test rows that a language model also answers freely, to see how often that is a class at all. 0: none.",
+        unit="rows",
+        ge=0,
+        le=100_000,
+    )
+
+
+Task = Literal["classify", "answer", "chat"]
+"""classify: a head gives the class. answer: the class in words. chat: conversations, no classes."""
 
 
 class RunSpec(Part):
@@ -194,8 +285,27 @@ class RunSpec(Part):
     mapping: MappingSpec
     split: SplitSpec = SplitSpec()
     model: ModelSpec = ModelSpec()
+    prompt: PromptSpec = PromptSpec()
     training: TrainingSpec = TrainingSpec()
     evaluation: EvaluationSpec = EvaluationSpec()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        methods = FAMILY_METHODS[self.model.family]
+        if self.model.method not in methods:
+            kind = "an encoder" if self.model.family == "encoder" else "a language model"
+            raise ValueError(f"method {self.model.method} is not for {kind}; choose one of {', '.join(methods)}")
+        if self.mapping.kind == "none" and (self.model.family == "encoder" or self.model.method == "head-on-llm"):
+            raise ValueError("conversations without a label can only be learned by a language model that answers")
+        return self
+
+    @property
+    def task(self) -> "Task":
+        """What the model is trained to do."""
+        if self.mapping.kind == "none":
+            return "chat"
+        answers = self.model.family == "causal" and self.model.method != "head-on-llm"
+        return "answer" if answers else "classify"
 
 
 @dataclass(frozen=True)
@@ -280,7 +390,9 @@ def read_spec(path: Path) -> RunSpec:
 
 
 def spec_yaml(spec: RunSpec) -> str:
-    return yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    """Without the prompt where none is read."""
+    unread = {"prompt"} if spec.task != "answer" else set()
+    return yaml.safe_dump(spec.model_dump(mode="json", exclude=unread), sort_keys=False, allow_unicode=True)
 
 
 def with_overrides(content: dict[str, Any], overrides: list[str]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What a run reads of its data once the split is frozen: needs no file but the run folder's, and no DuckDB."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,6 +13,8 @@ from core.errors import UserError
 from core.workspace import RunFolder
 
 PARTS = ("train", "validation", "test")
+EXTRA_COLUMN = "column:{}"
+"""What a column that the prompt names is called in examples.parquet, so that it cannot be one of the other columns."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +49,17 @@ def read_data_facts(folder: RunFolder) -> DataFacts:
     return DataFacts(**json.loads(folder.data_facts.read_text(encoding="utf-8")))
 
 
-def read_examples(folder: RunFolder, part: str | None = None) -> pa.Table:
+def read_examples(folder: RunFolder, part: str | None = None, columns: Sequence[str] = ()) -> pa.Table:
     """Rows of one part (train, validation, test), or of all: row_id int64, text string, label string, in file order.
 
-    Raises UserError where the run has no split yet.
+    Of chat data `text` is the conversation as JSON and `label` is ''. `columns`: further columns that the run's prompt
+    names, by their own names. Raises UserError where the run has no split yet.
     """
     _require(folder)
     filters = None if part is None else pc.field("part") == part
-    return pq.read_table(folder.examples, columns=["row_id", "text", "label"], filters=filters)
+    kept = {name: EXTRA_COLUMN.format(name) for name in columns}
+    table = pq.read_table(folder.examples, columns=["row_id", "text", "label", *kept.values()], filters=filters)
+    return table.rename_columns(["row_id", "text", "label", *kept])
 
 
 def _require(folder: RunFolder) -> None:

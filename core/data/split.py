@@ -12,14 +12,15 @@ import pyarrow as pa
 from core.data.allocation import allocate
 from core.data.checks import check_data
 from core.data.database import connection, literal, parquet_rows
-from core.data.examples import PARTS, DataFacts, read_data_facts, read_examples, write_data_facts
-from core.data.expressions import label_sql
+from core.data.examples import EXTRA_COLUMN, PARTS, DataFacts, read_data_facts, read_examples, write_data_facts
+from core.data.expressions import cell_sql, label_sql
 from core.data.findings import Finding
 from core.data.mapping import mapped_text_sql, natural_order
 from core.data.reading.sources import sha256_of
 from core.data.reading.write import replacing, write_batches
-from core.data.table import Table, open_table
+from core.data.table import Table, open_table, require_columns
 from core.errors import UserError
+from core.prompts import prompt_columns, prompt_problems
 from core.schema import MappingSpec, RunSpec, SplitSpec
 from core.workspace import RunFolder, Workspace
 
@@ -58,7 +59,8 @@ def write_split(spec: RunSpec, workspace: Workspace, folder: RunFolder) -> DataF
     """Divide the data and write split.parquet, examples.parquet and data.json; an existing split is never redrawn.
 
     split.parquet: file (train, validation or test), row (int64, 0-based row of that file), part. examples.parquet:
-    row_id (int64, 0 to n - 1), file, row, part, text, label. Raises UserError where the checks find an error.
+    row_id (int64, 0 to n - 1), file, row, part, text, label, and the columns that the run's prompt names. Raises
+    UserError where the checks find an error.
     """
     if folder.split.exists():
         return read_data_facts(folder)
@@ -68,12 +70,14 @@ def write_split(spec: RunSpec, workspace: Workspace, folder: RunFolder) -> DataF
             tables[role] = open_table(file, workspace)
     findings = check_data(tables["train"], tables.get("validation"), tables.get("test"), spec.mapping, spec.split)
     _raise_errors(findings)
+    also = _prompt_columns(spec, tables)
     files = [_divided(_file(role, table, spec.mapping), tables, spec.split) for role, table in tables.items()]
     files, unknown = _without_unknown_labels(files)
     _require_rows(files)
     folder.root.mkdir(parents=True, exist_ok=True)
     with replacing(folder.examples) as target:
-        write_batches(_EXAMPLES, _examples(files, spec.mapping), target)
+        schema = pa.schema([*_EXAMPLES, *((EXTRA_COLUMN.format(name), pa.string()) for name in also)])
+        write_batches(schema, _examples(files, spec.mapping, also, schema), target)
     write_data_facts(folder, _facts(files, unknown, findings, folder))
     # Written last: where split.parquet stands, the two others are whole.
     with replacing(folder.split) as target:
@@ -89,6 +93,19 @@ def _raise_errors(findings: list[Finding]) -> None:
             ", ".join(dict.fromkeys(error.where for error in errors)),
             " ".join(dict.fromkeys(error.todo for error in errors)),
         )
+
+
+def _prompt_columns(spec: RunSpec, tables: dict[str, Table]) -> tuple[str, ...]:
+    """The columns that the prompt names, which every file must have. Raises UserError, also for a faulty prompt."""
+    if spec.task != "answer":
+        return ()
+    names = tables["train"].names
+    for problem in prompt_problems(spec.prompt, names, spec.mapping.label):
+        raise problem
+    also = prompt_columns(spec.prompt, names)
+    for table in tables.values():
+        require_columns(table, also)
+    return also
 
 
 def _file(role: str, table: Table, mapping: MappingSpec) -> _File:
@@ -157,12 +174,16 @@ def _split(files: list[_File]) -> Iterator[pa.RecordBatch]:
         yield pa.record_batch({"file": pa.array([file.role] * len(rows), pa.string()), "row": rows, "part": parts})
 
 
-def _examples(files: list[_File], mapping: MappingSpec) -> Iterator[pa.RecordBatch]:
+def _examples(
+    files: list[_File], mapping: MappingSpec, also: tuple[str, ...], schema: pa.Schema
+) -> Iterator[pa.RecordBatch]:
     row_id = 0
+    # Named by number: a column may be called row or text.
+    more = "".join(f", {cell_sql(name)} AS also{number}" for number, name in enumerate(also))
     for file in files:
         with connection(file.table.parquet.parent) as database:
             reader = database.sql(
-                f"SELECT file_row_number AS row, {mapped_text_sql(mapping)} AS text "
+                f"SELECT file_row_number AS row, {mapped_text_sql(mapping)} AS text{more} "
                 f"FROM {parquet_rows(file.table.parquet)} ORDER BY file_row_number"
             ).to_arrow_reader(BATCH)
             for batch in reader:
@@ -178,8 +199,9 @@ def _examples(files: list[_File], mapping: MappingSpec) -> Iterator[pa.RecordBat
                         pa.DictionaryArray.from_arrays(pa.array(file.parts[rows]), pa.array(PARTS)).cast(pa.string()),
                         batch.column("text").take(pa.array(kept)),
                         names.take(pa.array(file.classes[rows])),
+                        *(batch.column(f"also{number}").take(pa.array(kept)) for number in range(len(also))),
                     ],
-                    schema=_EXAMPLES,
+                    schema=schema,
                 )
                 row_id += len(rows)
 

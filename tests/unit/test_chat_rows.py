@@ -5,18 +5,18 @@ import json
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from core.chat_rows import ChatForm, conversation, encode_conversation, suggest_chat_form
+from core.chat_rows import ChatColumns, conversation, encode_conversation, suggest_chat_columns
 from core.chat_templates import FALLBACK_TEMPLATE, model_tokenizer
 from core.errors import UserError
 from tests.small_tokenizers import LLAMA_3_SPECIAL, kinds, llama_3_tokens
 
 FILES = {
-    "alpaca_2k.json": ChatForm(instruction="instruction", input="input", response="output"),
-    "alpaca_gpt4_en_1k.json": ChatForm(instruction="instruction", input="input", response="output"),
-    "alpaca_zh_2k.jsonl": ChatForm(instruction="instruction", input="input", response="output"),
-    "roleplay_1900.jsonl": ChatForm(instruction="instruction", input="input", response="response"),
-    "chat_messages_1k.jsonl": ChatForm(conversation="messages"),
-    "toolcall_sharegpt_300.json": ChatForm(conversation="conversations", tools="tools"),
+    "alpaca_2k.json": ChatColumns(instruction="instruction", input="input", response="output"),
+    "alpaca_gpt4_en_1k.json": ChatColumns(instruction="instruction", input="input", response="output"),
+    "alpaca_zh_2k.jsonl": ChatColumns(instruction="instruction", input="input", response="output"),
+    "roleplay_1900.jsonl": ChatColumns(instruction="instruction", input="input", response="response"),
+    "chat_messages_1k.jsonl": ChatColumns(conversation="messages"),
+    "toolcall_sharegpt_300.json": ChatColumns(conversation="conversations", tools="tools"),
 }
 MARKED = (
     "{% for message in messages %}{{ '<|start_header_id|>' + message.role + '<|end_header_id|>\n\n' }}"
@@ -48,12 +48,12 @@ def pairs(model: str):
 @pytest.mark.parametrize("name", FILES)
 def test_the_form_is_told_from_the_columns(shared_data, name):
     (row,) = rows_of(shared_data, name, 1)
-    assert suggest_chat_form(list(row)) == FILES[name]
+    assert suggest_chat_columns(list(row)) == FILES[name]
 
 
 def test_columns_of_a_class_are_no_conversation():
-    assert suggest_chat_form(["text", "label"]) is None
-    assert suggest_chat_form(["question", "topic"]) is None
+    assert suggest_chat_columns(["text", "label"]) is None
+    assert suggest_chat_columns(["question", "topic"]) is None
 
 
 @pytest.mark.parametrize("model", ["llama-3", "chatml", "llama-3 base", "mistral", "mistral, newer tokenizer"])
@@ -98,7 +98,7 @@ def test_an_answer_that_the_template_rewrites_is_learned_as_it_is_printed(shared
     tokens, _, special = kinds()["mistral"]
     ours = model_tokenizer(tokens, template, special)
     talk = conversation(
-        ChatForm(conversation="c"),
+        ChatColumns(conversation="c"),
         {"c": json.dumps([{"role": "user", "content": "A: yes"}, {"role": "assistant", "content": "hm</think>yes"}])},
         0,
     )
@@ -112,7 +112,7 @@ def test_an_answer_that_the_template_rewrites_is_learned_as_it_is_printed(shared
 def test_a_template_without_an_end_gets_one(shared_data):
     tokens, _, special = kinds()["mistral"]
     ours = model_tokenizer(tokens, "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}", special)
-    talk = conversation(ChatForm(instruction="a", response="b"), {"a": "Who?", "b": "Me."}, 0)
+    talk = conversation(ChatColumns(instruction="a", response="b"), {"a": "Who?", "b": "Me."}, 0)
     example = encode_conversation(ours, talk, 100)
     assert example is not None
     assert example.ids[-1] == ours.eos_id
@@ -122,7 +122,7 @@ def test_a_template_without_an_end_gets_one(shared_data):
 def test_a_long_conversation_loses_whole_turns_from_its_end(shared_data):
     ours, _ = pairs("llama-3")
     turns = [{"from": side, "value": f"{side} {turn} " * 5} for turn in range(6) for side in ("human", "gpt")]
-    talk = conversation(ChatForm(conversation="c"), {"c": json.dumps(turns)}, 0)
+    talk = conversation(ChatColumns(conversation="c"), {"c": json.dumps(turns)}, 0)
     whole = encode_conversation(ours, talk, 10**6)
     assert whole is not None
     part = encode_conversation(ours, talk, len(whole.ids) - 1)
@@ -135,12 +135,12 @@ def test_a_long_conversation_loses_whole_turns_from_its_end(shared_data):
 
 def test_a_question_without_answer_at_the_end_is_left_out():
     turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]
-    talk = conversation(ChatForm(conversation="c"), {"c": json.dumps(turns)}, 0)
+    talk = conversation(ChatColumns(conversation="c"), {"c": json.dumps(turns)}, 0)
     assert [message["content"] for message in talk.messages] == ["a", "b"]
 
 
 def test_a_system_column_stands_first_and_input_follows_the_instruction():
-    form = suggest_chat_form(["System", "Instruction", "Input", "Output"])
+    form = suggest_chat_columns(["System", "Instruction", "Input", "Output"])
     assert form is not None
     row = {"System": " Be brief. ", "Instruction": "Add.", "Input": "1, 2", "Output": "3"}
     assert conversation(form, row, 0).messages == (
@@ -166,6 +166,6 @@ def test_a_system_column_stands_first_and_input_follows_the_instruction():
 )
 def test_a_row_that_is_no_conversation_is_told(cell, words):
     with pytest.raises(UserError) as caught:
-        conversation(ChatForm(conversation="c"), {"c": cell}, 6)
+        conversation(ChatColumns(conversation="c"), {"c": cell}, 6)
     assert caught.value.where == "row 7"
     assert words in caught.value.what

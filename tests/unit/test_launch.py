@@ -211,7 +211,7 @@ def test_settings_lists_every_setting_with_its_facts(workspace):
     rate = listed["training.learning_rate"]
     assert (rate["default"], rate["minimum"], rate["maximum"], rate["type"]) == (1e-4, 0, 1, "number")
     assert listed["split.test"]["unit"] == "share"
-    assert listed["model.method"]["type"] == "one of full, freeze, head, lora"
+    assert listed["model.method"]["type"] == "one of full, freeze, head, lora, qlora, head-on-llm"
     printed = run_launch("settings", workspace=workspace.root).stdout
     assert all(f"{key}\n" in printed for key in listed)
 

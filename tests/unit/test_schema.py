@@ -77,7 +77,7 @@ def test_every_setting_has_what_a_form_needs():
     assert [key for key, leaf in leaves.items() if not leaf.description] == []
     rate = leaves["training.learning_rate"]
     assert (rate.minimum, rate.maximum, rate.essential) == (0, 1, True)
-    assert leaves["model.method"].choices == ("full", "freeze", "head", "lora")
+    assert leaves["model.method"].choices == ("full", "freeze", "head", "lora", "qlora", "head-on-llm")
     assert leaves["training.max_steps"].optional
     assert leaves["model.max_length"].unit == "tokens"
 
