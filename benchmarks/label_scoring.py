@@ -34,7 +34,8 @@ from core.chat_templates import ModelTokenizer, model_tokenizer  # noqa: E402  t
 from core.evaluation.plain_scoring import generate_answers, plain_scores  # noqa: E402
 from core.evaluation.scoring import score_labels  # noqa: E402
 from core.prompt_rows import encode_prompts  # noqa: E402
-from core.prompts import Prompt, PromptSpec, build_prompt  # noqa: E402
+from core.prompts import Prompt, build_prompt  # noqa: E402
+from core.schema import PromptSpec  # noqa: E402
 
 SHARED_DATA = PROJECT.parent / "shared" / "data"
 ROUNDS = 3

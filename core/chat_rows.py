@@ -9,7 +9,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from core.chat_templates import ModelTokenizer, render
 from core.errors import UserError
@@ -40,6 +40,15 @@ _ROLES = {
 _MARK = "\ue000\ue001"
 
 
+class NoConversationError(UserError):
+    """A row that is no conversation; `why` says it without the row's number."""
+
+    def __init__(self, number: int, why: str) -> None:
+        where = f"row {number + 1}"
+        super().__init__(f"Row {number + 1} is not a conversation: {why}.", where, "Correct the row, or leave it out.")
+        self.why = why
+
+
 @dataclass(frozen=True)
 class Conversation:
     messages: tuple[Mapping[str, str], ...]
@@ -65,8 +74,8 @@ def suggest_chat_columns(columns: Sequence[str]) -> ChatColumns | None:
 def conversation(form: ChatColumns, row: Mapping[str, str | None], number: int) -> Conversation:
     """Read a row; cells are text, as a table has them, lists in them JSON. `number`: the row's, from 0, for errors.
 
-    What stands after the last answer is left out: nothing can be learned from it. Raises UserError for a row that is
-    not a conversation or holds no answer.
+    What stands after the last answer is left out: nothing can be learned from it. Raises NoConversationError for a row
+    that is not a conversation or holds no answer.
     """
     messages = _listed(form, row, number) if form.conversation else _by_columns(form, row)
     system = _cell(row, form.system)
@@ -75,7 +84,7 @@ def conversation(form: ChatColumns, row: Mapping[str, str | None], number: int) 
     while messages and messages[-1]["role"] != "assistant":
         messages.pop()
     if not any(message["role"] == "assistant" and message["content"] for message in messages):
-        raise _row_error(number, "it holds no answer to learn from")
+        raise NoConversationError(number, "it holds no answer to learn from")
     tools = _json_list(_cell(row, form.tools), form.tools, number) if _cell(row, form.tools) else []
     return Conversation(tuple(messages), tuple(tools))
 
@@ -90,10 +99,10 @@ def _listed(form: ChatColumns, row: Mapping[str, str | None], number: int) -> li
     for entry in _json_list(_cell(row, form.conversation), form.conversation, number):
         role = entry.get("role", entry.get("from"))
         content = entry.get("content", entry.get("value"))
-        if role not in _ROLES:
-            raise _row_error(number, f"a message has the role {role!r}; known are {', '.join(_ROLES)}")
+        if not isinstance(role, str) or role not in _ROLES:
+            raise NoConversationError(number, f"a message has the role {role!r:.60}; known are {', '.join(_ROLES)}")
         if not isinstance(content, str):
-            raise _row_error(number, f"a message of role {role} holds no text")
+            raise NoConversationError(number, f"a message of role {role} holds no text")
         messages.append({"role": _ROLES[role], "content": content.strip()})
     return messages
 
@@ -101,21 +110,19 @@ def _listed(form: ChatColumns, row: Mapping[str, str | None], number: int) -> li
 def _json_list(text: str, column: str | None, number: int) -> list[dict[str, Any]]:
     try:
         content = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         content = None
     if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
-        raise _row_error(number, f"column '{column}' does not hold a list of messages")
+        raise NoConversationError(number, f"column '{column}' does not hold a list of messages")
+    if "\\ud" in text.lower():  # half of a character, which no tokenizer and no file can hold
+        return cast(
+            list[dict[str, Any]], json.loads(json.dumps(content, ensure_ascii=False).encode("utf-8", "replace"))
+        )
     return content
 
 
 def _cell(row: Mapping[str, str | None], column: str | None) -> str:
     return (row[column] or "").strip() if column else ""
-
-
-def _row_error(number: int, why: str) -> UserError:
-    return UserError(
-        f"Row {number + 1} is not a conversation: {why}.", f"row {number + 1}", "Correct the row, or leave it out."
-    )
 
 
 def encode_conversation(tokenizer: ModelTokenizer, talk: Conversation, max_length: int) -> Example | None:
@@ -133,6 +140,13 @@ def encode_conversation(tokenizer: ModelTokenizer, talk: Conversation, max_lengt
         while messages and messages[-1]["role"] != "assistant":
             messages.pop()
     return None
+
+
+def answer_prompt(
+    tokenizer: ModelTokenizer, messages: Sequence[Mapping[str, str]], tools: Sequence[Mapping[str, Any]] = ()
+) -> list[int]:
+    """Token ids of these messages and the beginning of an answer. Raises UserError where the template refuses them."""
+    return tokenizer.ids(render(tokenizer, messages, tools or None, add_generation_prompt=True))
 
 
 def _encode(

@@ -14,7 +14,7 @@ from core.data.expressions import label_sql
 from core.data.table import Table, require_columns
 from core.errors import UserError
 from core.evaluation.metrics import classification_metrics
-from core.model_facts import ModelFacts, run_model_facts
+from core.model_facts import ModelFacts, require_classes, run_model_facts
 from core.model_input import model_text_columns, open_like_training, read_chunks
 from core.predict import OnProgress, filled_probabilities, timed_progress
 from core.predictor import Predictor, load_predictor
@@ -56,6 +56,7 @@ def evaluate_file(
     started = time.monotonic()
     folder = workspace.run(run_id)
     facts = run_model_facts(folder)
+    require_classes(facts)
     table = open_like_training(workspace, folder, file if isinstance(file, TableFile) else TableFile(path=str(file)))
     columns = model_text_columns(facts, table, text_columns)
     label = label_column or read_spec(folder.spec).mapping.label

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import psutil
 
 from core.errors import UserError
-from core.model_facts import run_model_facts
+from core.model_facts import require_classes, run_model_facts
 from core.runs.supervisor import PROJECT, worker_environment
 from core.schema import Part, TableFile
 from core.workspace import Workspace, new_id
@@ -82,7 +82,7 @@ def start_label_job(
     Raises UserError where the run has no model or the job cannot be written or started.
     """
     folder = workspace.run(run_id)
-    run_model_facts(folder)
+    require_classes(run_model_facts(folder))
     job = folder.predictions / new_id()
     name = Path(file.path).name
     stem = re.sub(r"[^\w-]+", "_", name.split(".")[0])[:80] or "table"

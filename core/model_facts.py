@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from core.errors import UserError
 from core.schema import Family, Task
@@ -39,6 +40,8 @@ class ModelFacts:
     """Label value in the training file -> class name, where they differ."""
     family: Family = "encoder"
     task: Task = "classify"
+    double_quantization: bool = True
+    """Of a base in 4 bits: whether its scales are quantised too."""
     prompt_columns: tuple[str, ...] = ()
     """Columns beside the text that the prompt names."""
 
@@ -60,7 +63,7 @@ def read_model_facts(model: Path) -> ModelFacts:
     if content["schema_version"] > NEWEST_VERSION:
         raise UserError(f"{model} was written by a newer Tunedesk.", str(path), "Update Tunedesk.")
     lists = ("labels", "text_columns", "prompt_columns")
-    kept = {
+    kept: dict[str, Any] = {
         field.name: tuple(content[field.name]) if field.name in lists else content[field.name]
         for field in fields(ModelFacts)
         if field.default is MISSING or field.name in content
@@ -77,6 +80,16 @@ def run_model_facts(folder: RunFolder) -> ModelFacts:
             "Wait until it has finished; a stopped, interrupted or failed run can be resumed.",
         )
     return read_model_facts(folder.model)
+
+
+def require_classes(facts: ModelFacts) -> None:
+    """Raises UserError for a model that learned from conversations: it has no classes to label with."""
+    if facts.task == "chat":
+        raise UserError(
+            f"Run {facts.run} learned from conversations, so it knows no classes.",
+            facts.run,
+            "Talk to it under Try it, or choose a run that learned texts with a class.",
+        )
 
 
 def joined_text(facts: ModelFacts, cells: Sequence[str]) -> str:

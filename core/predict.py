@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,9 +27,9 @@ from core.data.table import Table
 from core.errors import UserError
 from core.label_jobs import job_folder_request, write_status
 from core.labelled_files import check_output, labelled_file, result_columns
-from core.model_facts import ModelText, run_model_facts
+from core.model_facts import ModelText, require_classes, run_model_facts
 from core.model_input import model_text_columns, open_like_training, read_chunks
-from core.predictor import Predictor, load_predictor, predict_probabilities
+from core.predictor import Predictor, chat_answers, load_predictor, predict_probabilities
 from core.schema import TableFile
 from core.workspace import RunFolder, Workspace
 
@@ -182,7 +183,7 @@ def label_path(
 ) -> LabelResult:
     """Label a file with a run's model: `launch.py predict RUN IN OUT`. Raises UserError, see label_file."""
     folder = workspace.run(run_id)
-    run_model_facts(folder)
+    require_classes(run_model_facts(folder))
     file = input_file if isinstance(input_file, TableFile) else TableFile(path=str(input_file))
     table = open_like_training(workspace, folder, file)
     predictor = load_predictor(folder.model)
@@ -227,7 +228,8 @@ def serve(model: Path, idle_seconds: float) -> None:
     """Answer JSON lines on standard input until they end or none has come for `idle_seconds`.
 
     First line out: {"ready": true} or {"error": parts}. Then for each {"id", "texts": [ModelText ...]} in, one
-    {"id", "probabilities": [[...]]} out, classes as in tunedesk.json, or {"id", "error": parts}.
+    {"id", "probabilities": [[...]]} out, classes as in tunedesk.json; for each {"id", "messages": [{"role", "content"}
+    ...], "max_new_tokens"} one {"id", "tuned": text, "untuned": text or null}; or {"id", "error": parts}.
     """
     # Whatever a library prints goes to the log: standard output carries answers only.
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -254,11 +256,16 @@ def serve(model: Path, idle_seconds: float) -> None:
             return
         request = json.loads(line)
         try:
-            probabilities = predict_probabilities(predictor, request["texts"]).tolist()
+            reply({"id": request["id"], **_answered(predictor, request)})
         except UserError as error:
             reply({"id": request["id"], "error": error.parts()})
-        else:
-            reply({"id": request["id"], "probabilities": probabilities})
+
+
+def _answered(predictor: Predictor, request: dict[str, Any]) -> dict[str, Any]:
+    if "messages" not in request:
+        return {"probabilities": predict_probabilities(predictor, request["texts"]).tolist()}
+    tuned, untuned = chat_answers(predictor, request["messages"], request["max_new_tokens"])
+    return {"tuned": tuned, "untuned": untuned}
 
 
 def _read_lines(requests: "queue.Queue[str | None]") -> None:

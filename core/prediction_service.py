@@ -11,14 +11,21 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
 from core.errors import UserError
 from core.label_jobs import LabelJob, cancel_label_job, label_job, label_jobs, start_label_job
-from core.model_facts import MODEL_FACTS_FILE, ModelFacts, ModelText, joined_text, run_model_facts
+from core.model_facts import (
+    MODEL_FACTS_FILE,
+    ModelFacts,
+    ModelText,
+    joined_text,
+    require_classes,
+    run_model_facts,
+)
 from core.runs.supervisor import PROJECT, worker_environment
 from core.schema import TableFile
 from core.workspace import RunFolder, Workspace
@@ -30,6 +37,8 @@ START_SECONDS = 180.0
 """Longest wait for torch to be imported and the model to be loaded."""
 ANSWER_SECONDS = 120.0
 """Longest wait for an answer."""
+CHAT_SECONDS = 600.0
+"""The same in a conversation: two models write it word by word, perhaps without a GPU."""
 LOG_NAME = "serve.log"
 
 
@@ -57,17 +66,28 @@ class PredictionService:
         """
         folder = self.workspace.run(run_id)
         facts = run_model_facts(folder)
+        require_classes(facts)
         cleaned = [_cleaned(facts, text) for text in texts]
         if not all(cleaned):
             raise UserError("There is no text to label.", "text", "Write or paste a text first.")
-        if not self._turn.acquire(timeout=self._start_seconds + self._answer_seconds):
-            raise UserError("The model is busy with other texts.", "text", "Try again in a moment.")
-        try:
-            answer = self._answer(folder, cleaned)
-        finally:
-            self._turn.release()
+        answer: list[list[float]] = self._in_turn(folder, {"texts": cleaned}, self._answer_seconds)["probabilities"]
         ranked = [sorted(zip(facts.labels, row, strict=True), key=_by_probability) for row in answer]
         return [[(label, float(probability)) for label, probability in row] for row in ranked]
+
+    def chat(self, run_id: str, messages: Sequence[Mapping[str, str]], max_new_tokens: int) -> tuple[str, str | None]:
+        """What the trained and the untuned model answer to a conversation; None where the untuned one was not kept.
+
+        messages: {"role", "content"} each, the last one the user's. Raises UserError where the run has no model that
+        answers, there is nothing to answer, or the model's process fails or is too slow.
+        """
+        folder = self.workspace.run(run_id)
+        if run_model_facts(folder).task != "chat":
+            raise UserError(f"Run {run_id} did not learn from conversations.", run_id, "Ask it for a class instead.")
+        if not messages or not messages[-1]["content"].strip():
+            raise UserError("There is nothing to answer.", "message", "Write a message first.")
+        request = {"messages": [dict(message) for message in messages], "max_new_tokens": max_new_tokens}
+        answer = self._in_turn(folder, request, max(self._answer_seconds, CHAT_SECONDS))
+        return answer["tuned"], answer["untuned"]
 
     def is_loaded(self, run_id: str) -> bool:
         """Whether this run's model is in memory, so that an answer takes no seconds of loading."""
@@ -101,9 +121,18 @@ class PredictionService:
         if self._server is not None:
             self._server.kill()
 
-    def _answer(self, folder: RunFolder, texts: Sequence[ModelText]) -> list[list[float]]:
+    def _in_turn(self, folder: RunFolder, request: dict[str, Any], seconds: float) -> dict[str, Any]:
+        """The answer to a request, after those that came before it."""
+        if not self._turn.acquire(timeout=self._start_seconds + seconds):
+            raise UserError("The model is busy with other texts.", "text", "Try again in a moment.")
         try:
-            return self._ready_server(folder).ask(texts, self._answer_seconds)
+            return self._answer(folder, request, seconds)
+        finally:
+            self._turn.release()
+
+    def _answer(self, folder: RunFolder, request: dict[str, Any], seconds: float) -> dict[str, Any]:
+        try:
+            return self._ready_server(folder).ask(request, seconds)
         except _EndedError as error:
             self._drop()
             if error.code != 0:
@@ -112,7 +141,7 @@ class PredictionService:
             self._drop()
             raise
         # It had waited long enough and left in the very moment that we asked.
-        return self._ready_server(folder).ask(texts, self._answer_seconds)
+        return self._ready_server(folder).ask(request, seconds)
 
     def _drop(self) -> None:
         self.close()
@@ -180,20 +209,19 @@ class _Server:
         self._next(time.monotonic() + seconds, "load the model", seconds)
         self.ready = True
 
-    def ask(self, texts: Sequence[ModelText], seconds: float) -> list[list[float]]:
-        """Probabilities [texts, classes]. Raises UserError."""
+    def ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
+        """The process's answer to a request, see core.predict.serve. Raises UserError."""
         self._number += 1
         assert self._process.stdin is not None
         try:
-            self._process.stdin.write(json.dumps({"id": self._number, "texts": list(texts)}).encode() + b"\n")
+            self._process.stdin.write(json.dumps({"id": self._number, **request}).encode() + b"\n")
             self._process.stdin.flush()
         except OSError:
             self._raise_ended()
         deadline = time.monotonic() + seconds
         while (answer := self._next(deadline, "answer", seconds))["id"] != self._number:
             continue
-        probabilities: list[list[float]] = answer["probabilities"]
-        return probabilities
+        return answer
 
     def kill(self) -> None:
         """End it; may be called twice. Its pipes are closed with it."""

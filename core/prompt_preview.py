@@ -7,7 +7,8 @@ from typing import Literal
 from core.chat_templates import ModelTokenizer
 from core.errors import UserError
 from core.prompt_rows import encode_prompts
-from core.prompts import Answer, Prompt, PromptSpec, Slot, build_prompt, prompt_problems
+from core.prompts import Answer, Prompt, Slot, build_prompt, prompt_problems
+from core.schema import PromptSpec
 
 
 @dataclass(frozen=True)

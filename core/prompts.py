@@ -88,7 +88,10 @@ def prompt_problems(spec: PromptSpec, columns: Sequence[str], label_column: str)
         names = _names(template)
         may = known | ({"system"} if (field, spec.template) == ("user", "raw") else set())
         problems += [_leak(field, name) for name in names if name in {"label", label_column} - {"text", "labels"}]
-        problems += [_unknown(field, name, may) for name in names if name not in may | {"label"} and _looks_meant(name)]
+        usable = may - ({label_column} - {"text", "labels"})
+        problems += [
+            _unknown(field, name, usable) for name in names if name not in may | {"label"} and _looks_meant(name)
+        ]
     shown = [name for template in fields.values() for name in _names(template) if name in known - {"labels"}]
     if not shown:
         problems.append(_problem("user", "The prompt shows the model nothing of the row.", "Write {text} into it."))

@@ -301,11 +301,14 @@ class RunSpec(Part):
 
     @property
     def task(self) -> "Task":
-        """What the model is trained to do."""
-        if self.mapping.kind == "none":
-            return "chat"
-        answers = self.model.family == "causal" and self.model.method != "head-on-llm"
-        return "answer" if answers else "classify"
+        return task_of(self.mapping.kind, self.model.family, self.model.method)
+
+
+def task_of(kind: str, family: Family, method: Method) -> Task:
+    """What a model of this family and method is trained to do with labels of this kind."""
+    if kind == "none":
+        return "chat"
+    return "answer" if family == "causal" and method != "head-on-llm" else "classify"
 
 
 @dataclass(frozen=True)

@@ -59,8 +59,18 @@ class RunFolder:
 
     @property
     def adapter(self) -> Path:
-        """The PEFT adapter of a LoRA run; `model` holds it merged."""
+        """The PEFT adapter of an encoder's LoRA run; `model` holds it merged."""
         return self.root / "adapter"
+
+    @property
+    def prompt(self) -> Path:
+        """The prompt of a language model as its rows were first tokenised, so that a resumed run reads the same."""
+        return self.root / "prompt.json"
+
+    @property
+    def untuned(self) -> Path:
+        """What a language model said of the test part before it was trained."""
+        return self.root / "untuned.npz"
 
     @property
     def report(self) -> Path:

@@ -7,7 +7,14 @@ from pathlib import Path
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
-QUESTIONS = Path(__file__).resolve().parents[1] / ".." / "shared" / "data" / "trec" / "train.csv"
+PROJECT = Path(__file__).resolve().parents[1]
+DATA_FOLDERS = (PROJECT.parent / "shared" / "data", PROJECT / ".gpu" / "data")
+"""Where the real data sets lie; the second is what was brought along to a machine without the first."""
+
+
+def data_folder() -> Path:
+    return next((folder for folder in DATA_FOLDERS if folder.is_dir()), DATA_FOLDERS[0])
+
 
 LLAMA_3 = (
     "{% set loop_messages = messages %}{% for message in loop_messages %}{% set content = '<|start_header_id|>' + "
@@ -41,12 +48,12 @@ _LLAMA_3_CONTROL = (
 
 @cache
 def questions() -> tuple[str, ...]:
-    with QUESTIONS.open(encoding="utf-8", newline="") as file:
+    with (data_folder() / "trec" / "train.csv").open(encoding="utf-8", newline="") as file:
         return tuple(row["text"] for row in csv.DictReader(file))
 
 
 @cache
-def _llama_3_json() -> str:
+def _llama_3_json(texts: tuple[str, ...]) -> str:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -58,7 +65,7 @@ def _llama_3_json() -> str:
     trainer = trainers.BpeTrainer(
         vocab_size=1500, show_progress=False, initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
     )
-    tokenizer.train_from_iterator(questions(), trainer)
+    tokenizer.train_from_iterator(texts, trainer)
     tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in _LLAMA_3_CONTROL])
     begin = "<|begin_of_text|>"
     tokenizer.post_processor = processors.Sequence(
@@ -71,7 +78,7 @@ def _llama_3_json() -> str:
 
 
 @cache
-def _mistral_json(legacy: bool) -> str:
+def _mistral_json(legacy: bool, texts: tuple[str, ...]) -> str:
     """Sentencepiece's way: blanks are part of tokens, bytes for what is unknown. `legacy`: as Mistral-7B-v0.1 and 0.2
     keep it, a normalizer that puts a blank before every text; else the one that does so at the very start alone."""
     tokenizer = Tokenizer(models.BPE(byte_fallback=True, fuse_unk=True, unk_token="<unk>"))
@@ -80,7 +87,7 @@ def _mistral_json(legacy: bool) -> str:
     trainer = trainers.BpeTrainer(
         vocab_size=1500, show_progress=False, special_tokens=control + [f"<0x{byte:02X}>" for byte in range(256)]
     )
-    tokenizer.train_from_iterator(questions(), trainer)
+    tokenizer.train_from_iterator(texts, trainer)
     content = json.loads(tokenizer.to_str())
     content["added_tokens"] = [token for token in content["added_tokens"] if token["content"] in control]
     if legacy:
@@ -102,12 +109,13 @@ def _mistral_json(legacy: bool) -> str:
     return tokenizer.to_str()
 
 
-def llama_3_tokens() -> Tokenizer:
-    return Tokenizer.from_str(_llama_3_json())
+def llama_3_tokens(texts: tuple[str, ...] = ()) -> Tokenizer:
+    """Trained on `texts`, else on the questions."""
+    return Tokenizer.from_str(_llama_3_json(texts or questions()))
 
 
-def mistral_tokens(legacy: bool = True) -> Tokenizer:
-    return Tokenizer.from_str(_mistral_json(legacy))
+def mistral_tokens(legacy: bool = True, texts: tuple[str, ...] = ()) -> Tokenizer:
+    return Tokenizer.from_str(_mistral_json(legacy, texts or questions()))
 
 
 LLAMA_3_SPECIAL = {"bos_token": "<|begin_of_text|>", "eos_token": "<|eot_id|>"}

@@ -14,6 +14,8 @@ CHOICE_WORDS = {
     "macro_f1": "macro F1",
     "weighted_f1": "weighted F1",
     "lora": "LoRA",
+    "qlora": "QLoRA (4-bit)",
+    "head-on-llm": "a head on the model (4-bit)",
 }
 """What some of the schema's words are called on the page; others are shown with spaces for underscores."""
 LABELS = {
@@ -21,6 +23,8 @@ LABELS = {
     "model.method": "What is trained",
     "model.max_length": "Longest text",
     "model.frozen_layers": "Frozen layers",
+    "prompt.assistant": "Answer",
+    "prompt.labels_separator": "Between the classes",
     "training.batch_size": "Batch",
     "training.best_metric": "Best checkpoint by",
     "training.learning_rate": "Learning rate",
@@ -131,6 +135,8 @@ def read_value(setting: Setting, given: Any) -> Any:
 def _parsed(setting: Setting, given: Any) -> Any:
     if setting.type is bool or setting.choices or several(setting):
         return given
+    if setting.key.startswith("prompt."):
+        return str(given or "")  # blanks and line ends at its ends count
     text = str(given or "").strip()
     if get_origin(setting.type) is tuple:
         return [word.strip() for word in text.split(",") if word.strip()]

@@ -14,7 +14,7 @@ from core.schema import read_spec
 from core.workspace import Workspace
 from ui.new_run.data_html import problem_html
 from ui.new_run.parts import PRIVATE
-from ui.run.words import duration, moment, percent
+from ui.run.words import duration, figure_words, moment, percent
 from ui.sidebar import short_state
 
 PAGE_ROWS = 50
@@ -134,6 +134,8 @@ def _row(run: Run) -> str:
         f'<td class=n data-title="{title}">{"" if value is None else percent(value)}</td>'
         for title, value in (("Accuracy", _figure(run, "accuracy")), ("Macro F1", _figure(run, "macro_f1")))
     )
+    if _figure(run, "perplexity") is not None:  # conversations have no other figure
+        figures = f'<td class=n colspan=2 data-title="Learned">{figure_words(run.summary)}</td>'
     state = run.state if run.state == "finished" else short_state(run).split(",")[0]
     return (
         f'<tr><td class="name"><a href="/?run={escape(run.id)}" dir="auto">{escape(run.name)}</a>'
@@ -149,7 +151,7 @@ def _row(run: Run) -> str:
 
 
 def _figure(run: Run, name: str) -> float | None:
-    return run.summary["test"][name] if "test" in run.summary else None
+    return run.summary["test"].get(name) if "test" in run.summary else None
 
 
 def _states(state: str) -> tuple[str, ...]:

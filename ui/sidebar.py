@@ -9,7 +9,7 @@ import gradio as gr
 from core.doctor import Gpu, find_gpus
 from core.runs.store import ACTIVE, Run, Store, open_store
 from core.workspace import Workspace
-from ui.run.words import STATE_WORDS, done_share, percent, time_left
+from ui.run.words import STATE_WORDS, done_share, figure_words, time_left
 
 SHOWN_RUNS = 12
 WATCHING_SECONDS = 2.0
@@ -98,9 +98,9 @@ def _run_link(run: Run, is_open: bool) -> str:
 
 
 def short_state(run: Run) -> str:
-    """`96.6 % right`, `62 %, 1 min 40 s left`, `stopped`."""
+    """`96.6 % right`, `perplexity 3.24`, `62 %, 1 min 40 s left`, `stopped`."""
     if run.state == "finished":
-        return f"{percent(run.summary['test']['accuracy'])} right" if "test" in run.summary else "finished"
+        return figure_words(run.summary) or "finished"
     if run.state == "running" and run.progress is not None:
         progress = run.progress
         if not progress.total_steps or progress.phase != "training":

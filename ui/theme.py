@@ -7,7 +7,9 @@ from pathlib import Path
 
 import gradio as gr
 
-STYLE_SHEETS = [Path(__file__).with_name("theme.css"), Path(__file__).parent / "new_run" / "new_run.css"]
+STYLE_SHEETS = [
+    Path(__file__).parent / name for name in ("theme.css", "chat.css", "new_run/new_run.css", "new_run/prompt.css")
+]
 SCRIPT = Path(__file__).with_name("page.js")
 
 ACCENT = gr.themes.Color(

@@ -69,7 +69,9 @@ def _check(request: argparse.Namespace) -> None:
             raise _MistakeError("", "--port takes a number from 1 to 65535")
     if request.command == "train":
         if request.spec is None and request.data is None:
-            raise _MistakeError("", "train needs a SPEC.yaml, or --data FILE (with --preset, --text and --label)")
+            raise _MistakeError(
+                "", "train needs a SPEC.yaml, or --data FILE (with --preset, --text and --label, or --chat)"
+            )
         given = {
             "--preset": request.preset,
             "--data": request.data,
@@ -79,7 +81,11 @@ def _check(request: argparse.Namespace) -> None:
             "--label": request.label,
             "--class-names": request.class_names,
             "--column-names": request.column_names,
+            "--chat": request.chat,
         }
+        of_classes = [option for option in ("--text", "--label", "--class-names") if given[option]]
+        if request.chat and of_classes:
+            raise _MistakeError("", f"--chat learns from conversations, which have no classes: {', '.join(of_classes)}")
         beside = [option for option, value in given.items() if value]
         if request.spec is not None and beside:
             raise _MistakeError("", f"SPEC.yaml says that already: {', '.join(beside)}; change it with --set key=value")
@@ -169,5 +175,6 @@ def _add_train(train: argparse.ArgumentParser) -> None:
     train.add_argument("--label", metavar="COL", help="the column with the class")
     train.add_argument("--class-names", metavar="FILE", help="a class name a line, for labels in ascending order")
     train.add_argument("--column-names", metavar="A,B,C", help="names for the columns of files without a header")
+    train.add_argument("--chat", action="store_true", help="learn from conversations: question and answer, or messages")
     train.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="change one setting")
     train.add_argument("--name", metavar="NAME", help="what to call the run")

@@ -51,7 +51,9 @@ def runs(_request: argparse.Namespace, workspace: Workspace) -> Answer:
                 "data": run.data_name,
                 "created": run.created,
                 "seconds": round(run.seconds, 1),
-                "metrics": {name: run.summary[name] for name in ("test", "baselines") if name in run.summary},
+                "metrics": {
+                    name: run.summary[name] for name in ("test", "untuned", "baselines") if name in run.summary
+                },
             }
             for run in found
         ]
@@ -60,9 +62,16 @@ def runs(_request: argparse.Namespace, workspace: Workspace) -> Answer:
         return Answer("No runs yet. `python launch.py demo` makes one in about two minutes.", content)
     lines = [f"{'run':<24}{'state':<13}{'accuracy':>9}  name"]
     for run in found:
-        accuracy = f"{run.summary['test']['accuracy']:.3f}" if run.summary else ""
-        lines.append(f"{run.id:<24}{run.state:<13}{accuracy:>9}  {run.name}")
+        lines.append(f"{run.id:<24}{run.state:<13}{_figure(run.summary):>9}  {run.name}")
     return Answer("\n".join(lines), content)
+
+
+def _figure(summary: dict[str, Any]) -> str:
+    """The accuracy; of conversations, which have none, the loss on the test part."""
+    if not summary:
+        return ""
+    test = summary["test"]
+    return f"loss {test['loss']:.2f}" if summary.get("task") == "chat" else f"{test['accuracy']:.3f}"
 
 
 def presets(_request: argparse.Namespace, _workspace: Workspace) -> Answer:

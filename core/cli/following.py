@@ -73,12 +73,15 @@ def _outcome(run: Run, workspace: Workspace) -> Answer:
     content: dict[str, Any] = {"run": run.id, "status": run.state, "seconds": round(run.seconds, 1), "metrics": {}}
     if run.state == "finished":
         report = json.loads((folder.report / "report.json").read_text(encoding="utf-8"))
+        content["report"] = str(folder.report / "report.html")
+        if report.get("task") == "chat":
+            content["metrics"] = {name: report[name] for name in ("test", "untuned") if report[name]}
+            return Answer(_chat_summary(run, report, content), content, DONE)
         content["metrics"] = {
             "test": _figures(report["test"]),
             "validation": _figures(report["validation"]),
             "baselines": {name: _figures(figures) for name, figures in report["baselines"].items()},
         }
-        content["report"] = str(folder.report / "report.html")
         return Answer(_summary(run, report, content), content, DONE)
     if run.state == "stopped":
         note(f"{run.reason} `python launch.py resume {run.id}` goes on with it.")
@@ -105,6 +108,20 @@ def _summary(run: Run, report: dict[str, Any], content: dict[str, Any]) -> str:
         "",
         f"Run {run.id}, {run.seconds:.0f} s. Report: {content['report']}",
         f"Label a file:  python launch.py predict {run.id} IN OUT",
+        f"Take it away:  python launch.py export {run.id} --to DIR",
+    ]
+    return "\n".join(lines)
+
+
+def _chat_summary(run: Run, report: dict[str, Any], content: dict[str, Any]) -> str:
+    rows = {"before training": report["untuned"], "after training": report["test"]}
+    lines = [report["verdict"], "", f"{'on the test rows':<20}{'loss':>10}{'perplexity':>12}"]
+    for name, figures in rows.items():
+        if figures:
+            lines.append(f"{name:<20}{figures['loss']:>10.4f}{figures['perplexity']:>12.2f}")
+    lines += [
+        "",
+        f"Run {run.id}, {run.seconds:.0f} s. Report: {content['report']}",
         f"Take it away:  python launch.py export {run.id} --to DIR",
     ]
     return "\n".join(lines)

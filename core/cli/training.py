@@ -4,18 +4,33 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
+from core.chat_rows import suggest_chat_columns
 from core.cli.answer import DONE, Answer, column_names, note
 from core.cli.following import follow
+from core.data.chat_checks import check_chat
 from core.data.checks import check_data
+from core.data.conversations import likely_chat
 from core.data.mapping import class_names_from_lines, mapping_from, suggest_mapping
 from core.data.samples import make_docstrings
 from core.data.table import label_counts, open_table
-from core.errors import UserError
+from core.errors import UserError, from_validation
 from core.models.source import check_source
-from core.presets import DEFAULT_PRESET, find_preset, preset_spec
+from core.presets import DEFAULT_PRESET, Preset, find_preset, preset_spec
+from core.prompts import prompt_problems
 from core.runs import supervisor
 from core.runs.store import open_store
-from core.schema import DataSpec, MappingSpec, RunSpec, TableFile, parse_spec, read_yaml, with_overrides
+from core.schema import (
+    DataSpec,
+    MappingSpec,
+    RunSpec,
+    TableFile,
+    parse_spec,
+    read_yaml,
+    task_of,
+    with_overrides,
+)
 from core.workspace import Workspace
 
 
@@ -71,6 +86,9 @@ def _content_of_options(request: argparse.Namespace, workspace: Workspace) -> di
     names = column_names(request.column_names)
     files = {"train": request.data, "validation": request.validation, "test": request.test}
     tables = {part: TableFile(path=path, column_names=names) for part, path in files.items() if path is not None}
+    mapping = _chat_mapping(request, tables["train"], preset, workspace)
+    if mapping is not None:
+        return preset_spec(preset, DataSpec.model_validate(tables), mapping).model_dump(mode="json")
     if request.text and request.label:
         mapping = MappingSpec(text=tuple(request.text), label=request.label)
     else:
@@ -90,6 +108,37 @@ def _content_of_options(request: argparse.Namespace, workspace: Workspace) -> di
         names_of = _class_names(Path(request.class_names), tables["train"], mapping.label, workspace)
         mapping = mapping.model_copy(update={"class_names": names_of})
     return preset_spec(preset, DataSpec.model_validate(tables), mapping).model_dump(mode="json")
+
+
+def _chat_mapping(
+    request: argparse.Namespace, file: TableFile, preset: Preset, workspace: Workspace
+) -> MappingSpec | None:
+    """Where conversations are, if --chat asks for them, or a model that answers is given a file that looks like some.
+
+    Raises UserError where --chat is asked for and no column looks like conversations.
+    """
+    answers = task_of("single", preset.model.family, preset.model.method) == "answer"
+    if not request.chat and (request.text or request.label or not answers):
+        return None
+    named = [override for override in request.set if override.startswith("mapping.chat.")]
+    if request.chat and named:
+        try:
+            return MappingSpec.model_validate(with_overrides({"mapping": {"kind": "none"}}, named)["mapping"])
+        except ValidationError as error:
+            raise from_validation(error, "The command line") from error
+    table = open_table(file, workspace)
+    form = suggest_chat_columns(table.names) if request.chat else likely_chat(table, suggest_mapping(table))
+    if form is None:
+        if not request.chat:
+            return None
+        raise UserError(
+            f"No columns of {table.path.name} are named like conversations (columns: {', '.join(table.names)}).",
+            table.path.name,
+            "Name them: --set mapping.chat.conversation=COL, or --set mapping.chat.instruction=COL and .response=COL.",
+        )
+    chosen = ", ".join(f"{role} '{name}'" for role, name in form.model_dump().items() if name)
+    note(f"{'' if request.chat else 'Guessed: '}It learns from conversations ({chosen}).")
+    return MappingSpec(kind="none", chat=form)
 
 
 def _class_names(file: Path, train: TableFile, label: str, workspace: Workspace) -> dict[str, str]:
@@ -124,7 +173,15 @@ def _check_data(spec: RunSpec, workspace: Workspace) -> None:
     files = (spec.data.train, spec.data.validation, spec.data.test)
     train, validation, test = (open_table(file, workspace) if file is not None else None for file in files)
     assert train is not None
-    findings = check_data(train, validation, test, spec.mapping, spec.split)
+    if spec.task == "chat":
+        tables = {"train": train, "validation": validation, "test": test}
+        given = {role: table for role, table in tables.items() if table is not None}
+        findings = check_chat(given, spec.mapping, spec.split)
+    else:
+        findings = check_data(train, validation, test, spec.mapping, spec.split)
+    if spec.task == "answer":
+        for problem in prompt_problems(spec.prompt, train.names, spec.mapping.label):
+            raise problem
     for finding in findings:
         if finding.severity == "error":
             raise UserError(finding.what, finding.where, finding.todo)

@@ -9,7 +9,7 @@ import numpy as np
 from core.data.allocation import quotas
 from core.data.database import connection, parquet_rows
 from core.data.expressions import label_sql
-from core.data.findings import Finding, counted, listed
+from core.data.findings import Finding, counted, errors_first, listed
 from core.data.leaks import repeated_texts, shared_texts
 from core.data.mapping import mapped_text_sql
 from core.data.table import Table
@@ -48,7 +48,7 @@ def check_data(
     """Everything found, errors first. Only errors keep a run from starting."""
     tables = {"train": train, "validation": validation, "test": test}
     given = {name: table for name, table in tables.items() if table is not None}
-    findings = [finding for table in given.values() for finding in _missing_columns(table, mapping)]
+    findings = [f for table in given.values() for f in missing_columns(table, (*mapping.text, mapping.label))]
     if mapping.label in mapping.text:
         findings.append(
             Finding(
@@ -72,12 +72,12 @@ def check_data(
         if len(parts) < 3 and parts["train"].usable:
             findings += repeated_texts(database, parts["train"].table, mapping)
     findings += _about_names(parts["train"], mapping)
-    order = {"error": 0, "warning": 1, "note": 2}
-    return sorted(findings, key=lambda finding: order[finding.severity])
+    return errors_first(findings)
 
 
-def _missing_columns(table: Table, mapping: MappingSpec) -> list[Finding]:
-    missing = [column for column in dict.fromkeys((*mapping.text, mapping.label)) if column not in table.names]
+def missing_columns(table: Table, columns: tuple[str, ...]) -> list[Finding]:
+    """An error for each of `columns` that the table lacks."""
+    missing = [column for column in dict.fromkeys(columns) if column not in table.names]
     return [
         Finding(
             "error",
@@ -273,19 +273,24 @@ def _about_rows(part: _Part, mapping: MappingSpec) -> list[Finding]:
                 "long_text",
             )
         )
-    if part.table.rejected:
-        findings.append(
-            Finding(
-                "warning",
-                f"{counted(part.table.rejected, 'line', 'lines')} could not be read as a row "
-                f"(the first: line {part.table.rejected_lines[0].line}, {part.table.rejected_lines[0].reason}).",
-                where,
-                "See the rejected lines on the Data page.",
-                part.table.rejected,
-                "rejected_lines",
-            )
+    return findings + rejected_lines(part.table)
+
+
+def rejected_lines(table: Table) -> list[Finding]:
+    """A warning where lines of the file are no rows."""
+    if not table.rejected:
+        return []
+    return [
+        Finding(
+            "warning",
+            f"{counted(table.rejected, 'line', 'lines')} could not be read as a row "
+            f"(the first: line {table.rejected_lines[0].line}, {table.rejected_lines[0].reason}).",
+            table.path.name,
+            "See the rejected lines on the Data page.",
+            table.rejected,
+            "rejected_lines",
         )
-    return findings
+    ]
 
 
 def _about_other_file(

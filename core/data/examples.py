@@ -5,10 +5,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from core.chat_rows import Conversation
 from core.errors import UserError
 from core.workspace import RunFolder
 
@@ -16,13 +19,25 @@ PARTS = ("train", "validation", "test")
 EXTRA_COLUMN = "column:{}"
 """What a column that the prompt names is called in examples.parquet, so that it cannot be one of the other columns."""
 
+EXAMPLES = pa.schema(
+    [
+        ("row_id", pa.int64()),
+        ("file", pa.string()),
+        ("row", pa.int64()),
+        ("part", pa.string()),
+        ("text", pa.string()),
+        ("label", pa.string()),
+    ]
+)
+"""Of examples.parquet, before the columns that the prompt names; file, row and part are those of split.parquet."""
+
 
 @dataclass(frozen=True)
 class DataFacts:
     """The data of a run, as its report and model card tell it (data.json)."""
 
     labels: list[str]
-    """Class names in class order: numbers by value, else sorted as people sort."""
+    """Class names in class order: numbers by value, else sorted as people sort. None of conversations."""
     files: dict[str, dict[str, Any]]
     """train, and validation and test where they are files of their own: name, rows, rejected, sha256 (of the file)."""
     parts: dict[str, int]
@@ -30,9 +45,9 @@ class DataFacts:
     class_counts: dict[str, dict[str, int]]
     """Rows of each class in each part."""
     left_out: dict[str, int]
-    """Rows of the files that are in no part: empty_text, empty_label, label_not_in_train."""
+    """Rows of the files that are in no part: empty_text, empty_label, label_not_in_train; or no_conversation."""
     lengths: dict[str, float]
-    """Characters of the train part's texts: p50, p90, p99, max, mean."""
+    """Characters of the train part's texts, or of what its conversations say: p50, p90, p99, max, mean."""
     findings: list[dict[str, Any]]
     """What the checks said when the split was made: severity, what, where, todo, count."""
 
@@ -60,6 +75,33 @@ def read_examples(folder: RunFolder, part: str | None = None, columns: Sequence[
     kept = {name: EXTRA_COLUMN.format(name) for name in columns}
     table = pq.read_table(folder.examples, columns=["row_id", "text", "label", *kept.values()], filters=filters)
     return table.rename_columns(["row_id", "text", "label", *kept])
+
+
+def conversation_text(talk: Conversation) -> str:
+    """A conversation as `text` of examples.parquet keeps it: JSON with messages and tools."""
+    content = {"messages": [dict(message) for message in talk.messages], "tools": [dict(tool) for tool in talk.tools]}
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+
+
+def conversation_of(text: str) -> Conversation:
+    content = json.loads(text)
+    return Conversation(tuple(content["messages"]), tuple(content["tools"]))
+
+
+def read_conversations(folder: RunFolder, part: str) -> tuple[npt.NDArray[np.int64], list[Conversation]]:
+    """Row ids, int64 [rows], and conversations of one part of a chat run, in file order.
+
+    Raises UserError where the run has no split yet.
+    """
+    table = read_examples(folder, part)
+    return table["row_id"].to_numpy(), [conversation_of(text) for text in table["text"].to_pylist()]
+
+
+def extra_columns(folder: RunFolder) -> tuple[str, ...]:
+    """The columns that the run's prompt names, which examples.parquet holds beside the text."""
+    prefix = EXTRA_COLUMN.format("")
+    names = pq.read_schema(folder.examples).names
+    return tuple(name.removeprefix(prefix) for name in names if name.startswith(prefix))
 
 
 def _require(folder: RunFolder) -> None:

@@ -10,15 +10,23 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from core.data.allocation import allocate
+from core.data.chat_split import write_chat_split
 from core.data.checks import check_data
 from core.data.database import connection, literal, parquet_rows
-from core.data.examples import EXTRA_COLUMN, PARTS, DataFacts, read_data_facts, read_examples, write_data_facts
+from core.data.examples import (
+    EXAMPLES,
+    EXTRA_COLUMN,
+    PARTS,
+    DataFacts,
+    read_data_facts,
+    read_examples,
+    write_data_facts,
+)
 from core.data.expressions import cell_sql, label_sql
-from core.data.findings import Finding
+from core.data.findings import Finding, raise_errors
 from core.data.mapping import mapped_text_sql, natural_order
-from core.data.reading.sources import sha256_of
 from core.data.reading.write import replacing, write_batches
-from core.data.table import Table, open_table, require_columns
+from core.data.table import Table, file_facts, open_table, require_columns
 from core.errors import UserError
 from core.prompts import prompt_columns, prompt_problems
 from core.schema import MappingSpec, RunSpec, SplitSpec
@@ -29,17 +37,6 @@ __all__ = ["DataFacts", "read_data_facts", "read_examples", "write_split"]
 NOT_USED = -1
 BATCH = 8192
 """Rows at once when texts are written."""
-
-_EXAMPLES = pa.schema(
-    [
-        ("row_id", pa.int64()),
-        ("file", pa.string()),
-        ("row", pa.int64()),
-        ("part", pa.string()),
-        ("text", pa.string()),
-        ("label", pa.string()),
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -59,40 +56,32 @@ def write_split(spec: RunSpec, workspace: Workspace, folder: RunFolder) -> DataF
     """Divide the data and write split.parquet, examples.parquet and data.json; an existing split is never redrawn.
 
     split.parquet: file (train, validation or test), row (int64, 0-based row of that file), part. examples.parquet:
-    row_id (int64, 0 to n - 1), file, row, part, text, label, and the columns that the run's prompt names. Raises
-    UserError where the checks find an error.
+    row_id (int64, 0 to n - 1), file, row, part, text, label, and the columns that the run's prompt names; of
+    conversations see core.data.chat_split. Raises UserError where the checks find an error.
     """
     if folder.split.exists():
         return read_data_facts(folder)
+    if spec.task == "chat":
+        return write_chat_split(spec, workspace, folder)
     tables = {"train": open_table(spec.data.train, workspace)}
     for role, file in (("validation", spec.data.validation), ("test", spec.data.test)):
         if file is not None:
             tables[role] = open_table(file, workspace)
     findings = check_data(tables["train"], tables.get("validation"), tables.get("test"), spec.mapping, spec.split)
-    _raise_errors(findings)
+    raise_errors(findings)
     also = _prompt_columns(spec, tables)
     files = [_divided(_file(role, table, spec.mapping), tables, spec.split) for role, table in tables.items()]
     files, unknown = _without_unknown_labels(files)
     _require_rows(files)
     folder.root.mkdir(parents=True, exist_ok=True)
     with replacing(folder.examples) as target:
-        schema = pa.schema([*_EXAMPLES, *((EXTRA_COLUMN.format(name), pa.string()) for name in also)])
+        schema = pa.schema([*EXAMPLES, *((EXTRA_COLUMN.format(name), pa.string()) for name in also)])
         write_batches(schema, _examples(files, spec.mapping, also, schema), target)
     write_data_facts(folder, _facts(files, unknown, findings, folder))
     # Written last: where split.parquet stands, the two others are whole.
     with replacing(folder.split) as target:
-        write_batches(pa.schema([_EXAMPLES.field(name) for name in ("file", "row", "part")]), _split(files), target)
+        write_batches(pa.schema([EXAMPLES.field(name) for name in ("file", "row", "part")]), _split(files), target)
     return read_data_facts(folder)
-
-
-def _raise_errors(findings: list[Finding]) -> None:
-    errors = [finding for finding in findings if finding.severity == "error"]
-    if errors:
-        raise UserError(
-            " ".join(error.what for error in errors),
-            ", ".join(dict.fromkeys(error.where for error in errors)),
-            " ".join(dict.fromkeys(error.todo for error in errors)),
-        )
 
 
 def _prompt_columns(spec: RunSpec, tables: dict[str, Table]) -> tuple[str, ...]:
@@ -217,15 +206,7 @@ def _facts(files: list[_File], unknown: int, findings: list[Finding], folder: Ru
     labels = natural_order(list(counts["train"]))
     return DataFacts(
         labels=labels,
-        files={
-            file.role: {
-                "name": file.table.path.name,
-                "rows": file.table.rows,
-                "rejected": file.table.rejected,
-                "sha256": sha256_of(file.table.path),
-            }
-            for file in files
-        },
+        files={file.role: file_facts(file.table) for file in files},
         parts={part: sum(counts[part].values()) for part in PARTS},
         class_counts={part: {label: counts[part].get(label, 0) for label in labels} for part in PARTS},
         left_out={

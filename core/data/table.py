@@ -17,7 +17,7 @@ from core.data.expressions import label_sql, text_sql
 from core.data.reading.delimited import read_delimited
 from core.data.reading.profile import Column, profile
 from core.data.reading.result import Dialect, Reading, RejectedLine
-from core.data.reading.sources import existing_file, fingerprint, format_of, unpacked
+from core.data.reading.sources import existing_file, fingerprint, format_of, sha256_of, unpacked
 from core.data.reading.structured import read_json, read_parquet
 from core.data.reading.write import replacing
 from core.errors import UserError
@@ -28,6 +28,7 @@ __all__ = [
     "Column",
     "RejectedLine",
     "Table",
+    "file_facts",
     "label_counts",
     "open_table",
     "preview",
@@ -185,6 +186,16 @@ def text_lengths(
         ).fetchone()
     return {
         name: float(value or 0) for name, value in zip(("p50", "p90", "p99", "max", "mean"), found or (), strict=True)
+    }
+
+
+def file_facts(table: Table) -> dict[str, Any]:
+    """What data.json of a run keeps of a file."""
+    return {
+        "name": table.path.name,
+        "rows": table.rows,
+        "rejected": table.rejected,
+        "sha256": sha256_of(table.path),
     }
 
 

@@ -25,13 +25,8 @@ LABELS_SHOWN = 3
 
 def report_html(report: Report, mistakes: Sequence[Mapping[str, Any]], mistakes_total: int) -> str:
     """The page. report: the content of report.json; mistakes: the first rows of mistakes.mistakes()."""
-    here = Path(__file__).parent
-    style = (here / "report.css").read_text(encoding="utf-8")
-    script = (here / "report.js").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    title = escape(report["name"] or report["run"])
     sections = [
-        _verdict(report),
+        verdict_section(report),
         tables.ladder(report),
         _failures(report),
         tables.classes(report),
@@ -39,8 +34,18 @@ def report_html(report: Report, mistakes: Sequence[Mapping[str, Any]], mistakes_
         _curves(report),
         tables.calibration(report),
         _mistakes(report, mistakes, mistakes_total),
-        _facts(report),
+        facts_section(report),
     ]
+    return page_html(report, sections)
+
+
+def page_html(report: Report, sections: Sequence[str]) -> str:
+    """A whole page of sections that are escaped already, with style and script inside."""
+    here = Path(__file__).parent
+    style = (here / "report.css").read_text(encoding="utf-8")
+    script = (here / "report.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    title = escape(report["name"] or report["run"])
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -57,7 +62,7 @@ def _when(created: str) -> str:
     return f"{created[:10]} {created[11:16]} UTC"
 
 
-def _verdict(report: Report) -> str:
+def verdict_section(report: Report) -> str:
     first, *others = report["verdict_sentences"]
     rest = f"<p>{sentence(' '.join(others))}</p>" if others else ""
     return f'<div class="verdict {report["tone"]}"><strong>{sentence(first)}</strong>{rest}</div>'
@@ -70,9 +75,7 @@ def _failures(report: Report) -> str:
 
 
 def _curves(report: Report) -> str:
-    curves: dict[str, list[tuple[float, float]]] = {}
-    for point in report["training"]["history"]:
-        curves.setdefault(point["name"], []).append((point["step"], point["value"]))
+    curves = history_of(report)
     references = []
     if "tfidf" in report["baselines"]:
         to_beat = report["baselines"]["tfidf"]["validation"]["macro_f1"]
@@ -82,13 +85,29 @@ def _curves(report: Report) -> str:
         return Line(name, style, curves.get(metric, []))
 
     best = report["training"]["best"]["step"]
-    loss = [line("train/loss", "training", "train"), line("validation/loss", "validation", "validation")]
     measured = [line("validation/macro_f1", "macro F1", "validation"), line("validation/accuracy", "accuracy", "other")]
-    charts = line_chart("Loss", loss, [], best) + line_chart("On the validation part", measured, references, best)
+    charts = loss_chart(report) + line_chart("On the validation part", measured, references, best)
     if not charts:
         return ""
     hint = "Against training steps. “Kept” marks the checkpoint that this report is about, the best on validation."
     return section("How it learned", hint, f'<div class="charts">{charts}</div>')
+
+
+def history_of(report: Report) -> dict[str, list[tuple[float, float]]]:
+    """(step, value) of each curve of training, by its name."""
+    curves: dict[str, list[tuple[float, float]]] = {}
+    for point in report["training"]["history"]:
+        curves.setdefault(point["name"], []).append((point["step"], point["value"]))
+    return curves
+
+
+def loss_chart(report: Report) -> str:
+    curves = history_of(report)
+    lines = [
+        Line("training", "train", curves.get("train/loss", [])),
+        Line("validation", "validation", curves.get("validation/loss", [])),
+    ]
+    return line_chart("Loss", lines, [], report["training"]["best"]["step"])
 
 
 def _mistakes(report: Report, mistakes: Sequence[Mapping[str, Any]], total: int) -> str:
@@ -108,7 +127,7 @@ def _mistake(row: Mapping[str, Any], labels: Sequence[str], index: Mapping[str, 
     others = ", ".join(f"<bdi>{escape(label)}</bdi> {percent(share)}" for label, share in ranked[1:])
     return (
         f'<div class="mistake"><span class="sure" title="How sure it was">{percent(row["confidence"])}</span><div>'
-        f'{_text(row["text"])}<div class="pair"><span>predicted {_chip(row["predicted"], index)}</span>'
+        f'{folded_text(row["text"])}<div class="pair"><span>predicted {_chip(row["predicted"], index)}</span>'
         f"<span>true {_chip(row['true'], index)}</span><span>then {others}</span></div></div></div>"
     )
 
@@ -117,7 +136,7 @@ def _chip(label: str, index: Mapping[str, int]) -> str:
     return f'<i class="dot" style="--c:{class_colour(index[label])}"></i><b dir="auto">{escape(label)}</b>'
 
 
-def _text(text: str) -> str:
+def folded_text(text: str) -> str:
     """As text, right to left where it is; a long one is folded, a very long one cut."""
     if len(text) <= CLAMPED_FROM:
         return f'<div class="text" dir="auto">{escape(text)}</div>'
@@ -128,7 +147,7 @@ def _text(text: str) -> str:
     )
 
 
-def _facts(report: Report) -> str:
+def facts_section(report: Report) -> str:
     lists = [
         ("Data", _data_facts(report["data"])),
         ("Training", _training_facts(report["training"])),
@@ -157,9 +176,13 @@ def _data_facts(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for reason, rows in data["left_out"].items():
         if rows:
             yield f"Left out, {reason.replace('_', ' ')}", f"{rows:,}"
-    yield "Classes", f"{len(data['labels']):,}"
+    if data["labels"]:
+        yield "Classes", f"{len(data['labels']):,}"
     lengths = data["lengths"]
-    yield "Characters a text", f"half up to {lengths['p50']:,.0f}, longest {lengths['max']:,.0f}"
+    yield (
+        "Characters a text" if data["labels"] else "Characters a conversation",
+        f"half up to {lengths['p50']:,.0f}, longest {lengths['max']:,.0f}",
+    )
 
 
 def _training_facts(training: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

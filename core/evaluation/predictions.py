@@ -16,3 +16,15 @@ class Predictions:
     """int64 [rows], indices into the labels."""
     probabilities: npt.NDArray[np.float32]
     """float32 [rows, classes], each row summing to 1."""
+
+
+@dataclass(frozen=True)
+class FreeAnswers:
+    """What a language model wrote when it was left to itself: a check beside the scores."""
+
+    rows: int
+    """Rows that it was asked."""
+    no_label: int
+    """Rows whose answer is none of the classes."""
+    examples: list[dict[str, str]]
+    """Some of those: text, answer, true."""

@@ -3,7 +3,9 @@
 report.json, schema_version 1: run, name, created (UTC), verdict, verdict_sentences, tone, comparisons, findings (see
 verdict.py), labels (class order), parts (rows in each), test and validation (classification_metrics; validation
 without the confusion matrix), baselines (by name: classification_metrics of the test part, without the confusion
-matrix, and title, seconds, fit_rows, note, and `validation`, the same of that part), training, data, settings, machine.
+matrix, and title, seconds, fit_rows, note, and `validation`, the same of that part), training, data,
+settings, machine; of a language model also untuned (classification_metrics of the test part before training, without
+the confusion matrix; else null) and answers (untuned and tuned: rows, no_label, examples; what it wrote by itself).
 """
 
 import json
@@ -21,7 +23,7 @@ from core.evaluation.baselines import Baseline
 from core.evaluation.html import report_html
 from core.evaluation.metrics import classification_metrics
 from core.evaluation.mistakes import count_mistakes, mistakes
-from core.evaluation.predictions import Predictions
+from core.evaluation.predictions import FreeAnswers, Predictions
 from core.evaluation.verdict import as_json, compare, verdict
 from core.schema import RunSpec
 from core.workspace import RunFolder
@@ -57,17 +59,21 @@ def write_report(
     validation: Predictions,
     baselines: Sequence[Baseline],
     training: Mapping[str, Any],
+    untuned: Predictions | None = None,
+    free_answers: Mapping[str, FreeAnswers] | None = None,
 ) -> dict[str, Any]:
     """Measure, judge, and write the three files; returns the content of report.json, which is written last.
 
     `test` holds the rows of the test part in the order of the baselines'. training: steps, epochs, seconds, best (name,
-    value, step), history (points of name, step, value), machine, and whatever else is worth keeping.
+    value, step), history (points of name, step, value), machine, and whatever else is worth keeping. Of a language
+    model `untuned` is what it said of test before training, `free_answers` what it wrote by itself before and after.
     """
     folder.report.mkdir(parents=True, exist_ok=True)
     predictions = _prediction_batches(folder, facts.labels, {"validation": validation, "test": test})
     with replacing(folder.report / "predictions.parquet") as target:
         write_batches(_PREDICTIONS, predictions, target)
-    report = _report(folder, spec, facts, test, validation, baselines, training)
+    report = _report(folder, spec, facts, test, validation, baselines, training, untuned)
+    report |= {"answers": {name: asdict(answers) for name, answers in (free_answers or {}).items()}}
     with replacing(folder.report / "report.html") as target:
         shown = mistakes(folder, limit=MISTAKES_SHOWN)
         target.write_text(report_html(report, shown, count_mistakes(folder)), encoding="utf-8")
@@ -84,6 +90,7 @@ def _report(
     validation: Predictions,
     baselines: Sequence[Baseline],
     training: Mapping[str, Any],
+    untuned: Predictions | None,
 ) -> dict[str, Any]:
     labels = facts.labels
     measured = classification_metrics(test.true, test.probabilities, labels)
@@ -104,12 +111,15 @@ def _report(
         "test": measured,
         "validation": _without_confusion(classification_metrics(validation.true, validation.probabilities, labels)),
         "baselines": beside,
+        "untuned": None
+        if untuned is None
+        else _without_confusion(classification_metrics(untuned.true, untuned.probabilities, labels)),
         "training": {
             **{name: value for name, value in training.items() if name != "machine"},
-            "history": _thinned(training["history"]),
+            "history": thinned(training["history"]),
         },
         "data": asdict(facts),
-        "settings": _settings(spec),
+        "settings": shown_settings(spec),
         "machine": training["machine"],
     }
 
@@ -135,7 +145,7 @@ def _without_confusion(figures: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in figures.items() if name != "confusion"}
 
 
-def _settings(spec: RunSpec) -> dict[str, Any]:
+def shown_settings(spec: RunSpec) -> dict[str, Any]:
     """The spec with the files' names in place of their paths: a report is passed on, folder names are private."""
     content = spec.model_dump(mode="json")
     for file in content["data"].values():
@@ -144,7 +154,7 @@ def _settings(spec: RunSpec) -> dict[str, Any]:
     return content
 
 
-def _thinned(history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def thinned(history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Evaluations and the curves of training, at most CURVE_POINTS each, the last point always among them."""
     curves: dict[str, list[Mapping[str, Any]]] = {}
     for point in history:

@@ -137,6 +137,6 @@ def download(model: ModelSpec) -> str:
     return snapshot_download(
         source.location,
         revision=model.revision,
-        allow_patterns=["*.json", "*.txt", "*.model", "*.safetensors", "README.md", "LICENSE*"],
+        allow_patterns=["*.json", "*.jinja", "*.txt", "*.model", "*.safetensors", "README.md", "LICENSE*"],
         local_files_only=source.kind == "cached",
     )

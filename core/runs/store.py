@@ -214,7 +214,7 @@ class Store:
             if row is None or row[0] not in allowed:
                 return False
             connection.execute("UPDATE runs SET state = ?, reason = ? WHERE id = ?", (state, reason, run_id))
-            if state in ENDED:
+            if state in ENDED or (state == "queued" and row[0] in ACTIVE):
                 ran = now - row[1] if row[0] in ACTIVE and row[1] is not None else 0.0
                 connection.execute(
                     "UPDATE runs SET ended = ?, seconds = seconds + ?, pid = NULL, pid_started = NULL WHERE id = ?",

@@ -1,16 +1,19 @@
 """What the phases of a run hand to each other. Light: no torch."""
 
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from core.evaluation.predictions import Predictions
+from core.evaluation.predictions import FreeAnswers, Predictions
 from core.runs.store import Progress, Store
 from core.schema import RunSpec
 from core.workspace import RunFolder
+
+SECONDS_BETWEEN_WRITES = 0.5
 
 
 class StopRequestedError(Exception):
@@ -24,6 +27,8 @@ class LabelledTexts:
     row_ids: npt.NDArray[np.int64]
     texts: list[str]
     labels: npt.NDArray[np.int64]
+    cells: dict[str, list[str]] = field(default_factory=dict)
+    """Further columns, those that the run's prompt names: [rows] each."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,10 @@ class Trained:
     validation: Predictions
     test: Predictions
     facts: dict[str, Any]
+    untuned: Predictions | None = None
+    """What a language model said of the test part before it was trained."""
+    free_answers: dict[str, FreeAnswers] = field(default_factory=dict)
+    """Of the untuned and the tuned model."""
 
 
 @dataclass(frozen=True)
@@ -48,5 +57,31 @@ class Job:
         """Say which phase begins. Raises StopRequestedError where the person asked to stop meanwhile."""
         if self.store.stop_requested(self.folder.id):
             raise StopRequestedError
-        print(f"{time.strftime('%H:%M:%S')} {phase}", flush=True)
+        self.say(phase)
         self.store.set_progress(self.folder.id, Progress(phase, step=done, total_steps=rows))
+
+    def say(self, words: str) -> None:
+        """A line of the run's log."""
+        print(f"{time.strftime('%H:%M:%S')} {words}", flush=True)
+
+    def counting(self, phase: str) -> Callable[[int, int], None]:
+        """A function of (rows done, rows in all) that tells the store how far the phase is and how long it will take.
+
+        It raises StopRequestedError where the person asked to stop meanwhile.
+        """
+        self.say(phase)
+        began = time.monotonic()
+        told = began - SECONDS_BETWEEN_WRITES
+
+        def tell(done: int, rows: int) -> None:
+            nonlocal told
+            now = time.monotonic()
+            if now - told < SECONDS_BETWEEN_WRITES:
+                return
+            told = now
+            if self.store.stop_requested(self.folder.id):
+                raise StopRequestedError
+            left = (now - began) / done * (rows - done) if done else None
+            self.store.set_progress(self.folder.id, Progress(phase, step=done, total_steps=rows, seconds_left=left))
+
+        return tell

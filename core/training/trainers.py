@@ -4,7 +4,7 @@ import importlib.util
 import math
 import os
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ from core.workspace import RunFolder
 POINTS_ON_A_CURVE = 1000
 
 
-def encoder_trainer(
+def classifier_trainer(
     spec: RunSpec,
     folder: RunFolder,
     model: PreTrainedModel | PeftModel,
@@ -48,8 +48,9 @@ def encoder_trainer(
             *callbacks,
             EarlyStoppingCallback(training.early_stopping_patience, training.early_stopping_threshold),
         ]
-    arguments = training_arguments(training, folder, len(train))
-    torch.nn.Module.to(model, arguments.device)
+    arguments = TrainingArguments(**argument_values(training, folder, len(train)))
+    if spec.model.family == "encoder":
+        torch.nn.Module.to(model, arguments.device)
     return Trainer(
         model=model,
         args=arguments,
@@ -60,18 +61,19 @@ def encoder_trainer(
         compute_loss_func=cross_entropy(training.label_smoothing, weights),
         compute_metrics=_validation_metrics,
         callbacks=callbacks,
-        optimizers=(_optimizer(model, training), None),
+        optimizers=(_optimizer(model, training, arguments), None),
     )
 
 
-def training_arguments(training: TrainingSpec, folder: RunFolder, rows: int) -> TrainingArguments:
+def argument_values(training: TrainingSpec, folder: RunFolder, rows: int) -> dict[str, Any]:
+    """What TrainingArguments and TRL's SFTConfig take of a RunSpec; `rows` to train on."""
     precision = _precision(training)
     every = training.evaluate_every_steps
     strategy = "steps" if every else "epoch"
     steps_an_epoch = math.ceil(rows / (training.batch_size * training.gradient_accumulation))
     steps = training.max_steps or math.ceil(steps_an_epoch * training.epochs)
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(folder.tensorboard)
-    return TrainingArguments(
+    return dict(  # noqa: C408  reads as the arguments that it becomes
         output_dir=str(folder.checkpoints),
         run_name=folder.id,
         num_train_epochs=training.epochs,
@@ -80,6 +82,7 @@ def training_arguments(training: TrainingSpec, folder: RunFolder, rows: int) -> 
         per_device_train_batch_size=training.batch_size,
         per_device_eval_batch_size=training.evaluation_batch_size,
         gradient_accumulation_steps=training.gradient_accumulation,
+        optim=_optimizer_name(training),
         weight_decay=training.weight_decay,
         warmup_steps=training.warmup,
         lr_scheduler_type=training.schedule,
@@ -114,6 +117,11 @@ def _precision(training: TrainingSpec) -> str:
     return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
 
 
+def _optimizer_name(training: TrainingSpec) -> str:
+    """What transformers calls it. bitsandbytes' optimisers need CUDA."""
+    return "adamw_torch_fused" if training.optimizer == "adamw" or not torch.cuda.is_available() else training.optimizer
+
+
 def _trackers(training: TrainingSpec) -> list[str]:
     """The trackers that are installed. W&B without a key writes to disk instead of asking for one."""
     if "wandb" in training.trackers and not os.environ.get("WANDB_API_KEY"):
@@ -127,8 +135,10 @@ def _trackers(training: TrainingSpec) -> list[str]:
     return installed
 
 
-def _optimizer(model: PreTrainedModel | PeftModel, training: TrainingSpec) -> torch.optim.Optimizer:
-    """Fused AdamW in four groups: body and head (which learns faster), each with and without weight decay.
+def _optimizer(
+    model: PreTrainedModel | PeftModel, training: TrainingSpec, arguments: TrainingArguments
+) -> torch.optim.Optimizer:
+    """AdamW in four groups: body and head (which learns faster), each with and without weight decay.
 
     Biases and normalisation weights, the one-dimensional ones, are not pulled towards zero.
     """
@@ -138,7 +148,8 @@ def _optimizer(model: PreTrainedModel | PeftModel, training: TrainingSpec) -> to
     for name, parameter in base.named_parameters():
         if parameter.requires_grad:
             groups.setdefault((name in head, parameter.dim() > 1), []).append(parameter)
-    return torch.optim.AdamW(
+    kind, options = Trainer.get_optimizer_cls_and_kwargs(arguments)
+    return kind(
         [
             {
                 "params": parameters,
@@ -147,7 +158,7 @@ def _optimizer(model: PreTrainedModel | PeftModel, training: TrainingSpec) -> to
             }
             for (in_head, decayed), parameters in groups.items()
         ],
-        fused=True,
+        **options,
     )
 
 

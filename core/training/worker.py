@@ -13,14 +13,15 @@ from typing import Any
 import numpy as np
 import psutil
 
-from core.data.examples import DataFacts, read_examples
+from core.data.examples import DataFacts, extra_columns, read_examples
 from core.data.split import write_split
 from core.evaluation.baselines import Baseline, run_baselines
+from core.evaluation.chat_report import write_chat_report
 from core.evaluation.metrics import classification_metrics
 from core.evaluation.report import write_report
 from core.runs.store import ACTIVE, Store, open_store
-from core.schema import read_spec
-from core.training.job import Job, LabelledTexts, StopRequestedError
+from core.schema import RunSpec, read_spec
+from core.training.job import Job, LabelledTexts, StopRequestedError, Trained
 from core.workspace import RunFolder
 
 BASELINE_FIGURES = ("accuracy", "macro_f1", "weighted_f1")
@@ -33,12 +34,12 @@ def main(run_dir: str) -> int:
     store.set_process(folder.id, process.pid, process.create_time())
     try:
         finish_only = bool(store.events(folder.id, "finish_requested"))
-        summary = run(Job(read_spec(folder.spec), folder, store, finish_only))
+        summary = run(Job(_smaller_batches(read_spec(folder.spec), store, folder.id), folder, store, finish_only))
     except StopRequestedError:
         store.move(folder.id, ACTIVE, "stopped", "Stopped; a checkpoint is kept.")
         return 0
     except BaseException as error:  # noqa: BLE001  the process's outer edge: whatever it was, the person is told
-        return _fail(store, folder, error)
+        return 0 if _begin_again(store, folder, error) else _fail(store, folder, error)
     store.move(folder.id, ACTIVE, "finished", summary=summary)
     return 0
 
@@ -47,14 +48,13 @@ def run(job: Job) -> dict[str, Any]:
     """All phases in order. Returns the run's summary. Raises UserError, StopRequestedError."""
     job.enter("reading data")
     facts = write_split(job.spec, job.folder.workspace, job.folder)
+    if job.spec.task == "chat":
+        return _run_chat(job, facts)
     parts = {part: _labelled_texts(job.folder, part, facts) for part in ("train", "validation", "test")}
     baselines = _baselines(job, facts, parts)
 
     job.enter("loading model")
-    # torch and transformers take seconds to import: the page shows data and baselines meanwhile.
-    from core.training.encoder import train_encoder
-
-    trained = train_encoder(job, facts, parts)
+    trained = _train(job, facts, parts)
     job.enter("evaluating")
     report = write_report(
         job.folder,
@@ -64,18 +64,69 @@ def run(job: Job) -> dict[str, Any]:
         validation=trained.validation,
         baselines=baselines,
         training=trained.facts,
+        untuned=trained.untuned,
+        free_answers=trained.free_answers,
     )
     shutil.rmtree(job.folder.checkpoints, ignore_errors=True)
     return _summary(report)
 
 
+def _train(job: Job, facts: DataFacts, parts: dict[str, LabelledTexts]) -> Trained:
+    """torch and transformers take seconds to import: the page shows data and baselines meanwhile."""
+    if job.spec.task == "classify":
+        from core.training.classifier import train_classifier
+
+        return train_classifier(job, facts, parts)
+    from core.models.causal import choose_backend
+
+    backend = choose_backend(job.spec.model, _refused(job))
+    job.say(f"Backend: {backend.name}. {backend.reason}".rstrip())
+    # Only now: where unsloth is used, it has to come before transformers and trl.
+    from core.training.answers import train_answers
+
+    return train_answers(job, facts, parts, backend)
+
+
+def _run_chat(job: Job, facts: DataFacts) -> dict[str, Any]:
+    """From the frozen split of conversations to the report. Returns the run's summary."""
+    job.enter("loading model")
+    from core.models.causal import choose_backend
+
+    backend = choose_backend(job.spec.model, _refused(job))
+    job.say(f"Backend: {backend.name}. {backend.reason}".rstrip())
+    from core.training.chat import train_chat
+
+    trained = train_chat(job, backend)
+    job.enter("evaluating")
+    report = write_chat_report(
+        job.folder, job.spec, facts, scores=trained.scores, samples=trained.samples, training=trained.facts
+    )
+    shutil.rmtree(job.folder.checkpoints, ignore_errors=True)
+    return {
+        "task": "chat",
+        "verdict": report["verdict"],
+        "rows": report["parts"],
+        "seconds": report["training"]["seconds"],
+        "test": report["test"],
+        **({"untuned": report["untuned"]} if report["untuned"] else {}),
+    }
+
+
+def _refused(job: Job) -> str:
+    """Why Unsloth did not take this model earlier in the run; '' where it was not asked or took it."""
+    events = job.store.events(job.folder.id, "backend_refused")
+    return str(events[-1].detail["reason"]) if events else ""
+
+
 def _labelled_texts(folder: RunFolder, part: str, facts: DataFacts) -> LabelledTexts:
-    table = read_examples(folder, part)
+    more = extra_columns(folder)
+    table = read_examples(folder, part, more)
     index = {label: number for number, label in enumerate(facts.labels)}
     return LabelledTexts(
         row_ids=table["row_id"].to_numpy(),
         texts=table["text"].to_pylist(),
         labels=np.array([index[label] for label in table["label"].to_pylist()], dtype=np.int64),
+        cells={name: table[name].to_pylist() for name in more},
     )
 
 
@@ -101,10 +152,35 @@ def _summary(report: dict[str, Any]) -> dict[str, Any]:
         "rows": report["parts"],
         "seconds": report["training"]["seconds"],
         "test": {name: report["test"][name] for name in headline},
+        **({"untuned": {name: report["untuned"][name] for name in headline}} if report["untuned"] else {}),
         "baselines": {
             name: {figure: scores[figure] for figure in headline} for name, scores in report["baselines"].items()
         },
     }
+
+
+def _smaller_batches(spec: RunSpec, store: Store, run_id: str) -> RunSpec:
+    """The spec with the batches that were found to fit in memory; the effective batch is the same."""
+    found = store.events(run_id, "smaller_batch")
+    if not found:
+        return spec
+    return spec.model_copy(update={"training": spec.training.model_copy(update=found[-1].detail)})
+
+
+def _begin_again(store: Store, folder: RunFolder, error: BaseException) -> bool:
+    """Whether the run is in the queue again, to go on in a fresh process with what the error calls for."""
+    from core.training.failures import another_way
+
+    way = another_way(error, _smaller_batches(read_spec(folder.spec), store, folder.id))
+    if way is None:
+        return False
+    traceback.print_exception(error)
+    print(way.words, flush=True)
+    # Before the run is queued: a supervisor may take it at once.
+    store.add_event(folder.id, way.event, way.detail)
+    if not store.move(folder.id, ["running"], "queued", way.words):
+        store.move(folder.id, ["stopping"], "stopped", "Stopped; a checkpoint is kept.")
+    return True
 
 
 def _fail(store: Store, folder: RunFolder, error: BaseException) -> int:

@@ -12,7 +12,8 @@ from core.chat_templates import FALLBACK_TEMPLATE, ModelTokenizer, model_tokeniz
 from core.errors import UserError
 from core.prompt_preview import preview
 from core.prompt_rows import IGNORED, answered_labels, encode_prompts, training_examples
-from core.prompts import Prompt, PromptSpec, build_prompt, prompt_content, prompt_from_content
+from core.prompts import Prompt, build_prompt, prompt_content, prompt_from_content
+from core.schema import PromptSpec
 from tests.small_tokenizers import KINDS, MISTRAL_SPECIAL, kinds, llama_3_tokens, mistral_tokens, questions
 
 LABELS = ["ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM", "NUM count", "NUM count of people", "ort: Köln 日本"]

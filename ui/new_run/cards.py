@@ -13,6 +13,10 @@ GROUPS = {
     "encoder": "Encoders",
     "llm": "Language models (GPU)",
 }
+WITHOUT_GPU = (
+    "Take a small model or an encoder; or choose one of these for its settings and give the folder of a small language "
+    "model as the pretrained model: that trains on the processor."
+)
 WHERE = {
     "packaged": "Comes with the installation",
     "folder": "On this computer",
@@ -23,9 +27,7 @@ WHERE = {
 def availability(preset: Preset, has_gpu: bool) -> Source | UserError:
     """Where the preset's model is, or why it cannot run here; the hub is asked, for some seconds at most."""
     if preset.needs_gpu and not has_gpu:
-        return UserError(
-            "It needs an NVIDIA GPU, and this computer shows none.", "GPU", "Take a small model or an encoder."
-        )
+        return UserError("It needs an NVIDIA GPU, and this computer shows none.", "GPU", WITHOUT_GPU)
     try:
         return check_source(preset.model)
     except UserError as error:

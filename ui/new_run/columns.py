@@ -20,6 +20,7 @@ MOST_NAMED = 200
 
 @dataclass(frozen=True)
 class Columns:
+    box: gr.Column
     text: gr.Dropdown
     label: gr.Dropdown
     reasons: gr.HTML
@@ -33,40 +34,41 @@ class Columns:
 
 
 def build_columns() -> Columns:
-    with gr.Row(elem_classes="two"):
-        text = gr.Dropdown(
-            [], multiselect=True, label="Text columns", info="What the model reads. Several are joined in this order.",
-            min_width=260, elem_id="text-columns",
-        )  # fmt: skip
-        label = gr.Dropdown(
-            [], label="Label column", info="The class of each row.", min_width=260, elem_id="label-column"
-        )
-    reasons = gr.HTML(apply_default_css=False, visible=False, elem_classes="reasons")
-    with gr.Accordion("Class names", open=False, elem_id="class-names", elem_classes="fold") as fold:
-        gr.HTML(
-            '<p class="quiet">What the classes are called on every page and in the model. Edit a name, or give a text '
-            "file with a name a line, the first for the smallest label.</p>",
-            apply_default_css=False,
-        )
-        names = gr.Dataframe(
-            headers=["In the file", "Name"], datatype="str", type="array", interactive=True, static_columns=[0],
-            show_label=False, max_height=320, buttons=[], elem_id="names-table",
-        )  # fmt: skip
-        problem = gr.HTML(apply_default_css=False, visible=False)
-        with gr.Row(elem_classes="left"):
-            names_file = gr.UploadButton(
-                "Take names from classes.txt", file_types=[".txt"], size="md", elem_id="names-file"
+    with gr.Column() as box:
+        with gr.Row(elem_classes="two"):
+            text = gr.Dropdown(
+                [], multiselect=True, label="Text columns", min_width=260, elem_id="text-columns",
+                info="What the model reads. Several are joined in this order.",
+            )  # fmt: skip
+            label = gr.Dropdown(
+                [], label="Label column", info="The class of each row.", min_width=260, elem_id="label-column"
             )
-            clear = gr.Button("Names as in the file", size="md", elem_id="names-clear")
-    with gr.Accordion("More", open=False, elem_classes="fold", elem_id="more-mapping"):
-        joiner = gr.Textbox(
-            label="Between joined columns", info="What stands between the texts of several columns; usually a space.",
-            max_lines=1,
-        )  # fmt: skip
-        backslash = gr.Checkbox(
-            label="Backslashes are spaces", info="As in the AG News files, where one stands for a line break."
-        )
-    return Columns(text, label, reasons, fold, names, names_file, clear, problem, joiner, backslash)
+        reasons = gr.HTML(apply_default_css=False, visible=False, elem_classes="reasons")
+        with gr.Accordion("Class names", open=False, elem_id="class-names", elem_classes="fold") as fold:
+            gr.HTML(
+                '<p class="quiet">What the classes are called on every page and in the model. Edit a name, or give a '
+                "text file with a name a line, the first for the smallest label.</p>",
+                apply_default_css=False,
+            )
+            names = gr.Dataframe(
+                headers=["In the file", "Name"], datatype="str", type="array", interactive=True, static_columns=[0],
+                show_label=False, max_height=320, buttons=[], elem_id="names-table",
+            )  # fmt: skip
+            problem = gr.HTML(apply_default_css=False, visible=False)
+            with gr.Row(elem_classes="left"):
+                names_file = gr.UploadButton(
+                    "Take names from classes.txt", file_types=[".txt"], size="md", elem_id="names-file"
+                )
+                clear = gr.Button("Names as in the file", size="md", elem_id="names-clear")
+        with gr.Accordion("More", open=False, elem_classes="fold", elem_id="more-mapping"):
+            joiner = gr.Textbox(
+                label="Between joined columns", max_lines=1,
+                info="What stands between the texts of several columns; usually a space.",
+            )  # fmt: skip
+            backslash = gr.Checkbox(
+                label="Backslashes are spaces", info="As in the AG News files, where one stands for a line break."
+            )
+    return Columns(box, text, label, reasons, fold, names, names_file, clear, problem, joiner, backslash)
 
 
 def columns_view(columns: Columns, draft: Draft, table: Table, counts: list[tuple[str, int]]) -> dict[Any, Any]:
@@ -80,6 +82,7 @@ def columns_view(columns: Columns, draft: Draft, table: Table, counts: list[tupl
     found = f"{len(counts):,} class{'es' if len(counts) != 1 else ''}." if counts else "The class of each row."
     reasons = "".join(f"<li>{escape(reason)}</li>" for reason in draft.reasons)
     return {
+        columns.box: gr.update(visible=not draft.is_chat),
         columns.text: gr.update(
             choices=list(table.names), value=[name for name in mapping["text"] if name in table.names]
         ),

@@ -11,9 +11,10 @@ from core.data.table import label_counts
 from core.errors import UserError
 from core.runs.store import open_store
 from core.workspace import Workspace
+from ui.new_run.chat_columns import build_chat_columns, build_kind, choose_chat_columns, choose_kind
 from ui.new_run.columns import build_columns, choose_columns, names_from_file, rename_classes
 from ui.new_run.data_html import bars_html, busy_html, findings_html, problem_html
-from ui.new_run.data_view import PAGE_ROWS, DataStep, data_view, find_problems, preview_view, ready_words
+from ui.new_run.data_view import DataStep, data_view, find_problems, page_rows, preview_view, ready_words
 from ui.new_run.draft import Draft, editing, read_draft
 from ui.new_run.files import given_path, keep_upload, open_role
 from ui.new_run.parts import PRIVATE, build_part, connect_part
@@ -33,7 +34,8 @@ def build_data() -> DataStep:
                     other = gr.Button("Another file", size="md", min_width=60, elem_id="other-file")
             reading = build_reading()
             said = gr.HTML(apply_default_css=False, visible=False, elem_classes="said")
-            columns = build_columns()
+            kind = build_kind()
+            columns, chat = build_columns(), build_chat_columns(kind)
         with gr.Row(elem_classes="cards"):
             bars = gr.HTML(apply_default_css=False, elem_classes="card", elem_id="label-bars", min_width=300)
             with gr.Column(min_width=300, elem_classes="stack"):
@@ -55,8 +57,8 @@ def build_data() -> DataStep:
         status = gr.HTML(apply_default_css=False, elem_id="data-status")
         onward = gr.Button("Model →", variant="primary", min_width=150, elem_id="to-model")
     return DataStep(
-        source, problem, opened, facts, change, other, reading, said, columns, bars, lengths, profile, rows_shown, back,
-        position, forth, gr.State(0), test, validation, stratified, findings, foot, status, onward,
+        source, problem, opened, facts, change, other, reading, said, chat, columns, bars, lengths, profile, rows_shown,
+        back, position, forth, gr.State(0), test, validation, stratified, findings, foot, status, onward,
     )  # fmt: skip
 
 
@@ -70,6 +72,7 @@ def connect_data(
     _connect_source(workspace, step, draft_id, outputs, then, keep_address)
     _connect_reading(workspace, step, draft_id, outputs, then)
     _connect_columns(workspace, step, draft_id, outputs, then)
+    _connect_chat(workspace, step, draft_id, outputs, then)
     connect_part(workspace, step.test, draft_id, check, seen)
     connect_part(workspace, step.validation, draft_id, check, seen)
     return check
@@ -175,8 +178,9 @@ def _connect_reading(
                 return {}
             label = draft.spec["mapping"]["label"]
             counts = label_counts(table, label) if label in table.names else []
-            last_page = (table.rows - 1) // PAGE_ROWS * PAGE_ROWS
-            return preview_view(step, table, draft, min(max(0, offset + direction * PAGE_ROWS), last_page), counts)
+            size = page_rows(draft)
+            last_page = (table.rows - 1) // size * size
+            return preview_view(step, table, draft, min(max(0, offset + direction * size), last_page), counts)
 
         return page
 
@@ -221,3 +225,19 @@ def _connect_columns(
     columns.names_file.upload(name_by_file, [draft_id, columns.names_file], outputs, **PRIVATE).then(**then)
     columns.names_clear.click(clear, draft_id, outputs, **PRIVATE).then(**then)
     step.stratified.input(stratify, [draft_id, step.stratified], None, **PRIVATE).then(**then)
+
+
+def _connect_chat(
+    workspace: Workspace, step: DataStep, draft_id: gr.Textbox, outputs: list[Any], then: dict[str, Any]
+) -> None:
+    store, fields = open_store(workspace), list(step.chat.fields.values())
+
+    def switch(draft_id: str, kind: str) -> dict[Any, Any]:
+        table = open_role(workspace, read_draft(store, draft_id), "train")
+        return data_view(workspace, step, choose_kind(store, draft_id, table, kind)) if table else {}
+
+    def choose(draft_id: str, *given: str) -> dict[Any, Any]:
+        return data_view(workspace, step, choose_chat_columns(store, draft_id, *given))
+
+    step.chat.kind.input(switch, [draft_id, step.chat.kind], outputs, **PRIVATE).then(**then)
+    gr.on([field.input for field in fields], choose, [draft_id, *fields], outputs, **PRIVATE).then(**then)

@@ -108,21 +108,21 @@ def bars_html(counts: Sequence[tuple[str, int]], names: dict[str, str]) -> str:
     return f'<h3>{title}</h3><ol class="bars">{first}</ol>{folded if rest else ""}'
 
 
-def lengths_html(lengths: dict[str, float]) -> str:
-    """How long the texts are, in characters."""
+def lengths_html(lengths: dict[str, float], noun: str = "texts") -> str:
+    """How long the texts (or conversations, as they stand in the file) are, in characters."""
     if not lengths.get("max"):
-        return '<h3>Length of the texts</h3><p class="quiet">Choose the text column to see how long its texts are.</p>'
+        return f'<h3>Length of the {noun}</h3><p class="quiet">Choose the columns to see how long they are.</p>'
     cells = "".join(
         f"<div><dt>{words}</dt><dd>{lengths[name]:,.0f}</dd></div>"
         for name, words in (("p50", "half"), ("p90", "90 %"), ("p99", "99 %"), ("max", "all"))
     )
-    return f'<h3>Length of the texts <small>characters, at most</small></h3><dl class="lengths">{cells}</dl>'
+    return f'<h3>Length of the {noun} <small>characters, at most</small></h3><dl class="lengths">{cells}</dl>'
 
 
-def columns_html(table: Table, text: Sequence[str], label: str | None) -> str:
-    """Every column with its type, share of empty cells, and number of different values."""
+def columns_html(table: Table, roles: dict[str, str]) -> str:
+    """Every column with its type, share of empty cells, and number of different values. roles: what some are for."""
     body = "".join(
-        f'<tr><th scope="row" dir="auto">{escape(column.name)}{_role(column.name, text, label)}</th>'
+        f'<tr><th scope="row" dir="auto">{escape(column.name)}{_role(roles.get(column.name, ""))}</th>'
         f"<td>{escape(column.type)}</td><td class=n>{_empty(column.empty_share)}</td>"
         f"<td class=n>{column.distinct:,}</td>"
         f'<td dir="auto" class="example">{escape(column.example[:80])}</td></tr>'
@@ -135,8 +135,7 @@ def columns_html(table: Table, text: Sequence[str], label: str | None) -> str:
     )
 
 
-def _role(name: str, text: Sequence[str], label: str | None) -> str:
-    role = "label" if name == label else "text" if name in text else ""
+def _role(role: str) -> str:
     return f' <span class="role">{role}</span>' if role else ""
 
 

@@ -5,12 +5,14 @@ from typing import Any
 
 import gradio as gr
 
+from core.data.chat_checks import check_chat
 from core.data.checks import Finding, check_data
 from core.data.table import Table, label_counts, preview, text_lengths
 from core.errors import UserError
 from core.runs.store import Store, open_store
 from core.schema import MappingSpec, SplitSpec
 from core.workspace import Workspace
+from ui.new_run.chat_columns import FIELDS, ChatChoice, chat_columns_view, chosen_form, talks_html
 from ui.new_run.columns import Columns, columns_view
 from ui.new_run.data_html import (
     bars_html,
@@ -29,6 +31,8 @@ from ui.new_run.reading import Reading, reading_view
 from ui.new_run.source import Source, drafts_view
 
 PAGE_ROWS = 10
+PAGE_TALKS = 5
+"""Conversations are longer than rows."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ class DataStep:
     other: gr.Button
     reading: Reading
     said: gr.HTML
+    chat: ChatChoice
     columns: Columns
     bars: gr.HTML
     lengths: gr.HTML
@@ -63,7 +68,8 @@ class DataStep:
         source, reading, columns = self.source, self.reading, self.columns
         return [
             source.box, source.drop, source.path, source.drafts, self.problem, self.opened, self.facts, self.change,
-            reading.box, *reading.inputs(), self.said, columns.text, columns.label, columns.reasons, columns.names_fold,
+            reading.box, *reading.inputs(), self.said, *self.chat.components(), columns.box, columns.text,
+            columns.label, columns.reasons, columns.names_fold,
             columns.names, columns.names_problem, columns.joiner, columns.backslash, self.bars, self.lengths,
             self.profile, self.preview, self.back, self.position, self.forth, self.offset, *self.test.components(),
             *self.validation.components(), self.stratified, self.findings, self.foot, self.status,
@@ -79,12 +85,6 @@ def data_view(workspace: Workspace, step: DataStep, draft: Draft) -> dict[Any, A
         return _start_view(step, store, draft, error)
     if train is None:
         return _start_view(step, store, draft, None)
-    mapping = draft.spec["mapping"]
-    text = tuple(name for name in mapping["text"] if name in train.names)
-    label = mapping["label"] if mapping["label"] in train.names else None
-    counts = label_counts(train, label) if label else []
-    lengths = text_lengths(train, text, mapping["joiner"], mapping["backslash_is_space"]) if text else {}
-    names = mapping.get("class_names") or {}
     return {
         step.source.box: gr.update(visible=False),
         step.source.drop: None,
@@ -96,16 +96,46 @@ def data_view(workspace: Workspace, step: DataStep, draft: Draft) -> dict[Any, A
         step.change: gr.update(visible=train.delimiter is not None),
         step.said: gr.update(value="", visible=False),
         **reading_view(step.reading, draft, train),
-        **columns_view(step.columns, draft, train, counts),
-        step.bars: bars_html(counts, names),
-        step.lengths: lengths_html(lengths),
-        step.profile: columns_html(train, text, label),
-        **preview_view(step, train, draft, 0, counts),
+        **chat_columns_view(step.chat, draft, train),
+        **(_chat_view(step, draft, train) if draft.is_chat else _class_view(step, draft, train)),
         **_part_view(workspace, step.test, draft),
         **_part_view(workspace, step.validation, draft),
-        step.stratified: draft.get("split.stratified"),
+        step.stratified: gr.update(value=draft.get("split.stratified"), visible=not draft.is_chat),
         step.findings: busy_html("Checking the data"),
         step.status: "",
+    }
+
+
+def _class_view(step: DataStep, draft: Draft, table: Table) -> dict[Any, Any]:
+    """Columns, classes, lengths and rows of texts with a class."""
+    mapping = draft.spec["mapping"]
+    text = tuple(name for name in mapping["text"] if name in table.names)
+    label = mapping["label"] if mapping["label"] in table.names else None
+    counts = label_counts(table, label) if label else []
+    lengths = text_lengths(table, text, mapping["joiner"], mapping["backslash_is_space"]) if text else {}
+    roles = dict.fromkeys(text, "text") | ({label: "label"} if label else {})
+    return {
+        **columns_view(step.columns, draft, table, counts),
+        step.bars: gr.update(value=bars_html(counts, mapping.get("class_names") or {}), visible=True),
+        step.lengths: lengths_html(lengths),
+        step.profile: columns_html(table, roles),
+        **preview_view(step, table, draft, 0, counts),
+    }
+
+
+def _chat_view(step: DataStep, draft: Draft, table: Table) -> dict[Any, Any]:
+    """Columns, lengths and rows of conversations."""
+    form = chosen_form(draft, table)
+    said = [name for name in (form.conversation, form.instruction, form.input, form.response) if name] if form else []
+    roles = {
+        name: FIELDS[role][0].lower() for role, name in (form.model_dump() if form else {}).items() if name is not None
+    }
+    return {
+        step.columns.box: gr.update(visible=False),
+        step.bars: gr.update(value="", visible=False),
+        step.lengths: lengths_html(text_lengths(table, tuple(said)) if said else {}, "conversations"),
+        step.profile: columns_html(table, roles),
+        **preview_view(step, table, draft, 0, []),
     }
 
 
@@ -131,12 +161,9 @@ def preview_view(
     step: DataStep, table: Table, draft: Draft, offset: int, counts: list[tuple[str, int]]
 ) -> dict[Any, Any]:
     """A page of the file's rows."""
-    mapping = draft.spec["mapping"]
-    colours = class_colours(counts, mapping.get("class_names") or {})
-    found = preview(table, offset, PAGE_ROWS)
-    last = min(offset + PAGE_ROWS, table.rows)
+    last = min(offset + page_rows(draft), table.rows)
     return {
-        step.preview: preview_html(table.names, found, offset, mapping["text"], mapping["label"], colours),
+        step.preview: _rows_html(table, draft, offset, counts),
         step.position: f"<h3>Rows {offset + 1:,} to {last:,} <small>of {table.rows:,}</small></h3>",
         step.back: gr.update(interactive=offset > 0),
         step.forth: gr.update(interactive=last < table.rows),
@@ -144,10 +171,23 @@ def preview_view(
     }
 
 
+def page_rows(draft: Draft) -> int:
+    return PAGE_TALKS if draft.is_chat else PAGE_ROWS
+
+
+def _rows_html(table: Table, draft: Draft, offset: int, counts: list[tuple[str, int]]) -> str:
+    if draft.is_chat:
+        return talks_html(table, chosen_form(draft, table), offset, PAGE_TALKS)
+    mapping = draft.spec["mapping"]
+    colours = class_colours(counts, mapping.get("class_names") or {})
+    found = preview(table, offset, PAGE_ROWS)
+    return preview_html(table.names, found, offset, mapping["text"], mapping["label"], colours)
+
+
 def find_problems(workspace: Workspace, draft: Draft) -> list[Finding]:
     """What the checks say of the draft's data. Raises UserError where a file cannot be read or something is missing."""
     train = open_role(workspace, draft, "train")
-    if train is not None and len(train.columns) < 2:
+    if train is not None and len(train.columns) < 2 and not draft.is_chat:
         raise UserError(
             f"{train.path.name} has only one column, so there is no label beside the text.",
             train.path.name,
@@ -158,9 +198,11 @@ def find_problems(workspace: Workspace, draft: Draft) -> list[Finding]:
         raise UserError("The data is not complete.", "Data", needed)
     mapping = MappingSpec.model_validate(draft.spec["mapping"])
     split = SplitSpec.model_validate(draft.spec.get("split") or {})
-    return check_data(
-        train, open_role(workspace, draft, "validation"), open_role(workspace, draft, "test"), mapping, split
-    )
+    validation, test = open_role(workspace, draft, "validation"), open_role(workspace, draft, "test")
+    if draft.is_chat:
+        tables = {"train": train, "validation": validation, "test": test}
+        return check_chat({role: table for role, table in tables.items() if table is not None}, mapping, split)
+    return check_data(train, validation, test, mapping, split)
 
 
 def ready_words(findings: list[Finding]) -> str:

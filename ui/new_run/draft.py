@@ -12,13 +12,16 @@ from typing import Any
 from core.errors import UserError
 from core.presets import DEFAULT_PRESET, Preset, find_preset
 from core.runs.store import Store
-from core.schema import RunSpec, Setting, TableFile, parse_spec, settings
+from core.schema import Family, Method, RunSpec, Setting, TableFile, Task, parse_spec, settings, task_of
+from ui.forms import read_value
 
 _EDITING = threading.Lock()
 """Two fields may be left within a moment of each other; each change reads, alters and writes the whole draft."""
 
 PART_WORDS = {"test": "the final test", "validation": "validation"}
-PRESET_PARTS = ("model", "training")
+PRESET_PARTS = ("model", "prompt", "training")
+MOST_SHOWN = 60
+"""Characters of what cannot be used that a message repeats."""
 SETTINGS = {leaf.key: leaf for leaf in settings(RunSpec)}
 
 
@@ -29,6 +32,8 @@ class Draft:
     raw: dict[str, str] = field(default_factory=dict)
     """What stands in fields that cannot be used as it is, by key: kept, so that nobody types it twice."""
     step: int = 1
+    row: int = 0
+    """Of the training table: the one that the Prompt step shows."""
     reasons: tuple[str, ...] = ()
     """Why these columns were suggested."""
     own: tuple[str, ...] = ()
@@ -57,6 +62,15 @@ class Draft:
         content = self.spec["data"].get(role)
         return TableFile.model_validate(content) if content else None
 
+    @property
+    def is_chat(self) -> bool:
+        """Whether it learns from conversations, which have no classes."""
+        return bool(self.spec["mapping"].get("kind") == "none")
+
+    @property
+    def task(self) -> Task:
+        return task_of("none" if self.is_chat else "single", self.get("model.family"), self.get("model.method"))
+
     def preset(self) -> Preset:
         """Raises UserError where the preset is gone."""
         return find_preset(self.spec["preset"])
@@ -75,10 +89,22 @@ def choose_preset(draft: Draft, name: str) -> list[str]:
     draft.spec |= {
         "preset": name,
         "model": preset.model.model_dump(mode="json"),
+        "prompt": preset.prompt.model_dump(mode="json"),
         "training": preset.training.model_dump(mode="json"),
     }
     draft.raw = {key: text for key, text in draft.raw.items() if not key.startswith(PRESET_PARTS)}
     return [key for key in lost if key.startswith(PRESET_PARTS)]
+
+
+def keep(draft: Draft, key: str, given: Any) -> str:
+    """Put in what was typed or chosen; what cannot be used is kept beside it. Returns what is wrong, '' for nothing."""
+    try:
+        draft.put(key, read_value(SETTINGS[key], given))
+    except UserError as error:
+        draft.raw[key] = given
+        return error.what
+    draft.raw.pop(key, None)
+    return ""
 
 
 def usual(draft: Draft, key: str) -> Any:
@@ -93,8 +119,11 @@ def usual(draft: Draft, key: str) -> Any:
 
 
 def changed_keys(draft: Draft) -> list[str]:
-    """Settings of model, training, split and evaluation that differ from the usual ones, in the schema's order."""
-    parts = (*PRESET_PARTS, "split", "evaluation")
+    """Settings of model, prompt, training, split and evaluation that differ from the usual ones, in the schema's order.
+
+    The prompt counts where one is read.
+    """
+    parts = (*(part for part in PRESET_PARTS if part != "prompt" or draft.task == "answer"), "split", "evaluation")
     return [
         key for key in SETTINGS
         if key.startswith(parts) and (key in draft.raw or not same(draft.get(key), usual(draft, key)))
@@ -110,10 +139,9 @@ def missing(draft: Draft) -> str:
     """The first thing that the Data step still needs, as a request; '' where nothing is missing."""
     if not draft.spec["data"].get("train"):
         return "Choose a file first."
-    if not draft.spec["mapping"]["text"]:
-        return "Choose the column that holds the text."
-    if not draft.spec["mapping"]["label"]:
-        return "Choose the column that holds the label."
+    needed = _missing_columns(draft)
+    if needed:
+        return needed
     for role in draft.own:
         if not draft.spec["data"].get(role):
             return f"Give the file for {PART_WORDS[role]}, or take a share."
@@ -123,13 +151,43 @@ def missing(draft: Draft) -> str:
     return ""
 
 
+def _missing_columns(draft: Draft) -> str:
+    mapping = draft.spec["mapping"]
+    if draft.is_chat:
+        chat = mapping["chat"]
+        if not (chat.get("conversation") or (chat.get("instruction") and chat.get("response"))):
+            return "Choose the column of conversations, or those of what is asked and what is answered."
+    elif not mapping["text"]:
+        return "Choose the column that holds the text."
+    elif not mapping["label"]:
+        return "Choose the column that holds the label."
+    return ""
+
+
+def learns_chat(family: Family, method: Method) -> bool:
+    """Whether such a model can learn from conversations: it answers in words."""
+    return task_of("single", family, method) == "answer"
+
+
+def unfit(draft: Draft) -> str:
+    """Why the model cannot learn from these data; '' where it can."""
+    if not draft.is_chat or learns_chat(draft.get("model.family"), draft.get("model.method")):
+        return ""
+    return "Conversations can only be learned by a language model that answers in words: choose one of those."
+
+
 def spec_of(draft: Draft) -> RunSpec:
     """The finished RunSpec. Raises UserError where something is missing or cannot be used."""
     for key, text in draft.raw.items():
-        raise UserError(f"'{text}' cannot be used for {words(SETTINGS[key])}.", key, "Correct it, or reset it.")
+        if key.startswith("prompt.") and draft.task != "answer":
+            continue
+        given = f"'{text}'" if len(text) <= MOST_SHOWN else "What stands there"
+        raise UserError(f"{given} cannot be used for {words(SETTINGS[key])}.", key, "Correct it, or reset it.")
     needed = missing(draft)
     if needed:
         raise UserError("The data is not complete.", "Data", needed)
+    if unfit(draft):
+        raise UserError("This model cannot learn from conversations.", "Model", unfit(draft))
     return parse_spec(draft.spec, "The form")
 
 
@@ -137,6 +195,8 @@ def words(setting: Setting) -> str:
     """A setting's name as people say it: `learning rate`, `LoRA rank`."""
     *parents, name = setting.key.split(".")
     shown = name.replace("_", " ")
+    if parents == ["prompt"]:
+        return f"the prompt's {shown}" + (" part" if name in ("system", "user", "assistant") else "")
     return f"LoRA {shown}" if "lora" in parents else shown
 
 
@@ -147,8 +207,9 @@ def read_draft(store: Store, draft_id: str) -> Draft:
         return new_draft(draft_id)
     spec = content["spec"]
     own = [role for role in ("test", "validation") if spec["data"].get(role)]
-    content = {"raw": {}, "step": 1, "reasons": (), "own": own, **content}
-    return Draft(draft_id, spec, content["raw"], content["step"], tuple(content["reasons"]), tuple(content["own"]))
+    content = {"raw": {}, "step": 1, "row": 0, "reasons": (), "own": own, **content}
+    reasons, own = tuple(content["reasons"]), tuple(content["own"])
+    return Draft(draft_id, spec, content["raw"], content["step"], content["row"], reasons, own)
 
 
 def write_draft(store: Store, draft: Draft) -> None:

@@ -14,16 +14,16 @@ from core.runs.store import Store, open_store
 from core.workspace import Workspace
 from ui.forms import Field, build_field, field_updates, label, note_update, read_value, shown
 from ui.new_run.cards import availability, cards_html
-from ui.new_run.draft import PRESET_PARTS, SETTINGS, Draft, changed_keys, choose_preset, editing, read_draft, usual
+from ui.new_run.draft import SETTINGS, Draft, changed_keys, choose_preset, editing, keep, read_draft, unfit, usual
+from ui.new_run.fitting import METHOD, ONLY_WITH, has_meaning, method_choices
 from ui.new_run.parts import PRIVATE
 from ui.new_run.source import PICK_SCRIPT
 from ui.sidebar import Machine
 
-METHOD = "model.method"
+PARTS = ("model.", "training.", "evaluation.")
+FOLLOWS_THE_PRESET = "model.family"
 FIRST = ("model.method", "model.frozen_layers", "model.lora.rank", "model.lora.alpha")
 """What is trained, and how much of it."""
-ONLY_WITH = {"model.frozen_layers": "freeze", "model.lora.rank": "lora", "model.lora.alpha": "lora"}
-"""Settings that mean something for one method alone."""
 SEARCH = """(text) => {
   const wanted = text.trim().toLowerCase();
   document.querySelectorAll('#all-settings .field').forEach((field) => {
@@ -46,11 +46,11 @@ class ModelStep:
 
     def components(self) -> list[Any]:
         parts = [part for field in self.fields.values() for part in (field.box, *field.parts())]
-        return [self.cards, self.said, self.fold, self.foot_status, *parts]
+        return [self.cards, self.said, self.fold, self.foot_status, self.next, *parts]
 
 
 def build_model() -> ModelStep:
-    leaves = {key: leaf for key, leaf in SETTINGS.items() if key.startswith((*PRESET_PARTS, "evaluation"))}
+    leaves = {key: leaf for key, leaf in SETTINGS.items() if key.startswith(PARTS) and key != FOLLOWS_THE_PRESET}
     essential = [key for key, leaf in leaves.items() if leaf.essential and key not in FIRST and key != "model.source"]
     advanced = [key for key in leaves if key not in (*FIRST, *essential, "model.source")]
     fields: dict[str, Field] = {}
@@ -98,8 +98,10 @@ def _problem(draft: Draft, key: str) -> str:
 
 
 def _method_view(step: ModelStep, draft: Draft) -> dict[Any, Any]:
-    method = draft.get(METHOD)
-    return {step.fields[key].box: gr.update(visible=method == wanted) for key, wanted in ONLY_WITH.items()}
+    """The methods of the model's family, the fields that mean something with this one, and where the step leads."""
+    boxes = {step.fields[key].box: gr.update(visible=has_meaning(draft, key)) for key in ONLY_WITH}
+    onward = gr.update(value="Prompt →" if draft.task == "answer" else "Review →")
+    return boxes | {step.fields[METHOD].input: method_choices(draft), step.next: onward}
 
 
 def _count_view(step: ModelStep, draft: Draft) -> dict[Any, Any]:
@@ -108,6 +110,8 @@ def _count_view(step: ModelStep, draft: Draft) -> dict[Any, Any]:
     folded = [key for key in changed if not SETTINGS[key].essential]
     wrong = [label(SETTINGS[key]) for key in draft.raw if key in step.fields]
     said = f"{len(changed)} setting{'s' if len(changed) != 1 else ''} changed from the preset" if changed else ""
+    if unfit(draft):
+        said = f'<span class="bad">{unfit(draft)}</span>'
     if wrong:
         said = f'<span class="bad">Put right first: {", ".join(wrong)}.</span>'
     return {
@@ -139,9 +143,12 @@ class Presets:
 
 
 def connect_model(
-    workspace: Workspace, step: ModelStep, draft_id: gr.Textbox, presets: Presets
+    workspace: Workspace, step: ModelStep, draft_id: gr.Textbox, presets: Presets, then: dict[str, Any]
 ) -> Callable[[str], dict[Any, Any]]:
-    """Wire the step's events. Returns the function that looks for the presets' models and fills the cards."""
+    """Wire the step's events; `then` follows where another preset or method is chosen.
+
+    Returns the function that looks for the presets' models and fills the cards.
+    """
     store = open_store(workspace)
 
     def pick(draft_id: str, event: gr.EventData) -> dict[Any, Any]:
@@ -158,25 +165,25 @@ def connect_model(
         presets.look()
         return {step.cards: presets.cards(read_draft(store, draft_id).spec["preset"])}
 
-    step.cards.click(pick, draft_id, step.components(), **PRIVATE)
+    step.cards.click(pick, draft_id, step.components(), **PRIVATE).then(**then)
     step.search.input(None, step.search, None, js=SEARCH, **PRIVATE)
     for key, field in step.fields.items():
-        _connect_field(store, step, draft_id, key, field)
+        changed = _connect_field(store, step, draft_id, key, field)
+        if key == METHOD:
+            for event in changed:
+                event.then(**then)
     return look
 
 
-def _connect_field(store: Store, step: ModelStep, draft_id: gr.Textbox, key: str, field: Field) -> None:
-    outputs = [field.note, field.input, step.fold, step.foot_status, *(step.fields[name].box for name in ONLY_WITH)]
+def _connect_field(store: Store, step: ModelStep, draft_id: gr.Textbox, key: str, field: Field) -> list[Any]:
+    """Returns the events of a change and a reset."""
+    outputs = [field.note, field.input, step.fold, step.foot_status]
+    if key == METHOD:
+        outputs += [step.next, *(step.fields[name].box for name in ONLY_WITH)]
 
     def change(draft_id: str, given: Any) -> dict[Any, Any]:
-        problem = ""
         with editing(store, draft_id) as draft:
-            try:
-                draft.put(key, read_value(field.setting, given))
-                draft.raw.pop(key, None)
-            except UserError as error:
-                problem = error.what
-                draft.raw[key] = given
+            problem = keep(draft, key, given)
         note = {field.note: note_update(field.setting, given, usual(draft, key), problem)}
         return note | _count_view(step, draft) | (_method_view(step, draft) if key == METHOD else {})
 
@@ -185,9 +192,12 @@ def _connect_field(store: Store, step: ModelStep, draft_id: gr.Textbox, key: str
             draft.raw.pop(key, None)
             draft.put(key, usual(draft, key))
         values = field_updates(field.setting, shown(field.setting, usual(draft, key)), usual(draft, key))
-        return dict(zip(field.parts(), values, strict=True)) | _count_view(step, draft) | _method_view(step, draft)
+        view = dict(zip(field.parts(), values, strict=True)) | _count_view(step, draft)
+        return view | (_method_view(step, draft) if key == METHOD else {})
 
     # A textbox tells of keys as they are pressed, but of a paste by mouse only when it is left.
     events = [field.input.input, field.input.blur] if isinstance(field.input, gr.Textbox) else [field.input.input]
-    gr.on(events, change, [draft_id, field.input], outputs, **PRIVATE | {"trigger_mode": "always_last"})
-    field.note.click(reset, draft_id, outputs, **PRIVATE)
+    return [
+        gr.on(events, change, [draft_id, field.input], outputs, **PRIVATE | {"trigger_mode": "always_last"}),
+        field.note.click(reset, draft_id, outputs, **PRIVATE),
+    ]

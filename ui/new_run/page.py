@@ -1,5 +1,6 @@
 """The New run screen: a walkthrough from the data to the review, over one draft that the address names."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,8 @@ from ui.new_run.data_view import DataStep, data_view
 from ui.new_run.draft import Draft, editing, read_draft
 from ui.new_run.model import ModelStep, Presets, build_model, connect_model, model_view
 from ui.new_run.parts import PRIVATE
+from ui.new_run.prompt import build_prompt_step, connect_prompt
+from ui.new_run.prompt_view import PromptStep, Tokenizers
 from ui.new_run.review import ReviewStep, build_review, connect_review
 from ui.new_run.source import take_sample
 from ui.sidebar import Machine
@@ -26,7 +29,7 @@ ADDRESS_OF_SAMPLE = (
 )
 TOP = "() => { window.scrollTo({top: 0}); return []; }"
 KEEP_TOP = "(draft) => { window.scrollTo({top: 0}); return draft; }"
-DATA, MODEL, REVIEW = 1, 2, 3
+DATA, MODEL, PROMPT, REVIEW = 1, 2, 3, 4
 
 
 @dataclass(frozen=True)
@@ -34,9 +37,11 @@ class Screen:
     draft_id: gr.Textbox
     """Holds the draft's id in the browser, so that it outlives the server."""
     walk: gr.Walkthrough
-    tabs: tuple[gr.Step, gr.Step, gr.Step]
+    tabs: tuple[gr.Step, gr.Step, gr.Step, gr.Step]
+    """Data, Model, Prompt, Review; Prompt is shown where a model answers in words."""
     data: DataStep
     model: ModelStep
+    prompt: PromptStep
     review: ReviewStep
 
 
@@ -50,15 +55,17 @@ def build_new_run(workspace: Workspace, machine: Machine) -> None:
     with gr.Walkthrough(selected=DATA, elem_id="new-run") as walk:
         with gr.Step("Data", id=DATA) as data_tab:
             data = build_data()
-        with gr.Step("Model", id=MODEL, interactive=False) as model_tab:
+        with gr.Step("Model", id=MODEL) as model_tab:
             model = build_model()
-        with gr.Step("Review", id=REVIEW, interactive=False) as review_tab:
+        with gr.Step("Prompt", id=PROMPT) as prompt_tab:
+            prompt = build_prompt_step()
+        with gr.Step("Review", id=REVIEW) as review_tab:
             review = build_review()
-    screen = Screen(draft_id, walk, (data_tab, model_tab, review_tab), data, model, review)
-    _connect(workspace, screen, Presets(machine))
+    tabs = (data_tab, model_tab, prompt_tab, review_tab)
+    _connect(workspace, Screen(draft_id, walk, tabs, data, model, prompt, review), machine)
 
 
-def _connect(workspace: Workspace, screen: Screen, presets: Presets) -> None:
+def _connect(workspace: Workspace, screen: Screen, machine: Machine) -> None:
     store, draft_id = open_store(workspace), screen.draft_id
     later = list(screen.tabs[1:])
     seen = checked(screen.data, later)
@@ -70,30 +77,39 @@ def _connect(workspace: Workspace, screen: Screen, presets: Presets) -> None:
     def opened(request: gr.Request) -> dict[Any, Any]:
         return _open(workspace, store, screen, dict(request.query_params))
 
-    def resume(draft_id: str, request: gr.Request) -> Any:
+    def checked_then(draft_id: str, step: int) -> dict[Any, Any]:
+        """On to a step behind the data, unless something must be put right first."""
+        shown = check(draft_id)
+        ready = all(shown[tab].interactive for tab in later)
+        return shown | ({screen.walk: gr.Walkthrough(selected=step)} if ready else {})
+
+    def resume(draft_id: str, request: gr.Request) -> dict[Any, Any]:
         """A reload opens the step that was open."""
-        if not request.query_params.get("draft"):
-            return gr.skip()
-        return gr.Walkthrough(selected=read_draft(store, draft_id).step)
+        again = request.query_params.get("draft")
+        return checked_then(draft_id, _open_step(read_draft(store, draft_id)) if again else DATA)
 
     def leave_data(draft_id: str) -> dict[Any, Any]:
-        """On to the model, unless something must be put right first."""
-        shown = check(draft_id)
-        ready = all(shown[step].interactive for step in later)
-        return shown | ({screen.walk: gr.Walkthrough(selected=MODEL)} if ready else {})
+        return checked_then(draft_id, MODEL)
 
-    loaded = Context.root_block.load(opened, None, [draft_id, *screen.data.components()], **PRIVATE)
+    loaded = Context.root_block.load(opened, None, [draft_id, screen.walk, *screen.data.components()], **PRIVATE)
     loaded.then(None, draft_id, None, js=ADDRESS_OF_SAMPLE, **PRIVATE)
-    loaded.then(check, draft_id, seen, **PRIVATE).then(resume, draft_id, screen.walk, **PRIVATE)
+    loaded.then(resume, draft_id, [*seen, screen.walk], **PRIVATE)
     screen.data.next.click(leave_data, draft_id, [*seen, screen.walk], js=KEEP_TOP, **PRIVATE)
-    _connect_steps(workspace, store, screen, presets)
+    _connect_steps(workspace, store, screen, machine)
 
 
-def _connect_steps(workspace: Workspace, store: Store, screen: Screen, presets: Presets) -> None:
-    """Fill a step when it is entered; the buttons that lead from one to another."""
-    draft_id, (data_tab, model_tab, review_tab) = screen.draft_id, screen.tabs
-    look_for_models = connect_model(workspace, screen.model, draft_id, presets)
-    show_review, look_for_model = connect_review(workspace, screen.review, draft_id)
+def _connect_steps(workspace: Workspace, store: Store, screen: Screen, machine: Machine) -> None:
+    """Fill a step when it is entered."""
+    draft_id, (data_tab, model_tab, prompt_tab, review_tab) = screen.draft_id, screen.tabs
+    presets, tokenizers = Presets(machine), Tokenizers()
+
+    def ask_or_not(draft_id: str) -> Any:
+        return _walk(read_draft(store, draft_id))
+
+    then: dict[str, Any] = {"fn": ask_or_not, "inputs": draft_id, "outputs": screen.walk, **PRIVATE}
+    look_for_models = connect_model(workspace, screen.model, draft_id, presets, then)
+    show_prompt, look_at_row = connect_prompt(workspace, screen.prompt, draft_id, tokenizers)
+    show_review, look_for_model = connect_review(workspace, screen.review, draft_id, machine, tokenizers)
 
     def enter_data(draft_id: str) -> None:
         _at(store, draft_id, DATA)
@@ -101,6 +117,9 @@ def _connect_steps(workspace: Workspace, store: Store, screen: Screen, presets: 
     def enter_model(draft_id: str) -> dict[Any, Any]:
         draft = _at(store, draft_id, MODEL)
         return model_view(screen.model, draft, presets.cards(draft.spec["preset"], checking=True))
+
+    def enter_prompt(draft_id: str) -> dict[Any, Any]:
+        return show_prompt(_at(store, draft_id, PROMPT))
 
     def enter_review(draft_id: str) -> dict[Any, Any]:
         _at(store, draft_id, REVIEW)
@@ -110,13 +129,42 @@ def _connect_steps(workspace: Workspace, store: Store, screen: Screen, presets: 
     model_tab.select(enter_model, draft_id, screen.model.components(), **PRIVATE).then(
         look_for_models, draft_id, screen.model.cards, **PRIVATE
     )
+    prompt_tab.select(enter_prompt, draft_id, screen.prompt.components(), **PRIVATE).then(
+        look_at_row, draft_id, screen.prompt.seen(), **PRIVATE
+    )
     review_tab.select(enter_review, draft_id, screen.review.components(), **PRIVATE).then(
         look_for_model, draft_id, [screen.review.model, screen.review.start], **PRIVATE
     )
-    for button, step in (
-        (screen.model.next, REVIEW), (screen.model.back, DATA), (screen.review.back, MODEL),
-    ):  # fmt: skip
+    _connect_buttons(store, screen)
+
+
+def _connect_buttons(store: Store, screen: Screen) -> None:
+    """The buttons that lead from one step to another."""
+    draft_id = screen.draft_id
+
+    def between(step: int) -> Callable[[str], Any]:
+        """To the prompt where one is asked for, else to `step`."""
+
+        def go(draft_id: str) -> Any:
+            draft = read_draft(store, draft_id)
+            return _walk(draft, selected=PROMPT if draft.task == "answer" else step)
+
+        return go
+
+    for button, step in ((screen.model.next, REVIEW), (screen.review.back, MODEL)):
+        button.click(between(step), draft_id, screen.walk, js=KEEP_TOP, **PRIVATE)
+    for button, step in ((screen.model.back, DATA), (screen.prompt.back, MODEL), (screen.prompt.next, REVIEW)):
         button.click(lambda step=step: gr.Walkthrough(selected=step), None, screen.walk, js=TOP, **PRIVATE)
+
+
+def _walk(draft: Draft, **also: Any) -> Any:
+    """Whether the Prompt step is shown, by a class: a Step that is invisible makes Gradio's Walkthrough fail."""
+    return gr.Walkthrough(elem_classes=["asks"] if draft.task == "answer" else [], **also)
+
+
+def _open_step(draft: Draft) -> int:
+    """The step that was open; another tab may have chosen a model without a prompt since."""
+    return REVIEW if draft.step == PROMPT and draft.task != "answer" else draft.step
 
 
 def _open(workspace: Workspace, store: Store, screen: Screen, asked: dict[str, str]) -> dict[Any, Any]:
@@ -131,7 +179,8 @@ def _open(workspace: Workspace, store: Store, screen: Screen, asked: dict[str, s
         draft = take_sample(workspace, store, draft_id, sample) if sample else read_draft(store, draft_id)
     except UserError as error:
         draft, problem = read_draft(store, draft_id), error
-    shown = {screen.draft_id: draft_id, **data_view(workspace, screen.data, draft)}
+    shown = {screen.draft_id: draft_id, screen.walk: _walk(draft)}
+    shown |= data_view(workspace, screen.data, draft)
     if problem is not None:
         shown[screen.data.problem] = gr.update(value=problem_html(problem), visible=True)
     return shown

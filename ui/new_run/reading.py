@@ -111,14 +111,16 @@ def _shape(file: Any) -> tuple[Any, ...]:
 def _fit_mapping(draft: Draft, old: tuple[str, ...], table: Table) -> str:
     """Follow renamed columns; where the columns are others, suggest anew and say so."""
     mapping = draft.spec["mapping"]
-    chosen = [*mapping["text"], *([mapping["label"]] if mapping["label"] else [])]
+    chat = {role: name for role, name in (mapping.get("chat") or {}).items() if name}
+    chosen = [*mapping["text"], *([mapping["label"]] if mapping["label"] else []), *chat.values()]
     if len(old) == len(table.names):
         renamed = dict(zip(old, table.names, strict=True))
+        mapping["chat"] = {role: renamed.get(name) for role, name in chat.items()}
         mapping["text"] = [renamed[name] for name in mapping["text"]]
-        mapping["label"] = renamed.get(mapping["label"])
+        mapping["label"] = renamed.get(mapping["label"], "" if draft.is_chat else None)
         draft.reasons = () if old != table.names else draft.reasons
         return ""
     if all(name in table.names for name in chosen) and chosen:
         return ""
     suggest(draft, table)
-    return "The file has other columns now, so text and label were chosen anew."
+    return "The file has other columns now, so they were chosen anew."

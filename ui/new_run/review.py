@@ -1,4 +1,4 @@
-"""Step 3, Review: the whole run on one page, and the button that starts it."""
+"""Step 4, Review: the whole run on one page, and the button that starts it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,21 +7,33 @@ from typing import Any
 
 import gradio as gr
 
+from core.data.findings import Finding
 from core.data.table import Table, label_counts
 from core.errors import UserError
-from core.models.source import check_source
+from core.models.source import Source, check_source
 from core.presets import find_preset
+from core.prompts import prompt_problems
 from core.runs.store import ACTIVE, Store, open_store
 from core.runs.supervisor import submit
 from core.schema import RunSpec, spec_yaml
 from core.workspace import Workspace
+from ui.new_run.cards import WITHOUT_GPU
 from ui.new_run.data_html import busy_html, findings_html, problem_html
 from ui.new_run.data_view import find_problems
 from ui.new_run.draft import Draft, editing, read_draft, spec_of
 from ui.new_run.files import ROLES, open_role
 from ui.new_run.parts import PRIVATE
+from ui.new_run.prompt_view import Tokenizers, check_prompt
 from ui.new_run.review_text import command_line, download_words, run_name, sentences
+from ui.sidebar import Machine
 
+NO_GPU = Finding(
+    "warning",
+    "This computer shows no NVIDIA GPU, so the language model is trained on the processor.",
+    "GPU",
+    "A small model takes minutes; one of a billion weights or more takes days.",
+    1,
+)
 GO = "(address) => { if (address) window.location.href = address; }"
 
 
@@ -81,7 +93,10 @@ def review_view(workspace: Workspace, store: Store, step: ReviewStep, draft: Dra
         tables: dict[str, Table] = {
             role: table for role in ROLES if (table := open_role(workspace, draft, role)) is not None
         }
-        counts = label_counts(tables["train"], spec.mapping.label)
+        counts = [] if spec.task == "chat" else label_counts(tables["train"], spec.mapping.label)
+        if spec.task == "answer":
+            for wrong in prompt_problems(spec.prompt, tables["train"].names, spec.mapping.label):
+                raise wrong
     except UserError as error:
         return {
             step.words: "<h2>Not ready yet</h2>",
@@ -109,13 +124,21 @@ def review_view(workspace: Workspace, store: Store, step: ReviewStep, draft: Dra
     }
 
 
-def find_model(spec: RunSpec) -> tuple[str, bool]:
-    """Markup that says where the run's model is, and whether it can be had."""
+def check_model(spec: RunSpec, has_gpu: bool) -> Source:
+    """Where the run's model is. Raises UserError where it cannot be had, or not be trained here."""
+    preset = find_preset(spec.preset)
+    if preset.needs_gpu and not has_gpu and spec.model.source == preset.model.source:
+        raise UserError("This model needs an NVIDIA GPU, and this computer shows none.", "GPU", WITHOUT_GPU)
+    return check_source(spec.model)
+
+
+def find_model(spec: RunSpec, has_gpu: bool) -> tuple[str, bool]:
+    """Markup that says where the run's model is, and whether it can be had and trained here."""
+    preset = find_preset(spec.preset)
     try:
-        source = check_source(spec.model)
+        source = check_model(spec, has_gpu)
     except UserError as error:
         return problem_html(error), False
-    preset = find_preset(spec.preset)
     if source.kind == "hub":
         said = (
             download_words(preset)
@@ -124,11 +147,12 @@ def find_model(spec: RunSpec) -> tuple[str, bool]:
         )
     else:
         said = "The model is on this computer."
-    return f'<p class="fine"><i aria-hidden="true">✓</i>{escape(said)}</p>', True
+    slow = findings_html([NO_GPU]) if preset.needs_gpu and not has_gpu else ""
+    return f'<p class="fine"><i aria-hidden="true">✓</i>{escape(said)}</p>{slow}', True
 
 
 def connect_review(
-    workspace: Workspace, step: ReviewStep, draft_id: gr.Textbox
+    workspace: Workspace, step: ReviewStep, draft_id: gr.Textbox, machine: Machine, tokenizers: Tokenizers
 ) -> tuple[Callable[[str], dict[Any, Any]], Callable[[str], dict[Any, Any]]]:
     """Wire the step's events. Returns what fills the step, and what then looks for the model."""
     store = open_store(workspace)
@@ -142,16 +166,21 @@ def connect_review(
             spec = spec_of(read_draft(store, draft_id))
         except UserError:
             return {step.model: ""}
-        said, found = find_model(spec)
+        said, found = find_model(spec, machine.has_gpu())
+        if found and spec.task == "answer":
+            try:
+                check_prompt(workspace, spec, tokenizers)
+            except UserError as error:
+                said, found = said + problem_html(error), False
         return {step.model: said} | ({} if found else {step.start: gr.update(interactive=False)})
 
-    def rename(draft_id: str, name: str) -> dict[Any, Any]:
+    def rename(draft_id: str, name: str) -> Any:
         with editing(store, draft_id) as draft:
             draft.put("name", name.strip())
         try:
             spec = spec_of(draft)
         except UserError:
-            return {}
+            return gr.skip()
         return {step.yaml: spec_yaml(spec), step.command: command_line(spec)}
 
     def start(draft_id: str, name: str) -> dict[Any, Any]:
@@ -159,7 +188,7 @@ def connect_review(
             with editing(store, draft_id) as draft:
                 draft.put("name", name.strip())
             spec = spec_of(draft)
-            check_source(spec.model)
+            check_model(spec, machine.has_gpu())
             run_id = submit(workspace, spec)
         except UserError as error:
             return {step.problem: gr.update(value=problem_html(error), visible=True)}

@@ -2,18 +2,23 @@
 
 import json
 import math
+import re
 import shlex
 from html import escape
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from core.data.conversations import conversations_of
 from core.data.mapping import natural_order
 from core.data.table import Table
 from core.presets import Preset, find_preset, preset_spec
+from core.prompts import prompt_columns
 from core.schema import PACKAGED_ENCODER, DataSpec, MappingSpec, RunSpec
 from ui.forms import choice_words, label, number_words, shown
 from ui.new_run.cards import count_words
-from ui.new_run.draft import SETTINGS, Draft, changed_keys, usual
+from ui.new_run.draft import SETTINGS, Draft, changed_keys, usual, words
 from ui.run.words import rows, size
 
 BEFORE_TEST = {
@@ -21,13 +26,24 @@ BEFORE_TEST = {
     "head": "Only a new head is trained; the model below it stays as it is.",
 }
 CLASSES_NAMED = 8
+PROMPT_SHOWN = 280
+"""Characters of the prompt that the sentences repeat."""
+LONG_SETTINGS = ("prompt.system", "prompt.user", "prompt.assistant")
+"""Said to have been changed, without what they are and were."""
 
 
 def sentences(draft: Draft, spec: RunSpec, tables: dict[str, Table], counts: list[tuple[str, int]]) -> list[str]:
     """What will happen, in about six plain sentences, as markup. tables: by role; counts: the label's values."""
+    is_chat = spec.task == "chat"
+    usable = (
+        int(conversations_of(tables["train"], spec.mapping.chat).usable.sum())
+        if is_chat
+        else sum(count for _, count in counts)
+    )
     told = [
-        _task(spec, tables, counts), _rows(spec, tables, sum(count for _, count in counts)), _model(spec),
-        _training(spec, tables, sum(count for _, count in counts)), _choice(spec), _end(spec),
+        _chat_task(spec, tables) if is_chat else _task(spec, tables, counts), *_prompt(spec, tables),
+        _rows(spec, tables, usable), _model(spec), _training(spec, tables, usable), _choice(spec),
+        _chat_end(spec) if is_chat else _end(spec),
     ]  # fmt: skip
     changed = changed_keys(draft)
     if changed:
@@ -52,6 +68,38 @@ def _task(spec: RunSpec, tables: dict[str, Table], counts: list[tuple[str, int]]
         f"It learns to tell {_bold(f'{len(names):,} classes')} apart ({listed}{more}) by reading {columns} in "
         f"{_bold(tables['train'].path.name)}; the right answers stand in {_bold(spec.mapping.label)}."
     )
+
+
+def _chat_task(spec: RunSpec, tables: dict[str, Table]) -> str:
+    chat = spec.mapping.chat
+    asked = [_bold(name) for name in (chat.instruction, chat.input) if name]
+    where = (
+        f"The messages stand in {_bold(chat.conversation)}; it learns everything that the assistant says."
+        if chat.conversation
+        else f"What is asked stands in {_and(asked)}; it learns the answers in {_bold(chat.response or '')}."
+    )
+    return (
+        f"It learns to answer from the conversations in {_bold(tables['train'].path.name)}. {where} Of a conversation "
+        f"of more than {spec.model.max_length:,} tokens, the turns at the end are left out."
+    )
+
+
+def _prompt(spec: RunSpec, tables: dict[str, Table]) -> list[str]:
+    """What a language model is asked; nothing for others."""
+    if spec.task != "answer":
+        return []
+    prompt = spec.prompt
+    question = prompt.user.strip()
+    asked = question if len(question) <= PROMPT_SHOWN else f"{question[:PROMPT_SHOWN].rstrip()}…"
+    how = "in the model's own chat template" if prompt.template == "chat" else "as it stands, without a chat template"
+    told = " after what it is told to be" if prompt.system.strip() else ""
+    also = [_bold(name) for name in prompt_columns(prompt, tables["train"].names)]
+    beside = f" The prompt also holds {_and(also)}." if also else ""
+    return [
+        f'For each row it is asked, {how}{told}: <q dir="auto">{escape(asked)}</q> and learns to answer '
+        f'<q dir="auto">{escape(prompt.assistant)}</q>. Prompt and answer are at most '
+        f"{_bold(f'{spec.model.max_length:,} tokens')}; of longer ones the end of the text is cut.{beside}"
+    ]
 
 
 def _part_rows(spec: RunSpec, tables: dict[str, Table], usable: int) -> dict[str, int]:
@@ -84,6 +132,10 @@ def _model(spec: RunSpec) -> str:
         **BEFORE_TEST,
         "freeze": f"Embeddings and the lower {model.frozen_layers} layers stay as they are; the rest is trained.",
         "lora": f"Small adapters of rank {model.lora.rank} are trained beside the frozen layers (LoRA).",
+        "qlora": f"Its layers are kept in 4 bits; small adapters of rank {model.lora.rank} are trained beside them "
+        "(QLoRA).",
+        "head-on-llm": f"Its layers are kept in 4 bits; small adapters of rank {model.lora.rank} beside them and a new "
+        "head, which gives the class, are trained.",
     }[model.method]
     return f"It starts from {_bold(name)}{size_words}, which {where}. {how}"
 
@@ -93,11 +145,12 @@ def _training(spec: RunSpec, tables: dict[str, Table], usable: int) -> str:
     batch = training.batch_size * training.gradient_accumulation
     steps = math.ceil(_part_rows(spec, tables, usable)["train"] / batch) * training.epochs
     limit = f", at most {training.max_steps:,} steps" if training.max_steps else ""
+    # Of an answer's length the prompt's own sentence says more.
+    cut = f"; texts longer than {spec.model.max_length} tokens are cut" if spec.task == "classify" else ""
     passes = f"{number_words(training.epochs)} pass{'es' if training.epochs != 1 else ''}"
     return (
         f"It makes {_bold(passes)} over the training rows in batches of {batch}, about {math.ceil(steps):,} steps"
-        f"{limit}, with a learning rate of {_bold(number_words(training.learning_rate))}; texts longer than "
-        f"{spec.model.max_length} tokens are cut."
+        f"{limit}, with a learning rate of {_bold(number_words(training.learning_rate))}{cut}."
     )
 
 
@@ -109,21 +162,37 @@ def _choice(spec: RunSpec) -> str:
         if training.early_stopping_patience
         else ""
     )
-    metric = _bold(choice_words(training.best_metric))
+    # Conversations have no classes to be right about.
+    metric = _bold("validation loss" if spec.task == "chat" else choice_words(training.best_metric))
     return f"{when} it is measured; the checkpoint with the best {metric} is kept{early}."
 
 
 def _end(spec: RunSpec) -> str:
-    if not spec.evaluation.baselines:
-        return "At the end it is measured once on the test rows."
+    beside = (
+        ", beside guessing the commonest class and beside TF-IDF with logistic regression on the same rows"
+        if spec.evaluation.baselines
+        else ""
+    )
+    before = (
+        " Before it is trained it answers the same rows, to show what training gained."
+        if spec.task == "answer" and spec.evaluation.untuned
+        else ""
+    )
+    return f"At the end it is measured once on the test rows{beside}.{before}"
+
+
+def _chat_end(spec: RunSpec) -> str:
+    before = " before and after training" if spec.evaluation.untuned else ""
     return (
-        "At the end it is measured once on the test rows, beside guessing the commonest class and beside TF-IDF with "
-        "logistic regression on the same rows."
+        f"At the end it is measured{before} how likely it finds the right answers of the test conversations, and some "
+        "of its answers are shown beside those."
     )
 
 
 def _change(draft: Draft, key: str) -> str:
     setting = SETTINGS[key]
+    if key in LONG_SETTINGS:
+        return _bold(words(setting))
     now = draft.raw.get(key, shown(setting, draft.get(key)))
     before = shown(setting, usual(draft, key))
     return f"{escape(label(setting).lower())} {_bold(_value_words(now))} (was {escape(_value_words(before))})"
@@ -140,17 +209,20 @@ def download_words(preset: Preset) -> str:
 def command_line(spec: RunSpec) -> str:
     """The command that starts the same run, with what differs from preset and defaults as --set."""
     preset = find_preset(spec.preset)
-    usual_spec = preset_spec(
-        preset, DataSpec(train=spec.data.train), MappingSpec(text=spec.mapping.text, label=spec.mapping.label)
-    )
+    mapping, is_chat = spec.mapping, spec.task == "chat"
+    usual_mapping = MappingSpec(kind=mapping.kind, text=mapping.text, label=mapping.label, chat=mapping.chat)
+    usual_spec = preset_spec(preset, DataSpec(train=spec.data.train), usual_mapping)
     words = ["python launch.py train", f"--preset {shlex.quote(spec.preset)}"]
     words.append(f"--data {shlex.quote(spec.data.train.path)}")
     for role in ("test", "validation"):
         file = getattr(spec.data, role)
         if file is not None:
             words.append(f"--{role} {shlex.quote(file.path)}")
-    words.append(f"--text {' '.join(shlex.quote(name) for name in spec.mapping.text)}")
-    words.append(f"--label {shlex.quote(spec.mapping.label)}")
+    if is_chat:
+        words.append("--chat")
+    else:
+        words.append(f"--text {' '.join(shlex.quote(name) for name in mapping.text)}")
+        words.append(f"--label {shlex.quote(mapping.label)}")
     if spec.name:
         words.append(f"--name {shlex.quote(spec.name)}")
     words += [f"--set {shlex.quote(f'{key}={_yaml_word(value)}')}" for key, value in _differences(spec, usual_spec)]
@@ -161,10 +233,11 @@ def _differences(spec: RunSpec, usual_spec: RunSpec) -> list[tuple[str, Any]]:
     """Every leaf that is not the usual one and that no option of its own says."""
     now, before = spec.model_dump(mode="json"), usual_spec.model_dump(mode="json")
     before["data"]["train"] = {"path": None}
+    before["mapping"]["chat"] = {}
     said = {"name", "preset", "mapping.text", "mapping.label"}
     found = []
     for key, setting in SETTINGS.items():
-        if key in said or key.endswith(".path"):
+        if key in said or key.endswith(".path") or (key.startswith("prompt.") and spec.task != "answer"):
             continue
         value, default = _leaf(now, key), _leaf(before, key)
         default = setting.default if default is None else default
@@ -183,9 +256,12 @@ def _leaf(content: Any, key: str) -> Any:
 
 
 def _yaml_word(value: Any) -> str:
-    return (
-        value if isinstance(value, str) and value.replace("_", "").isalpha() else json.dumps(value, ensure_ascii=False)
-    )
+    """On one line, as `--set` reads it."""
+    if not isinstance(value, str):
+        return json.dumps(value)
+    if re.fullmatch("[A-Za-z_]+", value) and yaml.safe_load(value) == value:
+        return value
+    return yaml.safe_dump(value, default_style='"', width=math.inf, allow_unicode=True).rstrip("\n")
 
 
 def run_name(spec: RunSpec) -> str:

@@ -8,17 +8,19 @@ from typing import Any
 
 import gradio as gr
 
+from core.data.conversations import likely_chat
 from core.data.mapping import suggest_mapping
 from core.data.samples import open_sample, samples
-from core.data.table import open_table
+from core.data.table import Table, open_table
+from core.presets import load_presets
 from core.runs.store import Store
-from core.schema import DataSpec, MappingSpec, TableFile
+from core.schema import ChatColumns, DataSpec, MappingSpec, TableFile
 from core.workspace import Workspace
-from ui.new_run.draft import Draft, editing, new_draft
+from ui.new_run.draft import Draft, choose_preset, editing, learns_chat, new_draft, unfit
 from ui.new_run.files import FILE_TYPES
 
 DRAFTS_SHOWN = 5
-STEP_WORDS = {1: "Data", 2: "Model", 3: "Review"}
+STEP_WORDS = {1: "Data", 2: "Model", 3: "Prompt", 4: "Review"}
 PICK_SCRIPT = """
 element.addEventListener('click', (event) => {
   const button = event.target.closest('button[data-key]');
@@ -42,7 +44,7 @@ def build_source() -> Source:
     with gr.Column(visible=False, elem_id="source", elem_classes="card") as box:
         gr.HTML(
             "<h2>Which data shall it learn from?</h2><p>A table with one row for each example: a text, and the class "
-            "it belongs to. CSV, TSV, Parquet, JSON or JSON Lines, also as .gz or .zst.</p>",
+            "it belongs to; or a conversation. CSV, TSV, Parquet, JSON or JSON Lines, also as .gz or .zst.</p>",
             apply_default_css=False,
             elem_classes="lead",
         )
@@ -130,17 +132,45 @@ def start_over(draft: Draft) -> None:
     """Forget the data and what was chosen of it; model and settings stay."""
     fresh = new_draft(draft.id)
     draft.spec |= {"data": fresh.spec["data"], "mapping": fresh.spec["mapping"], "name": ""}
-    draft.own, draft.reasons, draft.step = (), (), 1
+    draft.own, draft.reasons, draft.step, draft.row = (), (), 1, 0
 
 
-def suggest(draft: Draft, table: Any) -> None:
-    """Fill the mapping with the suggested columns."""
+def suggest(draft: Draft, table: Table) -> None:
+    """Suggest columns: of conversations where the table looks like some, else of texts with a class."""
+    form = likely_chat(table, suggest_mapping(table))
+    if form is not None:
+        suggest_chat(draft, form)
+    else:
+        suggest_classes(draft, table)
+
+
+def suggest_classes(draft: Draft, table: Table) -> None:
     suggestion = suggest_mapping(table)
-    usual = MappingSpec(text=("text",), label="label").model_dump(mode="json")
-    draft.spec["mapping"] = usual | {
+    draft.spec["mapping"] = _empty_mapping() | {
         "text": list(suggestion.text),
         "label": suggestion.label,
         "class_names": suggestion.class_names,
         "backslash_is_space": suggestion.backslash_is_space,
     }
     draft.reasons = suggestion.reasons
+
+
+def suggest_chat(draft: Draft, form: ChatColumns | None) -> None:
+    """Make it conversations; a preset that cannot learn from them gives way to the smallest that can."""
+    chat = form or ChatColumns()
+    draft.spec["mapping"] = _empty_mapping() | {"kind": "none", "chat": chat.model_dump(mode="json")}
+    draft.reasons = ("It learns what is answered, and what was asked before it.",) if form else ()
+    if unfit(draft):
+        fitting = next(
+            preset for preset in load_presets().values() if learns_chat(preset.model.family, preset.model.method)
+        )
+        choose_preset(draft, fitting.name)
+        draft.reasons = (
+            *draft.reasons,
+            f"Only a language model that answers in words can learn from them: the preset is now {fitting.title}.",
+        )
+
+
+def _empty_mapping() -> dict[str, Any]:
+    mapping = MappingSpec(text=("text",), label="label").model_dump(mode="json")
+    return mapping | {"text": [], "label": ""}

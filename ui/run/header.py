@@ -3,7 +3,7 @@
 from html import escape
 
 from core.runs.store import ACTIVE, Run
-from ui.run.words import done_share, duration, moment, percent, progress_words, state_words, time_left
+from ui.run.words import done_share, duration, figure_words, moment, progress_words, state_words, time_left
 
 AFTER_TRAINING = ("evaluating", "saving")
 
@@ -35,8 +35,7 @@ def _facts(run: Run) -> list[str]:
         left = [time_left(progress.seconds_left)] if progress.seconds_left and run.state == "running" else []
         return progress_words(progress) + left
     if run.state == "finished":
-        right = [f"{percent(run.summary['test']['accuracy'])} right"] if "test" in run.summary else []
-        return [*right, f"took {duration(run.seconds)}"]
+        return [*filter(None, [figure_words(run.summary)]), f"took {duration(run.seconds)}"]
     if run.state == "queued":
         return ["it starts when the run before it has ended"]
     return [*(progress_words(progress) if progress else []), f"ran for {duration(run.seconds)}"]

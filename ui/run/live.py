@@ -1,5 +1,6 @@
 """Run / Live: headline figures and curves while a run learns, and the log."""
 
+import math
 import zlib
 from collections import defaultdict
 from collections.abc import Callable
@@ -84,10 +85,15 @@ def live_updates(live: Live, store: Store, spec_path: Path, run: Run, seen: Seen
     curves: Curves = defaultdict(list)
     for point in store.metrics(run.id, DRAWN):
         curves[point.name].append(point)
-    metric = cached_spec(spec_path).training.best_metric
+    spec = cached_spec(spec_path)
+    metric = spec.training.best_metric
+    if spec.task == "chat":
+        figures, drawn = chat_figures_html(curves, run.progress), chat_curves_html(curves, run.progress)
+    else:
+        figures, drawn = figures_html(curves, run.progress, metric), curves_html(curves, run.progress, metric)
     pieces = (
-        ("figures", live.figures, figures_html(curves, run.progress, metric)),
-        ("curves", live.curves, curves_html(curves, run.progress, metric)),
+        ("figures", live.figures, figures),
+        ("curves", live.curves, drawn),
         ("small", live.small, small_html(curves, run.progress)),
     )
     updates: dict[Any, Any] = {component: html for name, component, html in pieces if changed(seen, name, html)}
@@ -137,23 +143,42 @@ def figures_html(curves: Curves, progress: Progress | None, metric: str | None) 
     best = best_point(curves, drawn)
     beaten = "accuracy" if drawn == "loss" else drawn
     baseline = curves.get(f"baseline/tfidf/{beaten}")
-    note = ""
-    if best is not None and progress is not None and progress.total_steps and progress.epochs:
-        epoch = best.step / progress.total_steps * progress.epochs
-        note = f"at epoch {epoch:.3g}"
-    elif best is not None:
-        note = f"at step {best.step:,}"
+    note = _when(best, progress)
     figures = [
         ("Training loss", _last(curves, "train/loss"), ""),
         ("Validation loss", _last(curves, "validation/loss"), ""),
         (f"Best {METRIC_WORDS[drawn]}", f"{best.value:.3f}" if best else "–", note),
         ("TF-IDF to beat", f"{baseline[-1].value:.3f}" if baseline else "–", _passed(best, baseline, drawn)),
     ]
+    return _tiles(figures)
+
+
+def chat_figures_html(curves: Curves, progress: Progress | None) -> str:
+    """The same line for conversations, which have no classes to be right about."""
+    best = best_point(curves, "loss")
+    perplexity = f"{math.exp(min(best.value, 700)):,.3g}" if best else "–"
+    return _tiles([
+        ("Training loss", _last(curves, "train/loss"), ""),
+        ("Validation loss", _last(curves, "validation/loss"), ""),
+        ("Best validation loss", f"{best.value:.3f}" if best else "–", _when(best, progress)),
+        ("Perplexity there", perplexity, "as unsure as among so many words"),
+    ])  # fmt: skip
+
+
+def _tiles(figures: list[tuple[str, str, str]]) -> str:
     tiles = "".join(
         f'<div class="td-figure"><dt>{escape(name)}</dt><dd>{value}<small>{words or "&nbsp;"}</small></dd></div>'
         for name, value, words in figures
     )
     return f'<dl class="td-figures">{tiles}</dl>'
+
+
+def _when(best: MetricPoint | None, progress: Progress | None) -> str:
+    if best is None:
+        return ""
+    if progress is None or not progress.total_steps or not progress.epochs:
+        return f"at step {best.step:,}"
+    return f"at epoch {best.step / progress.total_steps * progress.epochs:.3g}"
 
 
 def _last(curves: Curves, name: str) -> str:
@@ -171,16 +196,7 @@ def curves_html(curves: Curves, progress: Progress | None, metric: str, height: 
     """Loss beside the chosen metric, each with the TF-IDF baseline as a dashed line."""
     steps = progress.total_steps if progress else 0
     main, other = ("macro_f1", "accuracy") if metric in ("macro_f1", "loss") else (metric, "macro_f1")
-    loss = line_chart(
-        "Loss",
-        [
-            _series(curves, "train/loss", "training", TRAIN_COLOUR, smooth=True),
-            _series(curves, "validation/loss", "validation", VALIDATION_COLOUR, dots=True),
-        ],
-        references=_baseline(curves, "loss"),
-        total_steps=steps,
-        height=height,
-    )
+    loss = _loss_chart(curves, steps, height)
     measured = line_chart(
         "Validation",
         [
@@ -194,6 +210,24 @@ def curves_html(curves: Curves, progress: Progress | None, metric: str, height: 
         waiting="The first point appears here after the first evaluation.",
     )
     return f'<div class="td-pair">{loss}{measured}</div>'
+
+
+def chat_curves_html(curves: Curves, progress: Progress | None, height: int = 260) -> str:
+    """Loss alone: conversations have no other figure while they are learned."""
+    return _loss_chart(curves, progress.total_steps if progress else 0, height)
+
+
+def _loss_chart(curves: Curves, steps: int, height: int) -> str:
+    return line_chart(
+        "Loss",
+        [
+            _series(curves, "train/loss", "training", TRAIN_COLOUR, smooth=True),
+            _series(curves, "validation/loss", "validation", VALIDATION_COLOUR, dots=True),
+        ],
+        references=_baseline(curves, "loss"),
+        total_steps=steps,
+        height=height,
+    )
 
 
 def _metric_range(curves: Curves, metrics: tuple[str, str]) -> tuple[float, float]:

@@ -12,6 +12,7 @@ from core.evaluation.report import count_mistakes, mistakes
 from core.workspace import RunFolder, Workspace
 from ui.plots import probability_bars
 from ui.run.actions import QUIET, Updates
+from ui.run.chat_report import is_chat
 from ui.run.report import filled, read_report, unfilled
 
 PAGE_ROWS = 20
@@ -79,6 +80,12 @@ def mistakes_updates(tab: MistakesTab, folder: RunFolder) -> Updates:
     if report is None:
         words = "After evaluation, every wrong answer on the test part stands here with how sure the model was of it."
         return unfilled(tab.empty, tab.body, "No mistakes yet", words)
+    if is_chat(report):
+        words = (
+            "Conversations have no classes that could be mistaken. Under Report, samples of the test part stand beside "
+            "the answers in your data."
+        )
+        return unfilled(tab.empty, tab.body, "No mistakes to list", words)
     choices = gr.update(choices=[("any", ANY), *((label, label) for label in report["labels"])])
     return (
         filled(tab.empty, tab.body)

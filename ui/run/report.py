@@ -18,10 +18,11 @@ from core.runs.store import MetricPoint, Progress, Store
 from core.schema import RunSpec, settings
 from core.workspace import RunFolder
 from ui.run.actions import Updates
+from ui.run.chat_report import chat_verdict_html, is_chat, samples_html
 from ui.run.class_table import SORT_SCRIPT, class_table_html
 from ui.run.downloads import offered
 from ui.run.header import empty_html
-from ui.run.live import CHART_SCRIPT, DRAWN, Curves, cached_spec, curves_html
+from ui.run.live import CHART_SCRIPT, DRAWN, Curves, cached_spec, chat_curves_html, curves_html
 from ui.run.matrix import matrix_html
 from ui.run.words import BASELINE_WORDS, duration, interval, percent, size
 
@@ -34,6 +35,8 @@ class ReportTab:
     empty: gr.HTML
     body: gr.Column
     verdict: gr.HTML
+    samples: gr.HTML
+    """What a model that learned from conversations answered."""
     failures: gr.HTML
     matrix: gr.HTML
     classes: gr.HTML
@@ -45,8 +48,8 @@ class ReportTab:
     def parts(self) -> list[Any]:
         """What `report_updates` may change."""
         return [
-            self.empty, self.body, self.verdict, self.failures, self.matrix, self.classes, self.curves, self.facts,
-            self.spec, self.download,
+            self.empty, self.body, self.verdict, self.samples, self.failures, self.matrix, self.classes, self.curves,
+            self.facts, self.spec, self.download,
         ]  # fmt: skip
 
 
@@ -54,6 +57,7 @@ def build_report() -> ReportTab:
     empty = gr.HTML(apply_default_css=False)
     with gr.Column(visible=False, elem_id="run-report") as body:
         verdict = gr.HTML(apply_default_css=False)
+        samples = gr.HTML(apply_default_css=False, visible=False, elem_id="run-samples")
         with gr.Row(elem_classes="td-beside"):
             failures = gr.HTML(apply_default_css=False, js_on_load=MATRIX_SCRIPT, elem_id="run-failures")
             matrix = gr.HTML(apply_default_css=False, js_on_load=MATRIX_SCRIPT, elem_id="run-matrix")
@@ -70,7 +74,7 @@ def build_report() -> ReportTab:
             )
         with gr.Row(elem_classes="td-foot"):
             download = gr.DownloadButton("Download report", variant="primary", elem_id="run-download-report")
-    return ReportTab(empty, body, verdict, failures, matrix, classes, curves, facts, spec, download)
+    return ReportTab(empty, body, verdict, samples, failures, matrix, classes, curves, facts, spec, download)
 
 
 def read_report(folder: RunFolder) -> dict[str, Any] | None:
@@ -90,18 +94,39 @@ def report_updates(tab: ReportTab, store: Store, folder: RunFolder) -> Updates:
     if report is None:
         words = "It fills when training has ended and the test part was predicted once."
         return unfilled(tab.empty, tab.body, "No report yet", words)
+    spec = cached_spec(folder.spec)
+    found = _chat_updates(tab, report) if is_chat(report) else _class_updates(tab, report)
+    return (
+        filled(tab.empty, tab.body)
+        | found
+        | {
+            tab.curves: _learning_curves(store, folder.id, spec),
+            tab.facts: facts_html(report, spec),
+            tab.spec: yaml.safe_dump(report["settings"], sort_keys=False, allow_unicode=True),
+            tab.download: gr.update(value=offered(folder.report / "report.html")),
+        }
+    )
+
+
+def _class_updates(tab: ReportTab, report: dict[str, Any]) -> Updates:
     labels, test = report["labels"], report["test"]
     counts, names = fold_confusion(test["confusion"], labels, LARGEST)
-    spec = cached_spec(folder.spec)
-    return filled(tab.empty, tab.body) | {
+    return {
         tab.verdict: verdict_html(report),
         tab.failures: failures_html(report),
         tab.matrix: matrix_html(counts, names, folded=len(labels) - LARGEST if len(names) < len(labels) else 0),
         tab.classes: class_table_html(test["per_class"]),
-        tab.curves: _learning_curves(store, folder.id, spec),
-        tab.facts: facts_html(report, spec),
-        tab.spec: yaml.safe_dump(report["settings"], sort_keys=False, allow_unicode=True),
-        tab.download: gr.update(value=offered(folder.report / "report.html")),
+    }
+
+
+def _chat_updates(tab: ReportTab, report: dict[str, Any]) -> Updates:
+    hidden = gr.update(visible=False)
+    return {
+        tab.verdict: chat_verdict_html(report),
+        tab.samples: gr.update(value=samples_html(report), visible=bool(report["samples"])),
+        tab.failures: hidden,
+        tab.matrix: hidden,
+        tab.classes: hidden,
     }
 
 
@@ -167,18 +192,23 @@ def _learning_curves(store: Store, run_id: str, spec: RunSpec) -> str:
     for point in store.metrics(run_id, DRAWN):
         curves[point.name].append(point)
     last = max((point.step for points in curves.values() for point in points), default=0)
-    charts = curves_html(curves, Progress("finished", total_steps=last), spec.training.best_metric, height=200)
+    progress = Progress("finished", total_steps=last)
+    charts = (
+        chat_curves_html(curves, progress, height=200)
+        if spec.task == "chat"
+        else curves_html(curves, progress, spec.training.best_metric, height=200)
+    )
     return f'<section class="td-curves"><h3>How it learned</h3>{charts}</section>'
 
 
 def facts_html(report: dict[str, Any], spec: RunSpec) -> str:
     """Data, settings and machine as three lists of facts."""
     training = report["training"]
-    cut = training["tokens_cut"].get("test", 0.0)
+    cut = training.get("tokens_cut", {}).get("test")
     trained = [
         ("Time", duration(training["seconds"])),
         ("Steps", f"{training['steps']:,} in {training['epochs']:.3g} epochs"),
-        ("Test texts cut", percent(cut)),
+        *([("Test texts cut", percent(cut))] if cut is not None else []),
         *_machine_facts(report["machine"]),
     ]
     return (
@@ -199,13 +229,18 @@ def _data_facts(data: dict[str, Any]) -> list[tuple[str, str]]:
     parts = [("Rows used", ", ".join(f"{part} {count:,}" for part, count in data["parts"].items()))]
     left_out = sum(data["left_out"].values())
     words = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in data["left_out"].items() if count)
-    return [*files, *parts, ("Left out", words if left_out else "nothing"), ("Classes", f"{len(data['labels']):,}")]
+    classes = [("Classes", f"{len(data['labels']):,}")] if data["labels"] else []
+    return [*files, *parts, ("Left out", words if left_out else "nothing"), *classes]
 
 
 def _setting_facts(spec: RunSpec) -> list[tuple[str, str]]:
     """The preset, and the settings that are shown first in the form."""
     content = spec.model_dump(mode="json")
-    facts = [("preset", spec.preset), ("text", ", ".join(spec.mapping.text)), ("label", spec.mapping.label)]
+    mapping = spec.mapping
+    columns = [("text", ", ".join(mapping.text)), ("label", mapping.label)]
+    if mapping.kind == "none":
+        columns = [(role, name) for role, name in mapping.chat.model_dump().items() if name]
+    facts = [("preset", spec.preset), *columns]
     for leaf in settings(RunSpec):
         if leaf.essential:
             value: Any = content

@@ -1,4 +1,4 @@
-"""Run / Try it: one text at a time, with bars and a history of tries; below it, a whole file."""
+"""Run / Try it: one text at a time, with bars and a history of tries; below it, a whole file. Or a chat."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from core.prediction_service import PredictionService
 from core.workspace import RunFolder, Workspace
 from ui.plots import probability_bars
 from ui.run.actions import QUIET, Updates
+from ui.run.chat import ChatBox, build_chat
 from ui.run.label_file import LabelFile, build_label_file, label_file_updates
 from ui.run.report import filled, unfilled
 
@@ -30,31 +31,39 @@ Try = tuple[str, str, float]
 class TryTab:
     empty: gr.HTML
     body: gr.Column
+    texts: gr.Column
+    """All of it where the model tells classes apart."""
+    chat: ChatBox
+    """All of it where it answers."""
     fields: list[gr.Textbox]
     file: LabelFile
 
     def parts(self) -> list[Any]:
         """What `try_updates` may change."""
-        return [self.empty, self.body, *self.fields, *self.file.parts()]
+        return [self.empty, self.body, self.texts, self.chat.box, *self.fields, *self.file.parts()]
 
 
 def build_try_it(workspace: Workspace, service: PredictionService) -> TryTab:
     empty = gr.HTML(apply_default_css=False)
     with gr.Column(visible=False, elem_id="run-try") as body:
-        with gr.Row(elem_classes="td-try"):
-            with gr.Column(min_width=300):
-                fields = [
-                    gr.Textbox("", lines=5, max_lines=14, visible=number == 0, elem_id=f"try-{number}", label="Text")
-                    for number in range(FIELDS)
-                ]
-                with gr.Row(elem_classes="td-foot"):
-                    ask = gr.Button("Predict", variant="primary", elem_id="run-predict")
-            result = gr.HTML(
-                note_html("The answer appears here: how likely each class is."),
-                apply_default_css=False, elem_id="run-result", min_width=300,
-            )  # fmt: skip
-        history = gr.HTML(apply_default_css=False, elem_id="run-history")
-        file = build_label_file(workspace)
+        with gr.Column() as texts:
+            with gr.Row(elem_classes="td-try"):
+                with gr.Column(min_width=300):
+                    fields = [
+                        gr.Textbox(
+                            "", lines=5, max_lines=14, visible=number == 0, elem_id=f"try-{number}", label="Text"
+                        )
+                        for number in range(FIELDS)
+                    ]
+                    with gr.Row(elem_classes="td-foot"):
+                        ask = gr.Button("Predict", variant="primary", elem_id="run-predict")
+                result = gr.HTML(
+                    note_html("The answer appears here: how likely each class is."),
+                    apply_default_css=False, elem_id="run-result", min_width=300,
+                )  # fmt: skip
+            history = gr.HTML(apply_default_css=False, elem_id="run-history")
+            file = build_label_file(workspace)
+        chat = build_chat(workspace, service)
     tries = gr.State([])
 
     def predict(request: gr.Request, tries: list[Try], *values: str) -> Iterator[tuple[Any, Any, Any]]:
@@ -78,15 +87,21 @@ def build_try_it(workspace: Workspace, service: PredictionService) -> TryTab:
         predict, [tries, *fields], [result, history, tries],
         **QUIET,
     )  # fmt: skip
-    return TryTab(empty, body, fields, file)
+    return TryTab(empty, body, texts, chat, fields, file)
 
 
 def try_updates(tab: TryTab, folder: RunFolder) -> Updates:
     try:
-        columns = run_model_facts(folder).text_columns
+        facts = run_model_facts(folder)
     except UserError:
         words = "Once the run has finished, you can ask its model here, one text at a time or a whole file."
         return unfilled(tab.empty, tab.body, "No model to try yet", words)
+    if facts.task == "chat":
+        return filled(tab.empty, tab.body) | {
+            tab.texts: gr.update(visible=False),
+            tab.chat.box: gr.update(visible=True),
+        }
+    columns = facts.text_columns
     # Never the bare name: gradio translates labels, and takes a column called "file" for a key of its own.
     labels = [f"Column {name}" for name in columns[:FIELDS]]
     if len(columns) > FIELDS:

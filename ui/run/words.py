@@ -2,6 +2,7 @@
 
 import math
 import time
+from typing import Any
 
 from core.runs.store import Progress, Run
 
@@ -43,6 +44,15 @@ def time_left(seconds: float) -> str:
 
 def percent(share: float) -> str:
     return f"{share * 100:.1f} %"
+
+
+def figure_words(summary: dict[str, Any]) -> str:
+    """What a finished run is worth, shortly: `96.6 % right`, `perplexity 3.24`; '' where it was not measured."""
+    if "test" not in summary:
+        return ""
+    if summary.get("task") == "chat":
+        return f"perplexity {summary['test']['perplexity']:,.3g}"
+    return f"{percent(summary['test']['accuracy'])} right"
 
 
 def interval(bounds: tuple[float, float] | list[float]) -> str:

@@ -1,0 +1,81 @@
+"""report.html of a run that learned from conversations, in the style of core.evaluation.html."""
+
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from core.evaluation.html import facts_section, folded_text, loss_chart, page_html, verdict_section
+from core.evaluation.tables import Report, section
+from core.evaluation.verdict import counted
+
+MESSAGES_SHOWN = 6
+"""The last ones before the answer; what stands before them is only counted."""
+
+
+def chat_report_html(report: Report) -> str:
+    """The page. report: the content of report.json."""
+    sections = [verdict_section(report), _figures(report), _samples(report), _curves(report), facts_section(report)]
+    return page_html(report, sections)
+
+
+def _figures(report: Report) -> str:
+    rows = [("Before training", report["untuned"], "")] if report["untuned"] else []
+    rows.append(("After training", report["test"], "own"))
+    body = "".join(
+        f'<tr class="{kind}"><th scope="row">{name}</th><td>{scores["loss"]:.4f}</td>'
+        f"<td>{scores['perplexity']:,.2f}</td><td>{math.exp(-scores['loss']) * 100:.1f} %</td></tr>"
+        for name, scores, kind in rows
+    )
+    tokens = report["test"]["tokens"]
+    hint = (
+        f"On the {counted(int(report['test']['rows']), 'conversation')} of the test part, which it did not learn from: "
+        f"{counted(int(tokens), 'token')} of answers. Loss is in nats a token, lower is better; perplexity is e to the "
+        "power of the loss; the last column is the chance it gives the right next token, as a geometric mean."
+    )
+    table = (
+        '<div class="scroll card"><table class="figures short"><thead><tr><th scope="col">On the test part</th>'
+        '<th scope="col">Loss</th><th scope="col">Perplexity</th><th scope="col">Right next token</th></tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+    return section("Before and after", hint, table)
+
+
+def _samples(report: Report) -> str:
+    samples = report["samples"]
+    if not samples:
+        return ""
+    hint = "Conversations of the test part, and how they were answered. The model had not seen these answers."
+    return section("Samples", hint, "".join(map(_sample, samples)))
+
+
+def _sample(sample: Mapping[str, Any]) -> str:
+    answers = [
+        ("In the data", sample["expected"], ""),
+        ("Before training", sample["untuned"], ""),
+        ("After training", sample["tuned"], "own"),
+    ]
+    said = "".join(
+        f'<div class="{kind}"><h3>{name}</h3>{folded_text(text) if text.strip() else "<p>(nothing)</p>"}</div>'
+        for name, text, kind in answers
+        if text is not None
+    )
+    return f'<div class="sample card">{_asked(sample["messages"])}<div class="answers">{said}</div></div>'
+
+
+def _asked(messages: Sequence[Mapping[str, str]]) -> str:
+    hidden = len(messages) - MESSAGES_SHOWN
+    before = f'<p class="hint">{counted(hidden, "message")} before</p>' if hidden > 0 else ""
+    lines = "".join(
+        f'<div class="said"><b>{escape(message["role"].capitalize())}</b>{folded_text(message["content"])}</div>'
+        for message in messages[-MESSAGES_SHOWN:]
+    )
+    return f'<div class="asked">{before}{lines}</div>'
+
+
+def _curves(report: Report) -> str:
+    chart = loss_chart(report)
+    if not chart:
+        return ""
+    hint = "Against training steps. “Kept” marks the checkpoint that this report is about, the best on validation."
+    return section("How it learned", hint, f'<div class="charts">{chart}</div>')

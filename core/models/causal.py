@@ -1,0 +1,284 @@
+"""Language models: which library loads them, whole or in 4 bits, with adapters or with a head. Worker only.
+
+The only file that imports unsloth, which changes transformers, peft and trl as it is imported and so must come before
+them: nothing here imports those at the top, and a worker calls `choose_backend` before anything else that does.
+Predictions never need unsloth: the adapters that it trains are ordinary ones.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+
+from core.chat_templates import ModelTokenizer, model_tokenizer
+from core.errors import UserError
+from core.model_facts import ModelFacts
+from core.models.inference import best_device
+from core.models.source import download
+from core.schema import ModelSpec
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+BackendName = Literal["unsloth", "transformers"]
+QUANTISED_METHODS = ("qlora", "head-on-llm")
+PAD_TOKENS = ("<|finetune_right_pad_id|>", "<pad>", "[PAD]", "<unk>")
+"""What may fill a batch where the tokenizer names nothing for it; the end token otherwise."""
+_HEADS = ["score", "classifier"]
+"""What transformers calls the new layer of a decoder with a classification head."""
+
+
+@dataclass(frozen=True)
+class Backend:
+    name: BackendName
+    reason: str
+    """Why it is not unsloth; '' where it is."""
+
+
+class BackendRefusedError(Exception):
+    """Unsloth was imported but does not take this model; a fresh process must go on without it."""
+
+
+def choose_backend(spec: ModelSpec, refused: str = "") -> Backend:
+    """Unsloth on CUDA, else TRL with PEFT and bitsandbytes. `refused`: why Unsloth did not take the model earlier."""
+    if refused:
+        return Backend("transformers", refused)
+    if not torch.cuda.is_available():
+        return Backend("transformers", "There is no CUDA GPU, which Unsloth needs.")
+    if spec.method == "head-on-llm":
+        return Backend("transformers", "A head needs one position of each row, so that Unsloth's loss gains nothing.")
+    os.environ["UNSLOTH_DISABLE_STATISTICS"] = "1"
+    try:
+        import unsloth  # noqa: F401
+    except (ImportError, NotImplementedError, RuntimeError, OSError) as error:
+        return Backend("transformers", f"Unsloth cannot be used here: {error}")
+    return Backend("unsloth", "")
+
+
+def load_causal(
+    spec: ModelSpec, backend: Backend, scoring_tokens: int = 0
+) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
+    """A model that answers in words, and its tokenizer; it takes `scoring_tokens` more than `max_length` tokens.
+
+    Raises UserError; BackendRefusedError.
+    """
+    folder = download(spec)
+    tokenizer = load_tokenizer(spec.source, folder)
+    check_length(spec, folder)
+    if backend.name == "unsloth":
+        model = _from_unsloth(spec, folder, scoring_tokens)
+    else:
+        from transformers import AutoModelForCausalLM
+
+        model = AutoModelForCausalLM.from_pretrained(folder, **_loading(spec))
+    _check_class(spec, model, "ForCausalLM")
+    model.config.pad_token_id = tokenizer.pad_token_id
+    return model, tokenizer
+
+
+def load_causal_classifier(spec: ModelSpec, labels: Sequence[str]) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
+    """A model in 4 bits with a new head of one output a label, which reads the last token of rows padded on the right.
+
+    Raises UserError.
+    """
+    from transformers import AutoModelForSequenceClassification
+
+    folder = download(spec)
+    tokenizer = load_tokenizer(spec.source, folder)
+    tokenizer.padding_side = "right"
+    check_length(spec, folder)
+    names = dict(enumerate(labels))
+    model = AutoModelForSequenceClassification.from_pretrained(
+        folder,
+        num_labels=len(names),
+        id2label=names,
+        label2id={name: number for number, name in names.items()},
+        pad_token_id=tokenizer.pad_token_id,
+        **_loading(spec),
+    )
+    _check_class(spec, model, "ForSequenceClassification")
+    return model, tokenizer
+
+
+def with_adapter(
+    model: "PreTrainedModel", spec: ModelSpec, backend: Backend, *, gradient_checkpointing: bool, seed: int
+) -> "PreTrainedModel | PeftModel":
+    """Adapters on the linear layers, never on the output layer; with method full the model as it is.
+
+    Raises UserError for target modules that the model does not have.
+    """
+    if spec.method == "full":
+        return model
+    lora = spec.lora
+    if backend.name == "unsloth":
+        from unsloth import FastLanguageModel
+
+        linear = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+        return FastLanguageModel.get_peft_model(
+            model,
+            r=lora.rank,
+            lora_alpha=lora.alpha,
+            lora_dropout=lora.dropout,
+            target_modules=list(lora.target_modules) or linear,
+            use_gradient_checkpointing="unsloth" if gradient_checkpointing else False,
+            random_state=seed,
+        )
+    from peft import LoraConfig, TaskType, get_peft_model
+
+    has_head = spec.method == "head-on-llm"
+    config = LoraConfig(
+        task_type=TaskType.SEQ_CLS if has_head else TaskType.CAUSAL_LM,
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=list(lora.target_modules) or "all-linear",
+        modules_to_save=[name for name, _ in model.named_children() if name in _HEADS] if has_head else None,
+    )
+    torch.manual_seed(seed)
+    try:
+        return get_peft_model(model, config)
+    except ValueError as error:
+        raise UserError(
+            f"LoRA cannot be put on {spec.source}: {error}",
+            "model.lora.target_modules",
+            "Name linear layers that the model has, or leave it empty for all.",
+        ) from error
+
+
+def load_trained(model: Path, facts: ModelFacts) -> "PreTrainedModel | PeftModel":
+    """A run's model for predictions: its base as it was trained on, in 4 bits or not, with the adapter.
+
+    Raises UserError where the base cannot be had any more.
+    """
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+
+    spec = ModelSpec.model_validate(
+        {
+            "source": facts.base,
+            "revision": facts.base_revision,
+            "family": "causal",
+            "method": facts.method,
+            "double_quantization": facts.double_quantization,
+        }
+    )
+    if facts.method == "full":
+        return AutoModelForCausalLM.from_pretrained(model, **_loading(spec)).eval()
+    from peft import PeftModel
+
+    pad = load_tokenizer(facts.base, str(model)).pad_token_id
+    if facts.method == "head-on-llm":
+        base = AutoModelForSequenceClassification.from_pretrained(
+            download(spec), num_labels=len(facts.labels), pad_token_id=pad, **_loading(spec)
+        )
+    else:
+        base = AutoModelForCausalLM.from_pretrained(download(spec), pad_token_id=pad, **_loading(spec))
+    return PeftModel.from_pretrained(base, str(model)).eval()
+
+
+def load_tokenizer(source: str, folder: str) -> "PreTrainedTokenizerBase":
+    """With a token for padding. Raises UserError where it cannot be loaded."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"The tokenizer of {source} cannot be loaded: {error}",
+            "model.source",
+            "Copy the tokenizer's files beside the model, e.g. with tokenizer.save_pretrained(folder).",
+        ) from error
+    if tokenizer.pad_token is None:
+        vocabulary = tokenizer.get_vocab()
+        tokenizer.pad_token = next((token for token in PAD_TOKENS if token in vocabulary), tokenizer.eos_token)
+    return tokenizer
+
+
+def prompt_tokenizer(tokenizer: "PreTrainedTokenizerBase") -> ModelTokenizer:
+    """The tokenizer as prompts use it. One without a chat template gets the fallback, and keeps it when it is saved."""
+    own = model_tokenizer(tokenizer.backend_tokenizer, tokenizer.chat_template, tokenizer.special_tokens_map)
+    tokenizer.chat_template = own.chat_template
+    return own
+
+
+def check_length(spec: ModelSpec, folder: str) -> None:
+    """Raises UserError where the model reads fewer tokens than `max_length`, or is of a kind that is not known."""
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(folder).get_text_config()
+    except ValueError as error:
+        raise UserError(
+            f"{spec.source} is of a kind that transformers does not know ({error}).",
+            "model.source",
+            "Choose a Llama, Mistral, Qwen or similar model. Remote code is never run unasked.",
+        ) from error
+    longest = config.to_dict().get("max_position_embeddings")
+    if longest is not None and spec.max_length > longest:
+        raise UserError(
+            f"max_length is {spec.max_length} tokens, but {spec.source} reads at most {longest}.",
+            "model.max_length",
+            f"Set it to {longest} or less, or choose a model that reads more.",
+        )
+
+
+def number_format() -> torch.dtype:
+    """What a language model computes in on this machine."""
+    if not torch.cuda.is_available():
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+
+
+def _loading(spec: ModelSpec) -> dict[str, Any]:
+    """Arguments of from_pretrained. A model that is trained whole keeps its weights in float32."""
+    return {
+        "dtype": torch.float32 if spec.method == "full" else number_format(),
+        "use_safetensors": True,
+        "quantization_config": _four_bits(spec) if spec.method in QUANTISED_METHODS else None,
+        "device_map": {"": best_device()},
+        "attn_implementation": "sdpa",
+    }
+
+
+def _four_bits(spec: ModelSpec) -> "BitsAndBytesConfig":
+    """NF4, as in QLoRA (arXiv 2305.14314); a new head stays whole."""
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=number_format(),
+        bnb_4bit_use_double_quant=spec.double_quantization,
+        llm_int8_skip_modules=["lm_head", *_HEADS],
+    )
+
+
+def _from_unsloth(spec: ModelSpec, folder: str, scoring_tokens: int) -> "PreTrainedModel":
+    from unsloth import FastLanguageModel
+
+    try:
+        model, _ = FastLanguageModel.from_pretrained(
+            model_name=folder,
+            max_seq_length=spec.max_length + scoring_tokens,
+            dtype=None,
+            load_in_4bit=spec.method in QUANTISED_METHODS,
+            full_finetuning=spec.method == "full",
+        )
+    except torch.OutOfMemoryError:
+        raise
+    except (NotImplementedError, ValueError, RuntimeError, KeyError, AttributeError) as error:
+        raise BackendRefusedError(f"Unsloth does not take {spec.source}: {error}") from error
+    return model
+
+
+def _check_class(spec: ModelSpec, model: "PreTrainedModel", ending: str) -> None:
+    """What was asked for and what was loaded can differ: some loaders ignore `num_labels` without a word."""
+    if not type(model).__name__.endswith(ending):
+        raise UserError(
+            f"{spec.source} was loaded as {type(model).__name__}, which cannot do what this run needs.",
+            "model.source",
+            "Choose a decoder such as Llama, Mistral or Qwen.",
+        )

@@ -1,0 +1,43 @@
+"""Which settings mean something for a model's family, its method, and what it is trained to do."""
+
+from typing import Any
+
+import gradio as gr
+
+from core.schema import FAMILY_METHODS
+from ui.forms import choice_words
+from ui.new_run.draft import SETTINGS, Draft
+
+METHOD = "model.method"
+_ADAPTERS = ("lora", "qlora", "head-on-llm")
+ONLY_WITH: dict[str, tuple[str, ...]] = {
+    "model.frozen_layers": ("freeze",),
+    "model.double_quantization": ("qlora", "head-on-llm"),
+    **{key: _ADAPTERS for key in SETTINGS if key.startswith("model.lora.")},
+    "model.classifier_dropout": ("classify",),
+    "training.head_learning_rate_factor": ("classify",),
+    "training.label_smoothing": ("classify",),
+    "training.class_weights": ("classify",),
+    "training.optimizer": ("causal",),
+    "evaluation.untuned": ("answer", "chat"),
+    "evaluation.generated_rows": ("answer",),
+}
+"""Setting -> the families, methods and tasks for which it means something; for any one of them it is shown."""
+
+
+def has_meaning(draft: Draft, key: str) -> bool:
+    words = {draft.get("model.family"), draft.get(METHOD), draft.task}
+    return bool(words & set(ONLY_WITH.get(key, words)))
+
+
+def method_choices(draft: Draft) -> Any:
+    """An update for the radio of methods: those of the model's family, explained."""
+    methods = FAMILY_METHODS[draft.get("model.family")]
+    # The schema explains each method in a sentence that begins with its name.
+    first, *sentences = SETTINGS[METHOD].description.removesuffix(".").split(". ")
+    explained = [sentence for sentence in sentences if sentence.split(":")[0] in methods]
+    return gr.update(
+        choices=[(choice_words(method), method) for method in methods],
+        value=draft.get(METHOD),
+        info=". ".join([first, *explained]) + ".",
+    )
