@@ -158,7 +158,8 @@ def run_tests(request):
     if request.workspace:
         os.environ["TUNEDESK_HOME"] = os.path.abspath(request.workspace)
     os.chdir(PROJECT)
-    return become([sys.executable, "-m", "pytest"] + request.pytest)
+    # The whole suite in two processes, a file at a time in each: much of it waits for a page or for a file.
+    return become([sys.executable, "-m", "pytest"] + (request.pytest or ["-n", "2", "--dist", "loadfile"]))
 
 
 def open_page(request):

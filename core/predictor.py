@@ -24,7 +24,8 @@ from core.evaluation.plain_scoring import generate_answers
 from core.evaluation.scoring import Passes, label_probabilities
 from core.model_facts import ModelFacts, ModelText, read_model_facts
 from core.models.causal import load_trained, prompt_tokenizer
-from core.models.inference import best_device, class_probabilities
+from core.models.device import best_device
+from core.models.inference import class_probabilities
 from core.prompt_rows import encode_prompts
 from core.prompts import Prompt, prompt_from_content
 

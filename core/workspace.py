@@ -112,6 +112,11 @@ class Workspace:
         return self.root / "uploads"
 
     @property
+    def incoming(self) -> Path:
+        """Files that arrive, until the page keeps them."""
+        return self.uploads / "incoming"
+
+    @property
     def tables(self) -> Path:
         """Uploaded files rewritten as Parquet, named by the file's fingerprint; may be deleted at any time."""
         return self.root / "tables"

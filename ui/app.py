@@ -15,6 +15,7 @@ from starlette.middleware import Middleware
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from core.deletion import remove_unneeded_uploads
 from core.errors import UserError
 from core.prediction_service import PredictionService
 from core.runs.supervisor import Supervisor
@@ -88,13 +89,14 @@ def serve(
             "Others could open this page without a password.", "auth", "Give --auth USER:PASS, or leave --listen out."
         )
     # Uploads arrive on the workspace's disk, so that keeping one is a rename.
-    os.environ["GRADIO_TEMP_DIR"] = str(workspace.uploads / "incoming")
+    os.environ["GRADIO_TEMP_DIR"] = str(workspace.incoming)
     service = PredictionService(workspace)
     supervisor = Supervisor(workspace)
     app = build_app(workspace, service)
     try:
         port = _launch(app, host, port, share, auth)
         supervisor.start()
+        threading.Thread(target=remove_unneeded_uploads, args=(workspace,), name="uploads", daemon=True).start()
         shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104
         address = app.share_url or f"http://{shown}:{port}"
         print(f"Tunedesk is at {address}", flush=True)

@@ -23,4 +23,16 @@
     else if (!event.target.closest('#sidebar')) show(false);
   });
   document.addEventListener('keydown', (event) => { if (event.key === 'Escape') show(false); });
+
+  /* A Gradio text field tells the server of keys that make a character, not of what is deleted or pasted: so that is
+     told as one more key. */
+  let told = false;
+  document.addEventListener('keydown', () => { told = false; }, true);
+  document.addEventListener('keypress', () => { told = true; }, true);
+  document.addEventListener('input', (event) => {
+    if (!told && event.target.closest('#step-model .field, #parts .short')) {
+      event.target.dispatchEvent(new KeyboardEvent('keypress', {key: 'Unidentified', bubbles: true}));
+    }
+    told = false;
+  });
 })();

@@ -7,9 +7,9 @@ from typing import Any
 import gradio as gr
 from gradio.context import Context
 
+from core.deletion import delete_run
 from core.errors import UserError
 from core.runs.store import ACTIVE, Run, open_store
-from core.runs.supervisor import delete
 from core.schema import read_spec
 from core.workspace import Workspace
 from ui.new_run.data_html import problem_html
@@ -93,7 +93,7 @@ def build_runs(workspace: Workspace) -> None:
 
     def discard(doomed: str, *asked: Any) -> dict[Any, Any]:
         try:
-            delete(workspace, doomed)
+            delete_run(workspace, doomed)
         except UserError as error:
             return {question: problem_html(error)}
         return {asking: gr.update(visible=False), **fill(*asked)}

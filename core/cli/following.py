@@ -45,7 +45,9 @@ class _Display:
         parts = [progress.phase]
         tenth = 0
         if progress.total_steps:
-            parts.append(f"step {progress.step} of {progress.total_steps}")
+            # Only training has epochs; other phases count rows.
+            unit = "step" if progress.epochs else "row"
+            parts.append(f"{unit} {progress.step} of {progress.total_steps}")
             tenth = 10 * progress.step // progress.total_steps
         if progress.seconds_left is not None:
             parts.append(f"{progress.seconds_left:.0f} s left")
@@ -81,6 +83,7 @@ def _outcome(run: Run, workspace: Workspace) -> Answer:
             "test": _figures(report["test"]),
             "validation": _figures(report["validation"]),
             "baselines": {name: _figures(figures) for name, figures in report["baselines"].items()},
+            **({"untuned": _figures(report["untuned"])} if report["untuned"] else {}),
         }
         return Answer(_summary(run, report, content), content, DONE)
     if run.state == "stopped":
@@ -100,7 +103,8 @@ def _figures(metrics: dict[str, Any]) -> dict[str, Any]:
 
 
 def _summary(run: Run, report: dict[str, Any], content: dict[str, Any]) -> str:
-    rows = {"this model": report["test"], **report["baselines"]}
+    before = {"before training": report["untuned"]} if report["untuned"] else {}
+    rows = {"this model": report["test"], **before, **report["baselines"]}
     lines = [report["verdict"], "", f"{'on the test rows':<20}{'accuracy':>10}{'macro F1':>10}"]
     for name, figures in rows.items():
         lines.append(f"{name:<20}{figures['accuracy']:>10.3f}{figures['macro_f1']:>10.3f}")

@@ -21,6 +21,16 @@ CLAMPED_FROM = 260
 """Characters above which a text is folded to three lines."""
 LONGEST_TEXT = 3000
 LABELS_SHOWN = 3
+LONGEST_REASON = 400
+"""Characters kept of why a library was not used."""
+FREE_EXAMPLES = 5
+"""Answers shown of each time that the model was asked."""
+LONGEST_ANSWER = 300
+WHEN_ASKED = {"untuned": "Before", "tuned": "After"}
+FREE_ANSWERS_HINT = (
+    "What it writes when nothing makes it choose. Only a check: all other figures come from scoring every class as the "
+    "answer, which always gives one."
+)
 
 
 def report_html(report: Report, mistakes: Sequence[Mapping[str, Any]], mistakes_total: int) -> str:
@@ -33,6 +43,7 @@ def report_html(report: Report, mistakes: Sequence[Mapping[str, Any]], mistakes_
         tables.matrix(report),
         _curves(report),
         tables.calibration(report),
+        _free_answers(report),
         _mistakes(report, mistakes, mistakes_total),
         facts_section(report),
     ]
@@ -107,7 +118,45 @@ def loss_chart(report: Report) -> str:
         Line("training", "train", curves.get("train/loss", [])),
         Line("validation", "validation", curves.get("validation/loss", [])),
     ]
-    return line_chart("Loss", lines, [], report["training"]["best"]["step"])
+    baseline = curves.get("baseline/tfidf/loss", [])
+    references = [(f"TF-IDF {value:.3f}", value) for _, value in baseline]
+    return line_chart("Loss", lines, references, report["training"]["best"]["step"])
+
+
+def _free_answers(report: Report) -> str:
+    """What a language model wrote when nothing made it choose a class."""
+    answers = report.get("answers")
+    if not answers:
+        return ""
+    shares = "".join(f"<p>{sentence(words)}</p>" for words in free_answer_words(answers))
+    items = "".join(
+        f'<div class="mistake"><span class="sure">{when}</span><div>{folded_text(example["text"])}<div class="pair">'
+        f'<span>wrote {_written(example["answer"])}</span><span>true <b dir="auto">{escape(example["true"])}</b></span>'
+        "</div></div></div>"
+        for when, example in free_answer_examples(answers)
+    )
+    shown = f'<details class="fold"><summary>Some of these answers</summary>{items}</details>' if items else ""
+    return section("Left to itself", FREE_ANSWERS_HINT, shares + shown)
+
+
+def free_answer_words(answers: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """A sentence on the share of answers that are no class, for each time the model was asked."""
+    for name, when in WHEN_ASKED.items():
+        if name in answers:
+            rows, strays = answers[name]["rows"], answers[name]["no_label"]
+            yield f"{when} training {strays:,} of {counted(rows, 'answer')} ({percent(strays / rows)}) were no class."
+
+
+def free_answer_examples(answers: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, str]]]:
+    """(Before or After, example) of some answers that are no class, those after training first."""
+    for name in ("tuned", "untuned"):
+        for example in answers[name]["examples"][:FREE_EXAMPLES] if name in answers else ():
+            yield WHEN_ASKED[name], example
+
+
+def _written(answer: str) -> str:
+    cut = answer[:LONGEST_ANSWER] + (" …" if len(answer) > LONGEST_ANSWER else "")
+    return f'<b dir="auto">{escape(cut)}</b>' if answer.strip() else "nothing"
 
 
 def _mistakes(report: Report, mistakes: Sequence[Mapping[str, Any]], total: int) -> str:
@@ -187,6 +236,8 @@ def _data_facts(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _training_facts(training: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Time", _duration(training["seconds"])
+    if backend_words(training):
+        yield "Trained with", backend_words(training)
     yield "Steps", f"{training['steps']:,}"
     yield "Epochs", f"{training['epochs']:.3g}"
     best = training["best"]
@@ -195,6 +246,15 @@ def _training_facts(training: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name in ("parameters", "trainable_parameters"):
         if name in training:
             yield name.replace("_", " ").capitalize(), f"{training[name]:,}"
+
+
+def backend_words(training: Mapping[str, Any]) -> str:
+    """`Unsloth`, or what trained in its place and why; '' where there was no choice."""
+    if "backend" not in training:
+        return ""
+    name = {"unsloth": "Unsloth"}.get(training["backend"], training["backend"])
+    reason = " ".join(training["backend_reason"].split())[:LONGEST_REASON]
+    return f"{name}. {reason}" if reason else name
 
 
 def _machine_facts(machine: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

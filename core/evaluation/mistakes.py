@@ -16,16 +16,17 @@ def mistakes(
     offset: int = 0,
     limit: int = 50,
     *,
+    least_confidence: float = 0.0,
     wrong_only: bool = True,
     part: str = "test",
 ) -> list[dict[str, Any]]:
     """One page of wrong predictions, the most confident first: COLUMNS as keys.
 
-    true, predicted: class names to keep. search: what the text must contain, whatever the case. probabilities is
-    aligned with the report's `labels`. With `wrong_only` off the right ones come too. duckdb reads the columns that
-    sort and filter, and the texts of this page only.
+    true, predicted: class names to keep. search: what the text must contain, whatever the case. least_confidence:
+    0 to 1. probabilities is aligned with the report's `labels`. With `wrong_only` off the right ones come too. duckdb
+    reads the columns that sort and filter, and the texts of this page only.
     """
-    where, values = _conditions(true, predicted, search, wrong_only, part)
+    where, values = _conditions(true, predicted, search, least_confidence, wrong_only, part)
     query = (
         f"SELECT {', '.join(map(identifier, COLUMNS))} FROM {_table(folder)} WHERE {where} "  # noqa: S608
         "ORDER BY confidence DESC, row_id LIMIT ? OFFSET ?"
@@ -41,11 +42,12 @@ def count_mistakes(
     predicted: str | None = None,
     search: str | None = None,
     *,
+    least_confidence: float = 0.0,
     wrong_only: bool = True,
     part: str = "test",
 ) -> int:
     """How many rows `mistakes` would page through with these filters."""
-    where, values = _conditions(true, predicted, search, wrong_only, part)
+    where, values = _conditions(true, predicted, search, least_confidence, wrong_only, part)
     with connection(folder.report) as database:
         query = f"SELECT count(*) FROM {_table(folder)} WHERE {where}"  # noqa: S608
         ((count,),) = database.execute(query, values).fetchall()
@@ -57,7 +59,7 @@ def _table(folder: RunFolder) -> str:
 
 
 def _conditions(
-    true: str | None, predicted: str | None, search: str | None, wrong_only: bool, part: str
+    true: str | None, predicted: str | None, search: str | None, least_confidence: float, wrong_only: bool, part: str
 ) -> tuple[str, list[Any]]:
     """A WHERE clause and the values of its marks: what people type never becomes SQL."""
     conditions: list[str] = ["part = ?"]
@@ -68,6 +70,9 @@ def _conditions(
         if wanted is not None:
             conditions.append(f"{identifier(column)} = ?")
             values.append(wanted)
+    if least_confidence > 0:
+        conditions.append("confidence >= ?")
+        values.append(least_confidence)
     if search:
         # contains, not LIKE: what a person types is text, with no characters that mean something else.
         conditions.append("contains(lower(text), lower(?))")

@@ -24,7 +24,7 @@ from core.evaluation.html import report_html
 from core.evaluation.metrics import classification_metrics
 from core.evaluation.mistakes import count_mistakes, mistakes
 from core.evaluation.predictions import FreeAnswers, Predictions
-from core.evaluation.verdict import as_json, compare, verdict
+from core.evaluation.verdict import UNTUNED, as_json, compare, verdict
 from core.schema import RunSpec
 from core.workspace import RunFolder
 
@@ -64,9 +64,10 @@ def write_report(
 ) -> dict[str, Any]:
     """Measure, judge, and write the three files; returns the content of report.json, which is written last.
 
-    `test` holds the rows of the test part in the order of the baselines'. training: steps, epochs, seconds, best (name,
-    value, step), history (points of name, step, value), machine, and whatever else is worth keeping. Of a language
-    model `untuned` is what it said of test before training, `free_answers` what it wrote by itself before and after.
+    `test` holds the rows of the test part in the order of the baselines' and of `untuned`. training: steps, epochs,
+    seconds, best (name, value, step), history (points of name, step, value), machine, and whatever else is worth
+    keeping. Of a language model `untuned` is what it said of test before training, `free_answers` what it wrote by
+    itself before and after.
     """
     folder.report.mkdir(parents=True, exist_ok=True)
     predictions = _prediction_batches(folder, facts.labels, {"validation": validation, "test": test})
@@ -100,20 +101,22 @@ def _report(
         compare(baseline.name, test.true, predicted, baseline.probabilities["test"].argmax(axis=1))
         for baseline in baselines
     ]
+    before = None
+    if untuned is not None:
+        before = _without_confusion(classification_metrics(untuned.true, untuned.probabilities, labels))
+        comparisons.append(compare(UNTUNED, test.true, predicted, untuned.probabilities.argmax(axis=1)))
     return {
         "schema_version": SCHEMA_VERSION,
         "run": folder.id,
         "name": spec.name,
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        **as_json(verdict(measured, beside, comparisons)),
+        **as_json(verdict(measured, beside, comparisons, before)),
         "labels": labels,
         "parts": facts.parts,
         "test": measured,
         "validation": _without_confusion(classification_metrics(validation.true, validation.probabilities, labels)),
         "baselines": beside,
-        "untuned": None
-        if untuned is None
-        else _without_confusion(classification_metrics(untuned.true, untuned.probabilities, labels)),
+        "untuned": before,
         "training": {
             **{name: value for name, value in training.items() if name != "machine"},
             "history": thinned(training["history"]),

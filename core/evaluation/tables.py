@@ -6,7 +6,7 @@ from typing import Any
 
 from core.evaluation.colours import class_colour
 from core.evaluation.confusion import fold_confusion
-from core.evaluation.verdict import BASELINE_WORDS, counted, percent
+from core.evaluation.verdict import COMPARED_WORDS, counted, percent
 
 LARGEST_CLASSES = 30
 ROOM_FOR_WIDE_CELLS = 12
@@ -30,9 +30,11 @@ def sentence(words: str) -> str:
 
 
 def ladder(report: Report) -> str:
-    """The model beside the baselines, each with its interval."""
+    """The model beside itself before training and the baselines, each with its interval."""
     ordered = sorted(report["baselines"].items(), key=lambda item: -item[1]["accuracy"])
     rows = [_rung("This model", report["test"], "own", "var(--accent)")]
+    if report.get("untuned"):
+        rows.append(_rung("The same model before training", report["untuned"], "", "var(--quiet)"))
     rows += [_rung(scores["title"], scores, "", "var(--quiet)") for _, scores in ordered]
     table = (
         f'<div class="scroll card"><table class="figures"><thead><tr><th scope="col">On the test part</th>{BAR_HEAD}'
@@ -60,7 +62,7 @@ def _comparisons(report: Report) -> str:
     """What the paired tests say and how the baselines were made, a line each."""
     verbs = {"better": "Better than", "worse": "Worse than", "unclear": "No clear difference from"}
     tests = [
-        f"{verbs[comparison['outcome']]} {BASELINE_WORDS[name]}: {counted(comparison['model_only'], 'row')} right that "
+        f"{verbs[comparison['outcome']]} {COMPARED_WORDS[name]}: {counted(comparison['model_only'], 'row')} right that "
         f"it has wrong, {comparison['baseline_only']:,} the other way round (exact McNemar test, "
         f"p {_p_value(comparison['p_value'])})."
         for name, comparison in report["comparisons"].items()
@@ -74,15 +76,22 @@ def _p_value(value: float) -> str:
 
 
 def classes(report: Report) -> str:
+    untuned = report.get("untuned")
+    before = untuned["per_class"] if untuned else [None] * len(report["labels"])
     heads = ["Class", "Rows", "Precision", "Recall", "F1", "", "Predicted"]
+    heads += ["Change of F1", "Change of recall"] if untuned else []
     head = "".join(
         f'<th scope="col"><button type="button">{name}</button></th>' if name else BAR_HEAD for name in heads
     )
-    rows = "".join(_class_row(number, figures) for number, figures in enumerate(report["test"]["per_class"]))
+    rows = "".join(
+        _class_row(number, figures, earlier)
+        for number, (figures, earlier) in enumerate(zip(report["test"]["per_class"], before, strict=True))
+    )
     hint = (
         "Precision: of the rows given this class, the share that has it. Recall, also called the class's accuracy: "
         "of the rows that have it, the share found. Press a heading to sort."
     )
+    hint += " The changes are those since before training." if untuned else ""
     table = (
         f'<div class="scroll tall card"><table class="figures" data-sortable><thead><tr>{head}</tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
@@ -90,18 +99,29 @@ def classes(report: Report) -> str:
     return section("Each class", hint, table)
 
 
-def _class_row(number: int, figures: Mapping[str, Any]) -> str:
+def change_words(before: float, after: float) -> str:
+    """`0.120 → 0.930`."""
+    return f"{before:.3f} → {after:.3f}"
+
+
+def _change_cell(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    words = change_words(before[name], after[name]) if after["support"] else "–"
+    return f'<td data-value="{after[name] - before[name]}">{words}</td>'
+
+
+def _class_row(number: int, figures: Mapping[str, Any], before: Mapping[str, Any] | None) -> str:
     label, colour = escape(figures["label"]), class_colour(number)
     shown = [f'<td data-value="{figures[name]}">{figures[name]:.3f}</td>' for name in ("precision", "recall", "f1")]
     if not figures["support"]:
         shown = [f'<td data-value="{figures[name]}">–</td>' for name in ("precision", "recall", "f1")]
+    changes = "".join(_change_cell(name, before, figures) for name in ("f1", "recall")) if before else ""
     return (
         f'<tr{"" if figures["support"] else " class=none"}><th scope="row" title="{label}">'
         f'<i class="dot" style="--c:{colour}"></i><bdi>{label}</bdi></th>'
         f'<td data-value="{figures["support"]}">{figures["support"]:,}</td>{"".join(shown)}'
         f'<td class="bar"><span class="track" style="--c:{colour}">'
         f'<i style="width:{figures["f1"] * 100:.1f}%"></i></span></td>'
-        f'<td data-value="{figures["predicted"]}">{figures["predicted"]:,}</td></tr>'
+        f'<td data-value="{figures["predicted"]}">{figures["predicted"]:,}</td>{changes}</tr>'
     )
 
 

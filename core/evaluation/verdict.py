@@ -18,6 +18,9 @@ WORST_CONFUSIONS = 5
 FEW_ROWS = 20
 """With fewer test rows than this a class's own figures are called rough."""
 BASELINE_WORDS = {"majority": "guessing the commonest class", "tfidf": "TF-IDF"}
+UNTUNED = "untuned"
+"""The comparison of a language model with itself before training."""
+COMPARED_WORDS = {**BASELINE_WORDS, UNTUNED: "the same model before training"}
 
 Outcome = Literal["better", "worse", "unclear"]
 Tone = Literal["good", "caution", "bad"]
@@ -25,7 +28,7 @@ Tone = Literal["good", "caution", "bad"]
 
 @dataclass(frozen=True)
 class Comparison:
-    """The model beside a baseline on the same rows (exact McNemar test)."""
+    """The model beside a baseline, or itself before training, on the same rows (exact McNemar test)."""
 
     name: str
     model_only: int
@@ -42,7 +45,8 @@ class Verdict:
     sentences: tuple[str, ...]
     """The first stands alone: the headline."""
     tone: Tone
-    """bad: collapsed, or no better than a baseline. caution: rough, or not clearly better. good: neither."""
+    """bad: collapsed, or no better than a baseline or than before training. caution: rough, or not clearly better.
+    good: neither."""
     comparisons: dict[str, Comparison]
     findings: tuple[str, ...]
     """Where it fails, in words, the worst first."""
@@ -68,16 +72,25 @@ def compare(name: str, true: Integers, model: Integers, baseline: Integers) -> C
 
 
 def verdict(
-    test: Mapping[str, Any], baselines: Mapping[str, Mapping[str, Any]], comparisons: Sequence[Comparison]
+    test: Mapping[str, Any],
+    baselines: Mapping[str, Mapping[str, Any]],
+    comparisons: Sequence[Comparison],
+    untuned: Mapping[str, Any] | None = None,
 ) -> Verdict:
-    """test, baselines (by name): classification_metrics of the test part; comparisons: one for each baseline."""
+    """test, baselines (by name), untuned: classification_metrics of the test part; comparisons: one for each of them.
+
+    `untuned`: of the same model before training, where that was measured.
+    """
     by_name = {comparison.name: comparison for comparison in comparisons}
-    sentences, tone = _warnings(test, baselines, by_name)
+    beside = {**baselines, **({UNTUNED: untuned} if untuned else {})}
+    sentences, tone = _warnings(test, beside, by_name)
     if _only_prediction(test) is None:
         if _is_rough(test):
             sentences.append(_rough(test, "Also, the" if sentences else "The"))
             tone = "caution" if tone == "good" else tone
         sentences += _right(test, baselines)
+        if untuned and by_name[UNTUNED].outcome == "better":
+            sentences.append(f"Before training the same model was right on {percent(untuned['accuracy'])}.")
     sentences += _macro_sentence(test, baselines, by_name)
     return Verdict(tuple(sentences), tone, by_name, tuple(_findings(test)))
 
@@ -111,9 +124,12 @@ def _only_prediction(test: Mapping[str, Any]) -> str | None:
 
 def _collapse(label: str, test: Mapping[str, Any], baselines: Mapping[str, Mapping[str, Any]]) -> str:
     tfidf = f"; TF-IDF gets {percent(baselines['tfidf']['accuracy'])}" if "tfidf" in baselines else ""
+    before = (
+        f"; before training it was right on {percent(baselines[UNTUNED]['accuracy'])}" if UNTUNED in baselines else ""
+    )
     return (
         f"This model has learned nothing: it answers {label} to every one of the {counted(test['rows'], 'test row')}, "
-        f"which is right on {percent(test['accuracy'])}{tfidf}."
+        f"which is right on {percent(test['accuracy'])}{tfidf}{before}."
     )
 
 
@@ -128,7 +144,7 @@ def _warnings(
     if len(occurring) == 1:
         sentence = f"Every test row is of class {occurring[0]}, so this test cannot tell whether the model is good."
         return [sentence], "bad"
-    unbeaten = [name for name in BASELINE_WORDS if name in comparisons and comparisons[name].outcome != "better"]
+    unbeaten = [name for name in COMPARED_WORDS if name in comparisons and comparisons[name].outcome != "better"]
     told = [_beaten(test, baselines[name], comparisons[name]) for name in unbeaten]
     tones = {tone for _, tone in told}
     return [sentence for sentence, _ in told], "bad" if "bad" in tones else "caution" if tones else "good"
@@ -136,6 +152,8 @@ def _warnings(
 
 def _beaten(test: Mapping[str, Any], baseline: Mapping[str, Any], comparison: Comparison) -> tuple[str, Tone]:
     """What is said of a baseline that the model does not clearly beat."""
+    if comparison.name == UNTUNED:
+        return _not_helped(test, baseline, comparison)
     words, rows = BASELINE_WORDS[comparison.name], counted(test["rows"], "test row")
     model, other = percent(test["accuracy"]), percent(baseline["accuracy"])
     both = f"{model} against {other}"
@@ -149,6 +167,19 @@ def _beaten(test: Mapping[str, Any], baseline: Mapping[str, Any], comparison: Co
         f"This model is not clearly better than {words}: right on {both} of the same {rows}, which may be chance."
     )
     return sentence, "caution"
+
+
+def _not_helped(test: Mapping[str, Any], untuned: Mapping[str, Any], comparison: Comparison) -> tuple[str, Tone]:
+    """What is said where training did not clearly make the model better."""
+    both = (
+        f"right on {percent(untuned['accuracy'])} before it, on {percent(test['accuracy'])} after it, of the same "
+        f"{counted(test['rows'], 'test row')}"
+    )
+    if comparison.outcome == "worse":
+        return f"Training made this model worse: {both}.", "bad"
+    if comparison.model_only <= comparison.baseline_only:
+        return f"Training did not help: {both}.", "bad"
+    return f"Training did not clearly help: {both}, which may be chance.", "caution"
 
 
 def _is_rough(test: Mapping[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""A run's model as a folder or a zip that plain transformers loads, with its model card."""
+"""A run's model as a folder or a zip that plain transformers (and PEFT, for an adapter) loads, with its model card."""
 
 import errno
 import json
@@ -15,15 +15,16 @@ from typing import Literal
 
 from core.data.reading.write import replacing
 from core.errors import UserError
-from core.export.base import shown_base
+from core.export.base import hub_id, shown_base
 from core.export.card import model_card
-from core.model_facts import MODEL_FACTS_FILE, run_model_facts
+from core.model_facts import MODEL_FACTS_FILE, ModelFacts, run_model_facts
 from core.schema import read_spec
 from core.workspace import RunFolder, Workspace
 
 Format = Literal["folder", "zip"]
 
 CARD_NAME = "README.md"
+ADAPTER_CONFIG = "adapter_config.json"
 
 
 def export_run(workspace: Workspace, run_id: str, export_format: Format, to: Path) -> Path:
@@ -96,11 +97,19 @@ def _contents(folder: RunFolder) -> Iterator[tuple[str, Path | str]]:
     facts = run_model_facts(folder)
     for path in sorted(folder.model.rglob("*")):
         name = path.relative_to(folder.model).as_posix()
-        if path.is_file() and name not in (CARD_NAME, MODEL_FACTS_FILE):
-            yield name, path
+        if not path.is_file() or name in (CARD_NAME, MODEL_FACTS_FILE):
+            continue
+        yield name, _adapter_config(path, facts) if name == ADAPTER_CONFIG else path
     # A local base is named, without the path on this computer.
     yield MODEL_FACTS_FILE, json.dumps({**asdict(facts), "base": shown_base(facts)}, ensure_ascii=False, indent=1)
     yield CARD_NAME, model_card(folder)
+
+
+def _adapter_config(path: Path, facts: ModelFacts) -> str:
+    """PEFT writes the folder that the base was loaded from; others need the base's name."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    named = {"base_model_name_or_path": shown_base(facts), "revision": facts.base_revision if hub_id(facts) else None}
+    return json.dumps({**content, **named}, ensure_ascii=False, indent=2)
 
 
 def _put(content: Path | str, target: Path) -> None:

@@ -7,11 +7,12 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from huggingface_hub import EvalResult, ModelCardData
-
 from core.data.examples import DataFacts, read_data_facts
 from core.export.base import base_license, hub_id, shown_base
+from core.export.chat_card import chat_data, chat_introduction, chat_limits, chat_results
+from core.export.loading import has_adapter, loading_code
 from core.export.markdown import code, duration, interval, percent, plain, table
+from core.export.metadata import PROGRAM, card_metadata
 from core.model_facts import ModelFacts, run_model_facts
 from core.schema import RunSpec, read_spec, settings
 from core.workspace import RunFolder
@@ -21,15 +22,21 @@ FEW_ROWS = 20
 WEAK_GAP = 0.05
 """A class is called weak when its F1 lies so far below the mean of all."""
 MOST_NAMED = 5
+ADAPTER_METHODS = ("lora", "qlora", "head-on-llm")
 MOST_CLASSES = 200
 """Classes listed with their rows."""
-PROGRAM = "Tunedesk"
 
 METHOD_WORDS = {
     "full": "every layer trained",
     "freeze": "the embeddings and lower layers frozen, the rest trained",
     "head": "only the head trained, the body frozen",
     "lora": "LoRA adapters trained and merged into the weights",
+}
+CAUSAL_METHOD_WORDS = {
+    "full": "every layer trained",
+    "lora": "LoRA adapters trained beside the weights",
+    "qlora": "LoRA adapters trained beside the weights, which were in 4 bits (QLoRA)",
+    "head-on-llm": "a head and LoRA adapters trained beside the weights, which were in 4 bits",
 }
 
 
@@ -39,15 +46,16 @@ def model_card(folder: RunFolder) -> str:
     spec = read_spec(folder.spec)
     data = read_data_facts(folder)
     report = _report(folder)
+    chat = facts.task == "chat"
     parts = [
-        f"---\n{_metadata(facts, spec, data, report).to_yaml()}\n---",
+        f"---\n{card_metadata(facts, spec, data, report).to_yaml()}\n---",
         f"# {plain(spec.name)}",
         *_introduction(facts, data, report),
         "## Use",
         _use(facts),
-        *(_results(report) if report else []),
+        *((chat_results(report) if chat else _results(report)) if report else []),
         "## Data",
-        *_data(facts, data, spec),
+        *(chat_data(data, spec) if chat else _data(facts, data, spec)),
         "## Settings",
         *_settings(spec, facts, report),
         "## Limits and licence",
@@ -56,87 +64,47 @@ def model_card(folder: RunFolder) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def loading_code(facts: ModelFacts, place: str) -> str:
-    """Lines of Python that load the exported model from `place` and use it, with nothing of Tunedesk."""
-    if len(facts.text_columns) == 1 and not facts.backslash_is_space:
-        text = 'text = "Write a text here"'
-    else:
-        cells = ", ".join(json.dumps(name, ensure_ascii=False) for name in facts.text_columns)
-        clean = '.replace("\\\\", " ")' if facts.backslash_is_space else ""
-        text = (
-            f"cells = [{cells}]  # put the row's cells here\n"
-            f"cells = [cell{clean}.strip() for cell in cells]\n"
-            f"text = {json.dumps(facts.joiner, ensure_ascii=False)}.join(cell for cell in cells if cell)"
-        )
-    return f"""# pip install transformers torch
-from transformers import pipeline
-
-# truncation=True cuts longer texts at {facts.max_length} tokens, as in training
-classifier = pipeline("text-classification", model={json.dumps(place)}, truncation=True)
-
-{text}
-print(classifier(text))  # the likeliest class and its probability
-print(classifier(text, top_k=None))  # every class"""
-
-
 def _report(folder: RunFolder) -> dict[str, Any] | None:
     """report.json; None where the run ended after its model was saved and before it was evaluated."""
     path = folder.report / "report.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
-def _metadata(facts: ModelFacts, spec: RunSpec, data: DataFacts, report: dict[str, Any] | None) -> ModelCardData:
-    results = []
-    license_stated = base_license(facts)
-    if report:
-        test = report["test"]
-        for kind, name, value in (
-            ("accuracy", "Accuracy", test["accuracy"]),
-            ("f1", "Macro F1", test["macro_f1"]),
-        ):
-            results.append(
-                EvalResult(
-                    task_type="text-classification",
-                    task_name="Text classification",
-                    dataset_type="local-file",
-                    dataset_name=_test_file(data),
-                    dataset_split="test",
-                    metric_type=kind,
-                    metric_name=name,
-                    metric_value=round(value, 4),
-                )
-            )
-    return ModelCardData(
-        library_name="transformers",
-        pipeline_tag="text-classification",
-        tags=["text-classification", PROGRAM.lower()],
-        base_model=hub_id(facts),
-        metrics=["accuracy", "f1"] if results else None,
-        model_name=spec.name,
-        eval_results=results or None,
-        license=license_stated.get("license"),
-        license_name=license_stated.get("license_name"),
-        license_link=license_stated.get("license_link"),
-    )
-
-
 def _introduction(facts: ModelFacts, data: DataFacts, report: dict[str, Any] | None) -> Iterator[str]:
     yield plain(report["verdict"]) if report else "**This model was not evaluated:** its run ended before its test."
     base = hub_id(facts)
     linked = f"[{base}](https://huggingface.co/{base})" if base else f"{code(shown_base(facts))} (a local model)"
+    methods = CAUSAL_METHOD_WORDS if facts.family == "causal" else METHOD_WORDS
+    made = f"Made with {PROGRAM} from {linked}, {methods[facts.method]}, on {data.parts['train']:,}"
+    if facts.task == "chat":
+        yield f"{chat_introduction()} {made} conversations."
+        return
     named = ", ".join(plain(label) for label in facts.labels[:12])
     more = f" and {len(facts.labels) - 12} more" if len(facts.labels) > 12 else ""
-    yield (
-        f"It sorts texts into {len(facts.labels)} classes: {named}{more}. Made with {PROGRAM} from {linked}, "
-        f"{METHOD_WORDS[facts.method]}, on {data.parts['train']:,} labelled rows."
-    )
+    asked = ", each scored as the answer to a prompt" if facts.task == "answer" else ""
+    yield f"It sorts texts into {len(facts.labels)} classes{asked}: {named}{more}. {made} labelled rows."
 
 
 def _use(facts: ModelFacts) -> str:
+    lines = f"```python\n{loading_code(facts, '.')}\n```\n\n"
+    if facts.family == "causal":
+        return lines + _use_words(facts)
     return (
-        f"```python\n{loading_code(facts, '.')}\n```\n\n"
+        f"{lines}"
         'Replace `"."` by this folder or its name on the Hub. Without `truncation=True` a text longer than '
         f"{facts.max_length} tokens is read whole, or stops with an error."
+    )
+
+
+def _use_words(facts: ModelFacts) -> str:
+    """What the lines for a language model leave open."""
+    if not has_adapter(facts):
+        return 'Replace `"."` by the path of this folder, which holds the whole model. It works in transformers.'
+    base = hub_id(facts)
+    name = f"`{base}`, which is downloaded," if base else f"{code(shown_base(facts))}, which is not on the Hub,"
+    return (
+        f'Replace `"."` by the path of this folder. It is an adapter: its base model {name} is needed beside it. It '
+        "works in PEFT and transformers; merged weights and GGUF, which other programs want, are not part of it."
     )
 
 
@@ -148,6 +116,7 @@ def _results(report: dict[str, Any]) -> Iterator[str]:
         "says where the true accuracy lies with 95 % confidence."
     )
     rows = [("**This model**", test)]
+    rows += [("The same model before training", report["untuned"])] if report.get("untuned") else []
     rows += [(plain(scores["title"]), scores) for scores in report["baselines"].values()]
     yield table(
         ["", "accuracy", "95 % interval", "macro F1", "weighted F1"],
@@ -232,7 +201,7 @@ def _settings(spec: RunSpec, facts: ModelFacts, report: dict[str, Any] | None) -
     rows = []
     for leaf in settings(RunSpec):
         section, *path = leaf.key.split(".")
-        if section not in ("model", "training") or ("lora" in path and facts.method != "lora"):
+        if section not in ("model", "training") or ("lora" in path and facts.method not in ADAPTER_METHODS):
             continue
         value: Any = content[section]
         for name in path:
@@ -249,13 +218,10 @@ def _shown(value: Any) -> str:
 
 
 def _limits(facts: ModelFacts, data: DataFacts, report: dict[str, Any] | None) -> Iterator[str]:
-    yield f"It always answers with one of its {len(facts.labels)} classes, also for texts that belong to none of them."
-    yield "It knows only what its training rows showed; texts of another kind, source or language will be sorted worse."
-    yield f"It reads the first {facts.max_length} tokens of a text.{_cut_words(report)}"
-    small = [plain(label) for label, count in data.class_counts["train"].items() if count < FEW_ROWS]
-    if small:
-        more = f" and {len(small) - MOST_NAMED} more" if len(small) > MOST_NAMED else ""
-        yield f"Fewer than {FEW_ROWS} training rows: {', '.join(small[:MOST_NAMED])}{more}."
+    if facts.task == "chat":
+        yield from chat_limits(facts)
+    else:
+        yield from _class_limits(facts, data, report)
     stated = base_license(facts)
     if stated:
         name = stated.get("license_name", stated["license"])
@@ -264,10 +230,20 @@ def _limits(facts: ModelFacts, data: DataFacts, report: dict[str, Any] | None) -
         yield "Licence: unknown. No licence is stated beside the base model; find out before you pass this model on."
 
 
+def _class_limits(facts: ModelFacts, data: DataFacts, report: dict[str, Any] | None) -> Iterator[str]:
+    yield f"It always answers with one of its {len(facts.labels)} classes, also for texts that belong to none of them."
+    yield "It knows only what its training rows showed; texts of another kind, source or language will be sorted worse."
+    if facts.task == "answer":
+        most = f"Prompt, text and answer are at most {facts.max_length} tokens; a longer text is cut at its end."
+    else:
+        most = f"It reads the first {facts.max_length} tokens of a text."
+    yield f"{most}{_cut_words(report)}"
+    small = [plain(label) for label, count in data.class_counts["train"].items() if count < FEW_ROWS]
+    if small:
+        more = f" and {len(small) - MOST_NAMED} more" if len(small) > MOST_NAMED else ""
+        yield f"Fewer than {FEW_ROWS} training rows: {', '.join(small[:MOST_NAMED])}{more}."
+
+
 def _cut_words(report: dict[str, Any] | None) -> str:
     share = report["training"]["tokens_cut"]["test"] if report else 0
     return f" {percent(share)} of the test texts are as long or longer." if share else ""
-
-
-def _test_file(data: DataFacts) -> str:
-    return str(data.files["test" if "test" in data.files else "train"]["name"])

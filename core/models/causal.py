@@ -16,7 +16,7 @@ import torch
 from core.chat_templates import ModelTokenizer, model_tokenizer
 from core.errors import UserError
 from core.model_facts import ModelFacts
-from core.models.inference import best_device
+from core.models.device import best_device
 from core.models.source import download
 from core.schema import ModelSpec
 
@@ -68,13 +68,14 @@ def load_causal(
     """
     folder = download(spec)
     tokenizer = load_tokenizer(spec.source, folder)
-    check_length(spec, folder)
+    longest = check_length(spec, folder)
     if backend.name == "unsloth":
-        model = _from_unsloth(spec, folder, scoring_tokens)
+        # Beyond what the model was made for, Unsloth would stretch its positions, for other libraries not to follow.
+        model = _from_unsloth(spec, folder, min(spec.max_length + scoring_tokens, longest))
     else:
         from transformers import AutoModelForCausalLM
 
-        model = AutoModelForCausalLM.from_pretrained(folder, **_loading(spec))
+        model = _exact(AutoModelForCausalLM.from_pretrained(folder, **_loading(spec)))
     _check_class(spec, model, "ForCausalLM")
     model.config.pad_token_id = tokenizer.pad_token_id
     return model, tokenizer
@@ -101,7 +102,7 @@ def load_causal_classifier(spec: ModelSpec, labels: Sequence[str]) -> "tuple[Pre
         **_loading(spec),
     )
     _check_class(spec, model, "ForSequenceClassification")
-    return model, tokenizer
+    return _exact(model), tokenizer
 
 
 def with_adapter(
@@ -176,7 +177,7 @@ def load_trained(model: Path, facts: ModelFacts) -> "PreTrainedModel | PeftModel
         )
     else:
         base = AutoModelForCausalLM.from_pretrained(download(spec), pad_token_id=pad, **_loading(spec))
-    return PeftModel.from_pretrained(base, str(model)).eval()
+    return PeftModel.from_pretrained(_exact(base), str(model)).eval()
 
 
 def load_tokenizer(source: str, folder: str) -> "PreTrainedTokenizerBase":
@@ -204,8 +205,11 @@ def prompt_tokenizer(tokenizer: "PreTrainedTokenizerBase") -> ModelTokenizer:
     return own
 
 
-def check_length(spec: ModelSpec, folder: str) -> None:
-    """Raises UserError where the model reads fewer tokens than `max_length`, or is of a kind that is not known."""
+def check_length(spec: ModelSpec, folder: str) -> int:
+    """Most tokens that the model reads.
+
+    Raises UserError where these are fewer than `max_length`, or the model is of a kind that is not known.
+    """
     from transformers import AutoConfig
 
     try:
@@ -216,13 +220,14 @@ def check_length(spec: ModelSpec, folder: str) -> None:
             "model.source",
             "Choose a Llama, Mistral, Qwen or similar model. Remote code is never run unasked.",
         ) from error
-    longest = config.to_dict().get("max_position_embeddings")
-    if longest is not None and spec.max_length > longest:
+    longest: int = config.to_dict().get("max_position_embeddings", spec.max_length)
+    if spec.max_length > longest:
         raise UserError(
             f"max_length is {spec.max_length} tokens, but {spec.source} reads at most {longest}.",
             "model.max_length",
             f"Set it to {longest} or less, or choose a model that reads more.",
         )
+    return longest
 
 
 def number_format() -> torch.dtype:
@@ -243,6 +248,19 @@ def _loading(spec: ModelSpec) -> dict[str, Any]:
     }
 
 
+def _exact(model: "PreTrainedModel") -> "PreTrainedModel":
+    """Keep bitsandbytes from packing layers in 4 bits for inference on processors with AVX512-BF16.
+
+    It does so in the first pass in evaluation mode, and the packed layers round to bfloat16 and pass no gradient on: a
+    model that was scored before training would learn next to nothing, with no more than a warning.
+    """
+    if model.device.type == "cpu":
+        for module in model.modules():
+            if type(module).__name__ == "Linear4bit":
+                module.support_avx512bf16_for_cpu = False  # type: ignore[assignment]
+    return model
+
+
 def _four_bits(spec: ModelSpec) -> "BitsAndBytesConfig":
     """NF4, as in QLoRA (arXiv 2305.14314); a new head stays whole."""
     from transformers import BitsAndBytesConfig
@@ -256,13 +274,13 @@ def _four_bits(spec: ModelSpec) -> "BitsAndBytesConfig":
     )
 
 
-def _from_unsloth(spec: ModelSpec, folder: str, scoring_tokens: int) -> "PreTrainedModel":
+def _from_unsloth(spec: ModelSpec, folder: str, tokens: int) -> "PreTrainedModel":
     from unsloth import FastLanguageModel
 
     try:
         model, _ = FastLanguageModel.from_pretrained(
             model_name=folder,
-            max_seq_length=spec.max_length + scoring_tokens,
+            max_seq_length=tokens,
             dtype=None,
             load_in_4bit=spec.method in QUANTISED_METHODS,
             full_finetuning=spec.method == "full",

@@ -15,6 +15,7 @@ from transformers import (
 )
 
 from core.errors import UserError
+from core.models import neobert  # noqa: F401  makes it known to the Auto classes
 from core.models.source import download
 from core.schema import ModelSpec
 
@@ -50,7 +51,20 @@ def load_encoder(spec: ModelSpec, labels: Sequence[str]) -> tuple[PreTrainedMode
             "model.source",
             "The files are incomplete or of another architecture: download the model again or choose another.",
         )
+    _check_finite(spec, model, tokenizer)
     return model, tokenizer
+
+
+@torch.inference_mode()
+def _check_finite(spec: ModelSpec, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """One short pass before any time is spent on training. Raises UserError where it gives no numbers."""
+    logits = model.eval()(**tokenizer("one short pass", return_tensors="pt", return_token_type_ids=False)).logits
+    if not bool(torch.isfinite(logits).all()):
+        raise UserError(
+            f"{spec.source} gives no numbers (NaN or infinity) for a short text.",
+            "model.source",
+            "Its weights are damaged or were saved in a format that lost them: download the model again.",
+        )
 
 
 def _config(spec: ModelSpec, folder: str, labels: Sequence[str]) -> PreTrainedConfig:

@@ -15,11 +15,6 @@ if TYPE_CHECKING:
     from peft import PeftModel
 
 
-def best_device() -> torch.device:
-    """The accelerator where there is one, else the processor."""
-    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
-
-
 def class_probabilities(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,

@@ -25,6 +25,15 @@ from core.schema import PACKAGED_ENCODER, ModelSpec
 HUB_TIMEOUT_SECONDS = 5.0
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model")
 WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json")
+UNGATED_COPIES = {
+    "meta-llama/Llama-3.2-1B": "unsloth/Llama-3.2-1B",
+    "meta-llama/Llama-3.2-1B-Instruct": "unsloth/Llama-3.2-1B-Instruct",
+    "meta-llama/Llama-3.2-3B": "unsloth/Llama-3.2-3B",
+    "meta-llama/Llama-3.2-3B-Instruct": "unsloth/Llama-3.2-3B-Instruct",
+    "mistralai/Mistral-7B-v0.1": "unsloth/mistral-7b",
+    "mistralai/Mistral-7B-Instruct-v0.2": "unsloth/mistral-7b-instruct-v0.2",
+}
+"""Gated models and the same weights where no terms have to be accepted first; the licence is the same."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +121,8 @@ def _ask_hub(model: ModelSpec) -> None:
         raise UserError(
             f"{model.source} is only given to people who accepted its terms.",
             "model.source",
-            f"Accept them at https://huggingface.co/{model.source}, then log in with `hf auth login`.",
+            f"Accept them at https://huggingface.co/{model.source}, then log in with `hf auth login`."
+            + _ungated_words(model.source),
         ) from error
     except (RepositoryNotFoundError, RevisionNotFoundError) as error:
         raise UserError(
@@ -127,6 +137,11 @@ def _ask_hub(model: ModelSpec) -> None:
             "Connect to the internet for the first use of a model, give a folder on this computer, or choose the "
             "quick start preset, whose model comes with the installation.",
         ) from error
+
+
+def _ungated_words(source: str) -> str:
+    copy = UNGATED_COPIES.get(source)
+    return f" Or take {copy}: the same weights under the same licence, without a login." if copy else ""
 
 
 def download(model: ModelSpec) -> str:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from core.schema import RunSpec
 from core.workspace import RunFolder
 
 SECONDS_BETWEEN_WRITES = 0.5
+AFTER_TRAINING = ("evaluating", "saving")
 
 
 class StopRequestedError(Exception):
@@ -58,7 +59,12 @@ class Job:
         if self.store.stop_requested(self.folder.id):
             raise StopRequestedError
         self.say(phase)
-        self.store.set_progress(self.folder.id, Progress(phase, step=done, total_steps=rows))
+        before = self.store.run(self.folder.id).progress
+        if phase in AFTER_TRAINING and before is not None and before.epochs:
+            # How far training came, and where it was best, is still to be seen.
+            self.store.set_progress(self.folder.id, replace(before, phase=phase, seconds_left=None))
+        else:
+            self.store.set_progress(self.folder.id, Progress(phase, step=done, total_steps=rows))
 
     def say(self, words: str) -> None:
         """A line of the run's log."""
@@ -71,6 +77,8 @@ class Job:
         """
         self.say(phase)
         began = time.monotonic()
+        before = self.store.run(self.folder.id).progress
+        best = before.best if before is not None else None
         told = began - SECONDS_BETWEEN_WRITES
 
         def tell(done: int, rows: int) -> None:
@@ -82,6 +90,7 @@ class Job:
             if self.store.stop_requested(self.folder.id):
                 raise StopRequestedError
             left = (now - began) / done * (rows - done) if done else None
-            self.store.set_progress(self.folder.id, Progress(phase, step=done, total_steps=rows, seconds_left=left))
+            progress = Progress(phase, step=done, total_steps=rows, seconds_left=left, best=best)
+            self.store.set_progress(self.folder.id, progress)
 
         return tell

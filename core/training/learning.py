@@ -12,8 +12,8 @@ from safetensors.torch import load_model
 from transformers import PreTrainedModel, Trainer
 
 from core.errors import UserError
+from core.models.device import best_device
 from core.models.freezing import trainable_parameters
-from core.models.inference import best_device
 from core.training.callbacks import StoreCallback
 from core.training.checkpoints import best_checkpoint, remove_torn_checkpoints, whole_checkpoints
 from core.training.job import Job, StopRequestedError

@@ -103,7 +103,7 @@ def argument_values(training: TrainingSpec, folder: RunFolder, rows: int) -> dic
         logging_steps=max(1, steps // POINTS_ON_A_CURVE),
         logging_nan_inf_filter=False,
         include_num_input_tokens_seen="non_padding",
-        report_to=["tensorboard", *_trackers(training)],
+        report_to=_trackers(training),
         dataloader_pin_memory=torch.cuda.is_available(),
         disable_tqdm=True,
     )
@@ -123,11 +123,11 @@ def _optimizer_name(training: TrainingSpec) -> str:
 
 
 def _trackers(training: TrainingSpec) -> list[str]:
-    """The trackers that are installed. W&B without a key writes to disk instead of asking for one."""
+    """TensorBoard and those asked for, as far as they are installed. W&B without a key writes to disk, never asks."""
     if "wandb" in training.trackers and not os.environ.get("WANDB_API_KEY"):
         os.environ["WANDB_MODE"] = "offline"
     installed: list[str] = []
-    for tracker in training.trackers:
+    for tracker in ("tensorboard", *training.trackers):
         if importlib.util.find_spec(tracker) is None:
             print(f"{tracker} is not installed, so nothing is sent to it; `pip install {tracker}` changes that.")
         else:

@@ -138,8 +138,12 @@ def _baselines(job: Job, facts: DataFacts, parts: dict[str, LabelledTexts]) -> l
     baselines = run_baselines(parts, facts.labels)
     for baseline in baselines:
         scores = classification_metrics(parts["validation"].labels, baseline.probabilities["validation"], facts.labels)
+        values = {name: scores[name] for name in BASELINE_FIGURES}
+        if job.spec.task == "classify":
+            # A model that answers in words logs the loss of its tokens, which is on another scale.
+            values["loss"] = scores["log_loss"]
         job.store.add_metrics(
-            job.folder.id, 0, {f"baseline/{baseline.name}/{name}": scores[name] for name in BASELINE_FIGURES}
+            job.folder.id, 0, {f"baseline/{baseline.name}/{name}": value for name, value in values.items()}
         )
     return baselines
 

@@ -149,8 +149,10 @@ def test_a_draft_survives_reload_and_restart(server: Server, page: Page, questio
     expect(page.locator("#field-training-learning_rate .block.note")).to_contain_text("greater than 0")
     fill(page.locator("#field-training-epochs input"), "5")
     expect(page.locator("#field-training-epochs .block.note")).to_contain_text("Changed; was 3.")
-    server.kill()
-    server.start()
+    with page.expect_navigation():  # the page comes back by itself
+        server.kill()
+        server.start()
+    expect(page.locator("#field-training-epochs input")).to_have_value("5")
     page.reload()
     expect(page.locator(".step-button.active")).to_contain_text("Model")
     expect(page.locator("#field-training-learning_rate input")).to_have_value("0")
@@ -169,6 +171,48 @@ def test_a_draft_survives_reload_and_restart(server: Server, page: Page, questio
     expect(page.locator("#start-run")).to_be_enabled()
     page.goto(server.url)
     expect(page.locator("#drafts")).to_contain_text("questions.csv")
+
+
+def test_what_is_deleted_or_pasted_is_kept_at_once(shared_server: Server, page: Page, questions: Path) -> None:
+    """Without leaving the field."""
+    upload(page, shared_server, questions)
+    opened(page)
+    page.locator("#part-validation .short input").fill("70")
+    expect(page.locator("#part-validation .problem")).to_contain_text("'70' is no share")
+    page.locator("#part-validation .short input").press("Backspace")
+    expect(page.locator("#part-validation .problem")).to_have_count(0)
+    to_model(page)
+    rate, said = (page.locator(f"#field-training-learning_rate {part}") for part in ("input", ".block.note"))
+    rate.fill("0.00012")
+    expect(said).to_contain_text("Changed; was 0.0001.")
+    for _ in "12":
+        rate.press("Backspace")
+    expect(said).to_contain_text("greater than 0")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.evaluate("navigator.clipboard.writeText('5')")
+    rate.press("ControlOrMeta+v")
+    expect(said).to_contain_text("Changed; was 0.0001.")
+    page.reload()
+    expect(rate).to_have_value("0.0005")
+    assert draft_spec(shared_server, page)["split"]["validation"] == 0.07
+
+
+def test_a_file_dropped_while_another_is_checked_is_checked_itself(
+    shared_server: Server, page: Page, questions: Path, tmp_path: Path
+) -> None:
+    many = [(f"a text {number} with words {number % 977}", f"c{number % 7}") for number in range(40_000)]
+    upload(page, shared_server, write_csv(tmp_path / "many.csv", [("text", "label"), *many]))
+    opened(page)
+    page.reload()
+    page.locator("#other-file").click()
+    page.set_input_files("#data-file input[type=file]", write_csv(tmp_path / "one.csv", [("text",), ("word",)] * 9))
+    expect(page.locator("#file-facts")).to_contain_text("one.csv")
+    expect(page.locator("#findings")).to_contain_text("only one column")
+    page.locator("#other-file").click()
+    page.set_input_files("#data-file input[type=file]", questions)
+    expect(page.locator("#file-facts")).to_contain_text("questions.csv")
+    expect(page.locator("#data-status")).to_contain_text("ready")
+    expect(page.locator("#findings")).not_to_contain_text("only one column")
 
 
 def test_a_duplicate_fills_the_form(shared_server: Server, page: Page, questions: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the GPU tests and the GPU benchmark import needs neither gradio nor duckdb, which a GPU machine may lack."""
+"""What the GPU tests and the GPU benchmark import, and what they do not. Runs without a GPU."""
 
 import subprocess
 import sys
@@ -18,11 +18,23 @@ MODULES = (
 )
 
 
-def test_neither_gradio_nor_duckdb_is_imported():
-    script = (
+def run(script: str) -> None:
+    done = subprocess.run([sys.executable, "-c", script], cwd=PROJECT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_neither_gradio_nor_duckdb_is_needed():
+    """A GPU machine may lack them."""
+    run(
         "import importlib, sys\n"
         "sys.modules['duckdb'] = sys.modules['gradio'] = None\n"  # importing them raises ImportError
         f"for name in {MODULES!r}: importlib.import_module(name)\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], cwd=PROJECT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_nothing_comes_before_unsloth_that_it_changes():
+    run(
+        "import sys, benchmarks.gpu_llm_measure, tests.gpu.scenarios\n"
+        "early = {'transformers', 'peft', 'trl'} & set(sys.modules)\n"
+        "assert not early, early\n"
+    )

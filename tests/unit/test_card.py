@@ -1,5 +1,6 @@
 """The model card: valid metadata, nothing made up, names of data shown as text."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ from huggingface_hub import ModelCard
 
 from core.errors import UserError
 from core.export.base import base_license, hub_id, shown_base
-from core.export.card import loading_code, model_card, weak_classes
+from core.export.card import model_card, weak_classes
+from core.export.loading import loading_code
 from core.export.markdown import code, plain
 from core.model_facts import run_model_facts
 from core.workspace import RunFolder, Workspace
@@ -61,6 +63,15 @@ def test_results_stand_beside_the_baselines(folder: RunFolder) -> None:
     assert "Left out: 2 with no text." in content
     assert "| `training.learning\\_rate` |" not in content
     assert "| `training.learning_rate` | 0.0001 |" in content
+
+
+def test_a_language_model_stands_beside_itself_before_training(folder: RunFolder) -> None:
+    assert "same model before training" not in model_card(folder)
+    report = write_report(folder, LABELS, TRUE, PREDICTED)
+    untuned = {**report["test"], "accuracy": 0.25, "accuracy_interval": [0.2, 0.3]}
+    (folder.report / "report.json").write_text(json.dumps({**report, "untuned": untuned}), encoding="utf-8")
+    (row,) = [line for line in model_card(folder).splitlines() if line.startswith("| The same model before training")]
+    assert row.split(" | ")[1:3] == ["25.0 %", "20.0 to 30.0 %"]
 
 
 def test_weak_classes_and_confusions_in_words(folder: RunFolder) -> None:

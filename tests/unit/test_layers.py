@@ -36,6 +36,7 @@ ORDER = (
     "labelled_files",
     "model_input",
     "label_jobs",
+    "deletion",
     "predictor",
     "predict",
     "prediction_service",

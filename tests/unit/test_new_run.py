@@ -15,6 +15,7 @@ from core.runs.store import open_store
 from core.schema import DataSpec, MappingSpec, RunSpec, TableFile, parse_spec, with_overrides
 from core.workspace import Workspace
 from ui.forms import label, number_words, read_value, shown
+from ui.new_run.data_html import preview_html
 from ui.new_run.draft import (
     SETTINGS,
     changed_keys,
@@ -187,3 +188,12 @@ def test_an_upload_keeps_its_name_inside_the_workspace(workspace: Workspace, tmp
     assert kept.name == "my file.csv"
     assert workspace.uploads in kept.parents
     assert not source.exists()
+
+
+def test_the_preview_shows_the_names_given_to_classes() -> None:
+    rows = [{"text": "1", "label": " 1 "}, {"text": "2", "label": "2"}]
+    colours = {"1": "#111111", "2": "#222222"}
+    html = preview_html(("text", "label"), rows, 0, ["text"], "label", colours, {"1": "<World>"})
+    assert "&lt;World&gt; <small" in html
+    assert html.count("World") == 1
+    assert ">2</td>" in html

@@ -1,5 +1,7 @@
 """Files that are written wrongly are read rightly, and bytes that are no table never end in a traceback."""
 
+import csv
+import io
 import random
 import shutil
 from pathlib import Path
@@ -125,6 +127,55 @@ def test_label_word_before_the_text(workspace: Workspace) -> None:
 def test_questions_are_not_taken_for_labelled_lines(workspace: Workspace) -> None:
     table = read("".join(f"what is the meaning of {number}\nhow is it\n" for number in range(40)), workspace, "q.txt")
     assert len(table.columns) == 1
+
+
+APOSTROPHES = ["the", "wasn't", "'good'", "'n'", "cats'", "we're", "'twas", "2", "10", "3.5", "stars", "bad", "ok"]
+
+
+def prose(draw: random.Random, words: int, numbers: int = 0) -> str:
+    """Words that begin and end with stray apostrophes, and `numbers` times as many figures."""
+    return " ".join(draw.choice([*APOSTROPHES, *["3", "17"] * (8 * numbers)]) for _ in range(words))
+
+
+@pytest.mark.parametrize("header", [True, False])
+@pytest.mark.parametrize("rows", [1, 3, 40])
+@pytest.mark.parametrize(
+    ("words", "numbers"),
+    [((69, 69), 0), ((69, 69), 2), ((2, 2), 0), ((40, 90), 0)],
+    ids=["even", "digits", "short", "long"],
+)
+@pytest.mark.parametrize("quoting", [csv.QUOTE_ALL, csv.QUOTE_MINIMAL], ids=["quoted", "bare"])
+def test_blanks_and_apostrophes_in_texts_divide_nothing(
+    header: bool, rows: int, words: tuple[int, int], numbers: int, quoting: int, workspace: Workspace
+) -> None:
+    draw = random.Random(rows)
+    pairs = [[prose(draw, draw.randint(*words), numbers) for _ in range(2)] for _ in range(rows)]
+    content = io.StringIO()
+    written = csv.writer(content, quoting=quoting)
+    written.writerows([["question", "answer"]] * header + pairs)
+    table = read(content.getvalue(), workspace)
+    found = [list(row.values()) for row in preview(table, 0, table.rows)]
+    # A file of one line and no header may be taken for a header.
+    assert (len(table.columns), table.delimiter) == (2, ",")
+    assert rows == 1 or found == pairs
+
+
+@pytest.mark.parametrize("rows", [2, 3, 20, 500])
+@pytest.mark.parametrize("header", ["text", "the text", "words"])
+@pytest.mark.parametrize("line", ["word {}", "{} words", "word number {}", '"word {}"'])
+def test_one_column_of_words_and_numbers_stays_one(rows: int, header: str, line: str, workspace: Workspace) -> None:
+    written = "".join(f"{line.format(number)}\n" for number in range(rows))
+    table = read(f"{header}\n{written}", workspace)
+    assert (len(table.columns), table.names, table.rows) == (1, (header,), rows)
+    assert len(read(written, workspace, "without.csv").columns) == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "width"), [('"a text {}" x{}', 2), ('{} "some text" 4', 3), ("{} 2024-01-01 12:30 word", 4)]
+)
+def test_blanks_divide_where_nothing_else_explains_the_lines(line: str, width: int, workspace: Workspace) -> None:
+    table = read("".join(line.replace("{}", str(number)) + "\n" for number in range(30)), workspace)
+    assert (table.delimiter, len(table.columns)) == (" ", width)
 
 
 @pytest.mark.parametrize(

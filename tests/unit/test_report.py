@@ -13,6 +13,7 @@ from core.data.split import read_examples, write_split
 from core.evaluation.baselines import run_baselines
 from core.evaluation.charts import ticks
 from core.evaluation.metrics import classification_metrics
+from core.evaluation.predictions import FreeAnswers
 from core.evaluation.report import CURVE_POINTS, Predictions, count_mistakes, mistakes, write_report
 from core.evaluation.verdict import compare, verdict
 from core.schema import parse_spec
@@ -25,12 +26,13 @@ def figures(true, predicted, labels=LABELS):
 
 
 def judged(true, predicted, labels=LABELS, **baselines):
-    """The verdict on predictions beside those of baselines by name."""
+    """The verdict on predictions beside those of baselines by name, and of the same model `untuned`."""
     comparisons = [
         compare(name, np.array(true), np.array(predicted), np.array(other)) for name, other in baselines.items()
     ]
     measured = {name: figures(true, other, labels) for name, other in baselines.items()}
-    return verdict(figures(true, predicted, labels), measured, comparisons)
+    untuned = measured.pop("untuned", None)
+    return verdict(figures(true, predicted, labels), measured, comparisons, untuned)
 
 
 def wrong_on(true, rows):
@@ -92,6 +94,43 @@ def test_a_model_that_always_says_the_same_has_learned_nothing():
     )
     assert result.tone == "bad"
     assert "Never predicted although there are rows of a, c." in result.findings
+
+
+def test_what_training_gained_is_told_last():
+    result = judged(TRUE, wrong_on(TRUE, 20), tfidf=wrong_on(TRUE, 60), untuned=wrong_on(TRUE, 400))
+    assert result.sentences[0].startswith("Right on 96.7 %")
+    assert result.sentences[-1] == "Before training the same model was right on 33.3 %."
+    assert result.tone == "good"
+    assert result.comparisons["untuned"].outcome == "better"
+
+
+@pytest.mark.parametrize(
+    ("model", "untuned", "first", "tone"),
+    [
+        (60, 20, "Training made this model worse: right on 96.7 % before it, on 90.0 % after it", "bad"),
+        (31, 30, "Training did not help: right on 95.0 % before it, on 94.8 % after it", "bad"),
+        (30, 30, "Training did not help: right on 95.0 % before it, on 95.0 % after it", "bad"),
+        (28, 30, "Training did not clearly help: right on 95.0 % before it, on 95.3 % after it", "caution"),
+    ],
+)
+def test_training_that_did_not_help_comes_first(model, untuned, first, tone):
+    result = judged(TRUE, wrong_on(TRUE, model), tfidf=wrong_on(TRUE, 90), untuned=wrong_on(TRUE, untuned))
+    chance = ", which may be chance" if tone == "caution" else ""
+    assert result.sentences[0] == f"{first}, of the same 600 test rows{chance}."
+    assert result.sentences[1].startswith("Right on ")
+    assert not any(sentence.startswith("Before training") for sentence in result.sentences)
+    assert result.tone == tone
+
+
+def test_a_baseline_that_is_as_good_is_told_before_what_training_did():
+    result = judged(TRUE, wrong_on(TRUE, 60), tfidf=wrong_on(TRUE, 20), untuned=wrong_on(TRUE, 30))
+    assert result.sentences[0].startswith("TF-IDF beats this model")
+    assert result.sentences[1].startswith("Training made this model worse")
+
+
+def test_a_model_that_always_says_the_same_is_held_against_its_beginning():
+    result = judged(TRUE, np.full(600, 1), untuned=wrong_on(TRUE, 60))
+    assert result.sentences[0].endswith("which is right on 33.3 %; before training it was right on 90.0 %.")
 
 
 def test_a_small_test_part_is_said_to_be_small():
@@ -329,6 +368,75 @@ def test_the_page_of_a_run_without_baselines_curves_or_mistakes(run):
     assert "Against the baselines" in page.words
 
 
+def of_language_model(run, before=(0, 1, 2, 3), answers=None):
+    folder, spec, facts, parts = run
+    return write_report(
+        folder,
+        spec,
+        facts,
+        test=predictions(parts["test"], (0,)),
+        validation=predictions(parts["validation"]),
+        baselines=run_baselines(parts, facts.labels),
+        training={**training(), "backend": "transformers", "backend_reason": "There is <no> GPU."},
+        untuned=predictions(parts["test"], before),
+        free_answers=answers
+        if answers is not None
+        else {
+            "untuned": FreeAnswers(
+                12, 9, [{"text": HOSTILE, "answer": f"I think {HOSTILE}", "true": "<b>bold</b>"}] * 8
+            ),
+            "tuned": FreeAnswers(12, 0, []),
+        },
+    )
+
+
+def test_the_untuned_model_is_measured_on_the_same_rows(run):
+    *_, parts = run
+    rows = len(parts["test"].labels)
+    report = of_language_model(run)
+    assert report["untuned"]["accuracy"] == pytest.approx(1 - 4 / rows)
+    assert report["comparisons"]["untuned"]["model_only"] == 3
+    assert report["comparisons"]["untuned"]["baseline_only"] == 0
+    assert "confusion" not in report["untuned"]
+
+
+def test_the_page_shows_a_language_model_before_and_after(run):
+    folder, _, facts, _ = run
+    report = of_language_model(run)
+    page = Page((folder.report / "report.html").read_text(encoding="utf-8"))
+    assert page.open == []
+    words = " ".join(page.words)
+    assert "The same model before training" in page.words
+    assert "No clear difference from the same model before training: 3 rows right that it has wrong" in words
+    assert "Before training 9 of 12 answers (75.0 %) were no class." in words.replace("\xa0", " ")
+    assert "After training 0 of 12 answers (0.0 %) were no class." in words.replace("\xa0", " ")
+    assert page.words.count(f"I think {HOSTILE}") == 5
+    assert "transformers. There is <no> GPU." in page.words
+    changes = [
+        f"{before['f1']:.3f} → {after['f1']:.3f}"
+        for before, after in zip(report["untuned"]["per_class"], report["test"]["per_class"], strict=True)
+    ]
+    assert len(changes) == len(facts.labels)
+    assert all(change in page.words for change in changes)
+
+
+def test_a_language_model_that_was_not_left_to_itself_has_no_such_section(run):
+    folder, *_ = run
+    of_language_model(run, answers={})
+    page = Page((folder.report / "report.html").read_text(encoding="utf-8"))
+    assert "Left to itself" not in page.words
+    assert "Change of F1" in page.words
+
+
+def test_the_page_of_an_encoder_says_nothing_of_before(run):
+    folder, *_ = run
+    report = written(run)
+    page = (folder.report / "report.html").read_text(encoding="utf-8")
+    assert report["untuned"] is None
+    for words in ("before training", "Left to itself", "Change of", "Trained with"):
+        assert words not in page
+
+
 def test_mistakes_come_surest_first_and_page_by_page(run):
     folder, _, _, parts = run
     written(run, wrong=(5, 2, 9, 0, 7))
@@ -339,6 +447,9 @@ def test_mistakes_come_surest_first_and_page_by_page(run):
     assert [len(page) for page in pages] == [2, 2, 1, 0]
     assert [row for page in pages for row in page] == found
     assert count_mistakes(folder) == 5
+    for least, expected in ((0.0, 5), (0.955, 4), (0.985, 1), (1.0, 0)):
+        assert count_mistakes(folder, least_confidence=least) == expected
+        assert mistakes(folder, least_confidence=least) == found[:expected]
 
 
 def test_mistakes_are_filtered_by_class_and_by_what_they_contain(run):

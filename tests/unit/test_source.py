@@ -1,6 +1,8 @@
 """A model that cannot be had is said before the run starts."""
 
+import http.server
 import json
+import threading
 
 import pytest
 
@@ -47,6 +49,58 @@ def test_a_hub_model_that_is_neither_cached_nor_reachable(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(UserError, match="not on this computer and the model hub does not answer"):
         check_source(ModelSpec(source="nobody/has-this-model"))
+
+
+@pytest.fixture
+def gated_hub(monkeypatch):
+    """A hub on this computer that answers every question as the real one does where terms were not accepted."""
+
+    class Gated(http.server.BaseHTTPRequestHandler):
+        def do_HEAD(self):
+            self.send_response(401)
+            self.send_header("X-Error-Code", "GatedRepo")
+            self.send_header("X-Error-Message", "Access to this model is restricted.")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Gated)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    monkeypatch.setattr(
+        "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", address + "/{repo_id}/resolve/{revision}/{filename}"
+    )
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", address)
+    # The project's tests stay off the net; this hub is no net.
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    yield
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("source", "copy"),
+    [
+        ("meta-llama/Llama-3.2-3B-Instruct", "unsloth/Llama-3.2-3B-Instruct"),
+        ("meta-llama/Llama-3.2-1B", "unsloth/Llama-3.2-1B"),
+        ("mistralai/Mistral-7B-Instruct-v0.2", "unsloth/mistral-7b-instruct-v0.2"),
+        ("mistralai/Mistral-7B-v0.1", "unsloth/mistral-7b"),
+    ],
+)
+def test_a_gated_model_names_its_terms_the_login_and_the_copy_without(gated_hub, source, copy):
+    with pytest.raises(UserError, match="accepted its terms") as told:
+        check_source(ModelSpec(source=source))
+    assert f"https://huggingface.co/{source}," in told.value.todo
+    assert "`hf auth login`" in told.value.todo
+    assert f"take {copy}:" in told.value.todo
+
+
+def test_a_gated_model_without_a_known_copy_offers_none(gated_hub):
+    with pytest.raises(UserError, match="accepted its terms") as told:
+        check_source(ModelSpec(source="somebody/gated"))
+    assert told.value.todo.endswith("`hf auth login`.")
 
 
 def test_words_that_are_no_model():

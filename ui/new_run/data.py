@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from core.data.table import label_counts
+from core.deletion import delete_draft
 from core.errors import UserError
 from core.runs.store import open_store
 from core.workspace import Workspace
@@ -86,8 +87,17 @@ def _checker(workspace: Workspace, step: DataStep, steps: list[gr.Step]) -> Call
     store = open_store(workspace)
 
     def check(draft_id: str) -> dict[Any, Any]:
-        """The findings, and whether the steps behind this one can be opened."""
-        draft = read_draft(store, draft_id)
+        """The findings, and whether the steps behind this one can be opened; of the draft as it is afterwards.
+
+        Another file may come while one is checked. What was found of the first must not stand beside the second.
+        """
+        while True:
+            draft = read_draft(store, draft_id)
+            shown = _check(draft)
+            if _data_of(read_draft(store, draft_id)) == _data_of(draft):
+                return shown
+
+    def _check(draft: Draft) -> dict[Any, Any]:
         reachable = False
         if not draft.spec["data"].get("train"):
             shown = {step.findings: "", step.status: ""}
@@ -104,6 +114,11 @@ def _checker(workspace: Workspace, step: DataStep, steps: list[gr.Step]) -> Call
         return shown | {later: gr.Step(interactive=reachable) for later in steps}
 
     return check
+
+
+def _data_of(draft: Draft) -> tuple[Any, ...]:
+    """What the checks depend on."""
+    return draft.spec["data"], draft.spec["mapping"], draft.spec.get("split"), draft.own, sorted(draft.raw)
 
 
 def _connect_source(
@@ -140,7 +155,7 @@ def _connect_source(
         return data_view(workspace, step, draft)
 
     def remove(draft_id: str, event: gr.EventData) -> dict[Any, Any]:
-        store.delete_draft(event.key)
+        delete_draft(workspace, event.key)
         return drafts_view(source, store, draft_id)
 
     quiet = PRIVATE
@@ -199,11 +214,14 @@ def _connect_columns(
     def choose(draft_id: str, *chosen: Any) -> dict[Any, Any]:
         return data_view(workspace, step, choose_columns(store, draft_id, *chosen))
 
-    def rename(draft_id: str, names: list[list[str]]) -> dict[Any, Any]:
+    def rename(draft_id: str, names: list[list[str]], offset: int) -> dict[Any, Any]:
         draft = rename_classes(store, draft_id, names)
         table = open_role(workspace, draft, "train")
-        counts = label_counts(table, draft.spec["mapping"]["label"]) if table else []
-        return {step.bars: bars_html(counts, draft.spec["mapping"]["class_names"])}
+        if table is None:
+            return {}
+        counts = label_counts(table, draft.spec["mapping"]["label"])
+        rows = preview_view(step, table, draft, offset, counts)
+        return {step.bars: bars_html(counts, draft.spec["mapping"]["class_names"]), step.preview: rows[step.preview]}
 
     def name_by_file(draft_id: str, uploaded: str) -> dict[Any, Any]:
         try:
@@ -221,7 +239,9 @@ def _connect_columns(
     inputs = [draft_id, columns.text, columns.label, columns.joiner, columns.backslash]
     chosen = [columns.text.input, columns.label.input, columns.backslash.input, columns.joiner.blur]
     gr.on(chosen, choose, inputs, outputs, **PRIVATE).then(**then)
-    columns.names.input(rename, [draft_id, columns.names], step.bars, **PRIVATE).then(**then)
+    columns.names.input(rename, [draft_id, columns.names, step.offset], [step.bars, step.preview], **PRIVATE).then(
+        **then
+    )
     columns.names_file.upload(name_by_file, [draft_id, columns.names_file], outputs, **PRIVATE).then(**then)
     columns.names_clear.click(clear, draft_id, outputs, **PRIVATE).then(**then)
     step.stratified.input(stratify, [draft_id, step.stratified], None, **PRIVATE).then(**then)

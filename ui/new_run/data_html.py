@@ -150,13 +150,14 @@ def preview_html(
     text: Sequence[str],
     label: str | None,
     colours: dict[str, str],
+    class_names: dict[str, str],
 ) -> str:
-    """Rows of the file as they are; long cells are clamped and fold open."""
+    """Rows of the file as they are, classes with the names given to them; long cells are clamped and fold open."""
     head = "".join(f'<th dir="auto"{" class=text" if name in text else ""}>{escape(name)}</th>' for name in names)
     body = "".join(
         f"<tr><td class=n>{offset + number:,}</td>"
         + "".join(
-            _cell(row[name], colours.get(str(row[name] or "").strip()) if name == label else None) for name in names
+            _label_cell(row[name], colours, class_names) if name == label else _cell(row[name], None) for name in names
         )
         + "</tr>"
         for number, row in enumerate(found, start=1)
@@ -165,6 +166,16 @@ def preview_html(
         '<div class="scroll"><table class="preview"><thead><tr><th class=n><span class="unseen">Row</span></th>'
         f"{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
+
+
+def _label_cell(value: str | None, colours: dict[str, str], class_names: dict[str, str]) -> str:
+    written = str(value or "").strip()
+    name = class_names.get(written)
+    colour = colours.get(written)
+    if name is None:
+        return _cell(value, colour)
+    dot = f'<i class="swatch" style="background:{colour}"></i>' if colour else ""
+    return f'<td dir="auto">{dot}{escape(name)} <small class="quiet">{escape(written)}</small></td>'
 
 
 def _cell(value: str | None, colour: str | None) -> str:

@@ -179,9 +179,10 @@ def _rows_html(table: Table, draft: Draft, offset: int, counts: list[tuple[str, 
     if draft.is_chat:
         return talks_html(table, chosen_form(draft, table), offset, PAGE_TALKS)
     mapping = draft.spec["mapping"]
-    colours = class_colours(counts, mapping.get("class_names") or {})
+    class_names = mapping.get("class_names") or {}
+    colours = class_colours(counts, class_names)
     found = preview(table, offset, PAGE_ROWS)
-    return preview_html(table.names, found, offset, mapping["text"], mapping["label"], colours)
+    return preview_html(table.names, found, offset, mapping["text"], mapping["label"], colours, class_names)
 
 
 def find_problems(workspace: Workspace, draft: Draft) -> list[Finding]:

@@ -195,9 +195,8 @@ def _connect_field(store: Store, step: ModelStep, draft_id: gr.Textbox, key: str
         view = dict(zip(field.parts(), values, strict=True)) | _count_view(step, draft)
         return view | (_method_view(step, draft) if key == METHOD else {})
 
-    # A textbox tells of keys as they are pressed, but of a paste by mouse only when it is left.
-    events = [field.input.input, field.input.blur] if isinstance(field.input, gr.Textbox) else [field.input.input]
+    # Not when a field is left as well: that could come after a reset and undo it.
     return [
-        gr.on(events, change, [draft_id, field.input], outputs, **PRIVATE | {"trigger_mode": "always_last"}),
+        field.input.input(change, [draft_id, field.input], outputs, **PRIVATE | {"trigger_mode": "always_last"}),
         field.note.click(reset, draft_id, outputs, **PRIVATE),
     ]

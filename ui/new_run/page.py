@@ -29,6 +29,12 @@ ADDRESS_OF_SAMPLE = (
 )
 TOP = "() => { window.scrollTo({top: 0}); return []; }"
 KEEP_TOP = "(draft) => { window.scrollTo({top: 0}); return draft; }"
+# The style sheet hides a step that is not filled: what is typed or pressed in it would be overwritten.
+FILLING = (
+    "(draft) => { for (const step of ['Model', 'Prompt', 'Review']) delete document.body.dataset['filled' + step];"
+    " return draft; }"
+)
+FILLED = "() => { document.body.dataset.filled%s = ''; return []; }"
 DATA, MODEL, PROMPT, REVIEW = 1, 2, 3, 4
 
 
@@ -55,11 +61,11 @@ def build_new_run(workspace: Workspace, machine: Machine) -> None:
     with gr.Walkthrough(selected=DATA, elem_id="new-run") as walk:
         with gr.Step("Data", id=DATA) as data_tab:
             data = build_data()
-        with gr.Step("Model", id=MODEL) as model_tab:
+        with gr.Step("Model", id=MODEL, elem_id="step-model") as model_tab:
             model = build_model()
-        with gr.Step("Prompt", id=PROMPT) as prompt_tab:
+        with gr.Step("Prompt", id=PROMPT, elem_id="step-prompt") as prompt_tab:
             prompt = build_prompt_step()
-        with gr.Step("Review", id=REVIEW) as review_tab:
+        with gr.Step("Review", id=REVIEW, elem_id="step-review") as review_tab:
             review = build_review()
     tabs = (data_tab, model_tab, prompt_tab, review_tab)
     _connect(workspace, Screen(draft_id, walk, tabs, data, model, prompt, review), machine)
@@ -77,19 +83,21 @@ def _connect(workspace: Workspace, screen: Screen, machine: Machine) -> None:
     def opened(request: gr.Request) -> dict[Any, Any]:
         return _open(workspace, store, screen, dict(request.query_params))
 
-    def checked_then(draft_id: str, step: int) -> dict[Any, Any]:
+    def checked_then(draft_id: str, to: Callable[[Draft], int]) -> dict[Any, Any]:
         """On to a step behind the data, unless something must be put right first."""
         shown = check(draft_id)
         ready = all(shown[tab].interactive for tab in later)
+        step = to(read_draft(store, draft_id))
         return shown | ({screen.walk: gr.Walkthrough(selected=step)} if ready else {})
 
-    def resume(draft_id: str, request: gr.Request) -> dict[Any, Any]:
-        """A reload opens the step that was open."""
-        again = request.query_params.get("draft")
-        return checked_then(draft_id, _open_step(read_draft(store, draft_id)) if again else DATA)
+    def resume(draft_id: str, request: gr.Request) -> Any:
+        """A reload opens the step that was open; a draft that is new shows nothing that could be checked."""
+        if "draft" in request.query_params:
+            return checked_then(draft_id, _open_step)
+        return check(draft_id) if "sample" in request.query_params else gr.skip()
 
     def leave_data(draft_id: str) -> dict[Any, Any]:
-        return checked_then(draft_id, MODEL)
+        return checked_then(draft_id, lambda _: MODEL)
 
     loaded = Context.root_block.load(opened, None, [draft_id, screen.walk, *screen.data.components()], **PRIVATE)
     loaded.then(None, draft_id, None, js=ADDRESS_OF_SAMPLE, **PRIVATE)
@@ -125,16 +133,16 @@ def _connect_steps(workspace: Workspace, store: Store, screen: Screen, machine: 
         _at(store, draft_id, REVIEW)
         return show_review(draft_id)
 
-    data_tab.select(enter_data, draft_id, None, **PRIVATE)
-    model_tab.select(enter_model, draft_id, screen.model.components(), **PRIVATE).then(
-        look_for_models, draft_id, screen.model.cards, **PRIVATE
-    )
-    prompt_tab.select(enter_prompt, draft_id, screen.prompt.components(), **PRIVATE).then(
-        look_at_row, draft_id, screen.prompt.seen(), **PRIVATE
-    )
-    review_tab.select(enter_review, draft_id, screen.review.components(), **PRIVATE).then(
-        look_for_model, draft_id, [screen.review.model, screen.review.start], **PRIVATE
-    )
+    data_tab.select(enter_data, draft_id, None, js=FILLING, **PRIVATE)
+    for tab, enter, filled, look, looked, name in (
+        (model_tab, enter_model, screen.model.components(), look_for_models, [screen.model.cards], "Model"),
+        (prompt_tab, enter_prompt, screen.prompt.components(), look_at_row, screen.prompt.seen(), "Prompt"),
+        (review_tab, enter_review, screen.review.components(), look_for_model,
+         [screen.review.model, screen.review.start], "Review"),
+    ):  # fmt: skip
+        entered = tab.select(enter, draft_id, filled, js=FILLING, **PRIVATE)
+        entered.then(None, None, None, js=FILLED % name, **PRIVATE)
+        entered.then(look, draft_id, looked, **PRIVATE)
     _connect_buttons(store, screen)
 
 

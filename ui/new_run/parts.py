@@ -77,6 +77,9 @@ def connect_part(
     def share(draft_id: str, text: str) -> dict[Any, Any]:
         return {block.problem: _set_share(store, draft_id, block.role, text)}
 
+    def share_typed(draft_id: str, text: str) -> Any:
+        return _set_share(store, draft_id, block.role, text)
+
     def take(draft_id: str, given: Callable[[], Any]) -> dict[Any, Any]:
         try:
             draft, table = _take_file(workspace, store, draft_id, block.role, given)
@@ -93,6 +96,9 @@ def connect_part(
     outputs = block.components()
     then: dict[str, Any] = {"fn": check, "inputs": draft_id, "outputs": checked, **PRIVATE}
     block.source.input(choose, [draft_id, block.source], outputs, **PRIVATE).then(**then)
+    # Kept with each change; checked, which takes longer, when the field is left.
+    typed = PRIVATE | {"trigger_mode": "always_last"}
+    block.share.input(share_typed, [draft_id, block.share], block.problem, **typed)
     gr.on([block.share.blur, block.share.submit], share, [draft_id, block.share], outputs, **PRIVATE).then(**then)
     block.drop.upload(upload, [draft_id, block.drop], outputs, **PRIVATE | {"show_progress": "minimal"}).then(**then)
     gr.on([block.open.click, block.path.submit], open_path, [draft_id, block.path], outputs, **PRIVATE).then(**then)

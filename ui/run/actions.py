@@ -9,9 +9,10 @@ from typing import Any
 import gradio as gr
 from gradio.events import Dependency
 
+from core.deletion import delete_run
 from core.errors import UserError
 from core.runs.store import ACTIVE, RESUMABLE, Run, open_store
-from core.runs.supervisor import delete, resume, stop
+from core.runs.supervisor import resume, stop
 from core.schema import read_spec
 from core.workspace import Workspace
 
@@ -168,7 +169,7 @@ def _discard(workspace: Workspace, run_id: str) -> Iterator[str]:
         while store.run(run_id).state in ACTIVE:
             yield '<p class="td-question">Stopping, then deleting. This page leaves by itself.</p>'
             time.sleep(0.5)
-        delete(workspace, run_id)
+        delete_run(workspace, run_id)
     except UserError as error:
         raise told(error) from error
     yield '<p class="td-question">Deleted.</p>'

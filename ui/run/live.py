@@ -3,7 +3,7 @@
 import math
 import zlib
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from html import escape
@@ -12,12 +12,13 @@ from typing import Any
 
 import gradio as gr
 
-from core.runs.store import MetricPoint, Progress, Run, Store
+from core.evaluation.html import LONGEST_REASON
+from core.runs.store import Event, MetricPoint, Progress, Run, Store
 from core.runs.supervisor import last_log_lines
 from core.schema import RunSpec, read_spec
 from core.workspace import Workspace
 from ui.plots import Reference, Series, line_chart
-from ui.run.words import METRIC_WORDS
+from ui.run.words import METRIC_WORDS, training_steps
 
 TRAIN_COLOUR = "var(--td-train)"
 VALIDATION_COLOUR = "var(--td-validation)"
@@ -40,16 +41,19 @@ Curves = dict[str, list[MetricPoint]]
 @dataclass(frozen=True)
 class Live:
     done: gr.HTML
+    notes: gr.HTML
+    """What the run had to do otherwise than it was asked, quietly."""
     figures: gr.HTML
     curves: gr.HTML
     small: gr.HTML
 
     def parts(self) -> list[gr.HTML]:
-        return [self.done, self.figures, self.curves, self.small]
+        return [self.done, self.notes, self.figures, self.curves, self.small]
 
 
 def build_live(workspace: Workspace) -> Live:
     done = gr.HTML(apply_default_css=False, visible=False, elem_id="run-done")
+    notes = gr.HTML(apply_default_css=False, visible=False, elem_id="run-notes")
     figures = gr.HTML(figures_html({}, None, None), apply_default_css=False)
     curves = gr.HTML(elem_id="run-curves", apply_default_css=False, js_on_load=CHART_SCRIPT)
     small = gr.HTML(elem_id="run-small-curves", apply_default_css=False, js_on_load=CHART_SCRIPT)
@@ -65,7 +69,7 @@ def build_live(workspace: Workspace) -> Live:
     fold.expand(read_log, log, log, **quiet).then(lambda: gr.Timer(active=True), outputs=timer, **quiet)
     fold.collapse(lambda: gr.Timer(active=False), outputs=timer, **quiet)
     timer.tick(read_log, log, log, concurrency_limit=None, **quiet)
-    return Live(done, figures, curves, small)
+    return Live(done, notes, figures, curves, small)
 
 
 def log_html(text: str) -> str:
@@ -97,6 +101,9 @@ def live_updates(live: Live, store: Store, spec_path: Path, run: Run, seen: Seen
         ("small", live.small, small_html(curves, run.progress)),
     )
     updates: dict[Any, Any] = {component: html for name, component, html in pieces if changed(seen, name, html)}
+    notes = notes_html(store.events(run.id))
+    if changed(seen, "notes", notes):
+        updates[live.notes] = gr.update(value=notes, visible=bool(notes))
     if changed(seen, "done", run.state):
         updates[live.done] = gr.update(value=done_html(run), visible=run.state == "finished")
     return updates
@@ -111,6 +118,22 @@ def done_html(run: Run) -> str:
         '<div class="td-trouble td-good" role="status"><strong>The report is ready.</strong>'
         f'<p dir="auto">{verdict}</p><p><a href="?run={escape(run.id)}&amp;tab=report">Read the report</a></p></div>'
     )
+
+
+def notes_html(events: Sequence[Event]) -> str:
+    """The smaller batches that fit, and why Unsloth was left out; '' where all went as asked."""
+    last = {event.kind: event.detail for event in events}
+    lines = []
+    if "smaller_batch" in last:
+        rows, batches = last["smaller_batch"]["batch_size"], last["smaller_batch"]["gradient_accumulation"]
+        lines.append(
+            f"The GPU was full: {rows:,} {'row' if rows == 1 else 'rows'} a batch, {batches:,} "
+            f"{'batch' if batches == 1 else 'batches'} a step; it learns the same."
+        )
+    if "backend_refused" in last:
+        reason = " ".join(str(last["backend_refused"]["reason"]).split())[:LONGEST_REASON]
+        lines.append(f"Trained with transformers, not Unsloth: {reason}")
+    return "".join(f'<p class="td-hint td-note" dir="auto">{escape(line)}</p>' for line in lines)
 
 
 def changed(seen: Seen, part: str, content: str) -> bool:
@@ -176,7 +199,7 @@ def _tiles(figures: list[tuple[str, str, str]]) -> str:
 def _when(best: MetricPoint | None, progress: Progress | None) -> str:
     if best is None:
         return ""
-    if progress is None or not progress.total_steps or not progress.epochs:
+    if progress is None or not training_steps(progress):
         return f"at step {best.step:,}"
     return f"at epoch {best.step / progress.total_steps * progress.epochs:.3g}"
 
@@ -194,7 +217,7 @@ def _passed(best: MetricPoint | None, baseline: list[MetricPoint] | None, metric
 
 def curves_html(curves: Curves, progress: Progress | None, metric: str, height: int = 260) -> str:
     """Loss beside the chosen metric, each with the TF-IDF baseline as a dashed line."""
-    steps = progress.total_steps if progress else 0
+    steps = training_steps(progress)
     main, other = ("macro_f1", "accuracy") if metric in ("macro_f1", "loss") else (metric, "macro_f1")
     loss = _loss_chart(curves, steps, height)
     measured = line_chart(
@@ -214,7 +237,7 @@ def curves_html(curves: Curves, progress: Progress | None, metric: str, height: 
 
 def chat_curves_html(curves: Curves, progress: Progress | None, height: int = 260) -> str:
     """Loss alone: conversations have no other figure while they are learned."""
-    return _loss_chart(curves, progress.total_steps if progress else 0, height)
+    return _loss_chart(curves, training_steps(progress), height)
 
 
 def _loss_chart(curves: Curves, steps: int, height: int) -> str:
@@ -250,7 +273,7 @@ def _series(curves: Curves, metric: str, name: str, colour: str, *, dots: bool =
 
 def small_html(curves: Curves, progress: Progress | None) -> str:
     """Learning rate, speed and memory: small, one beside the other."""
-    steps = progress.total_steps if progress else 0
+    steps = training_steps(progress)
     memory = "memory/gpu_mb" if curves.get("memory/gpu_mb") else "memory/process_mb"
     gigabytes = Series(
         "most used" if memory == "memory/gpu_mb" else "process",

@@ -28,6 +28,7 @@ class MistakesTab:
     true: gr.Dropdown
     predicted: gr.Dropdown
     search: gr.Textbox
+    least: gr.Slider
     list: gr.HTML
     offset: gr.State
     earlier: gr.Button
@@ -49,26 +50,29 @@ def build_mistakes(workspace: Workspace) -> MistakesTab:
             true = gr.Dropdown(label="True class", choices=[("any", ANY)], value=ANY, min_width=150)
             predicted = gr.Dropdown(label="Predicted class", choices=[("any", ANY)], value=ANY, min_width=150)
             search = gr.Textbox("", label="Text contains", placeholder="a word", max_lines=1, min_width=150)
+            least = gr.Slider(0, 95, 0, step=5, label="Sure of it, percent at least", min_width=150)
         rows = gr.HTML(apply_default_css=False)
         with gr.Row(elem_classes=["td-foot", "td-pager"]):
             earlier = gr.Button("Previous", size="md", min_width=80, visible=False)
             later = gr.Button("Next", size="md", min_width=80, visible=False, elem_id="mistakes-next")
     offset = gr.State(0)
-    tab = MistakesTab(empty, body, true, predicted, search, rows, offset, earlier, later)
-    filters = [true, predicted, search]
+    tab = MistakesTab(empty, body, true, predicted, search, least, rows, offset, earlier, later)
+    filters = [true, predicted, search, least]
 
-    def first_page(true: str, predicted: str, search: str, request: gr.Request) -> Updates:
-        return _page_updates(tab, workspace.run(request.query_params["run"]), true, predicted, search, 0)
+    def first_page(true: str, predicted: str, search: str, least: float, request: gr.Request) -> Updates:
+        return _page_updates(tab, workspace.run(request.query_params["run"]), true, predicted, search, least, 0)
 
-    def previous_page(true: str, predicted: str, search: str, offset: int, request: gr.Request) -> Updates:
+    def previous_page(
+        true: str, predicted: str, search: str, least: float, offset: int, request: gr.Request
+    ) -> Updates:
         folder = workspace.run(request.query_params["run"])
-        return _page_updates(tab, folder, true, predicted, search, max(0, offset - PAGE_ROWS))
+        return _page_updates(tab, folder, true, predicted, search, least, max(0, offset - PAGE_ROWS))
 
-    def next_page(true: str, predicted: str, search: str, offset: int, request: gr.Request) -> Updates:
+    def next_page(true: str, predicted: str, search: str, least: float, offset: int, request: gr.Request) -> Updates:
         folder = workspace.run(request.query_params["run"])
-        return _page_updates(tab, folder, true, predicted, search, offset + PAGE_ROWS)
+        return _page_updates(tab, folder, true, predicted, search, least, offset + PAGE_ROWS)
 
-    changes = [true.change, predicted.change, search.change]
+    changes = [true.change, predicted.change, search.change, least.change]
     gr.on(changes, first_page, filters, tab.page_parts(), trigger_mode="always_last", **QUIET)
     earlier.click(previous_page, [*filters, offset], tab.page_parts(), **QUIET)
     later.click(next_page, [*filters, offset], tab.page_parts(), **QUIET)
@@ -90,16 +94,19 @@ def mistakes_updates(tab: MistakesTab, folder: RunFolder) -> Updates:
     return (
         filled(tab.empty, tab.body)
         | {tab.true: choices, tab.predicted: choices}
-        | _page_updates(tab, folder, ANY, ANY, "", 0)
+        | _page_updates(tab, folder, ANY, ANY, "", 0, 0)
     )
 
 
-def _page_updates(tab: MistakesTab, folder: RunFolder, true: str, predicted: str, search: str, offset: int) -> Updates:
+def _page_updates(
+    tab: MistakesTab, folder: RunFolder, true: str, predicted: str, search: str, least: float, offset: int
+) -> Updates:
     """One page of the rows that pass the filters; an empty filter lets everything pass."""
     report = read_report(folder)
     if report is None:
         return {tab.offset: 0}
     wanted = {"true": true or None, "predicted": predicted or None, "search": search.strip() or None}
+    wanted["least_confidence"] = least / 100
     total = count_mistakes(folder, **wanted)
     rows = mistakes(folder, **wanted, offset=offset, limit=PAGE_ROWS)
     return {

@@ -13,6 +13,7 @@ import gradio as gr
 import yaml
 
 from core.evaluation.confusion import fold_confusion, top_confusions
+from core.evaluation.html import backend_words
 from core.evaluation.verdict import WORST_CONFUSIONS
 from core.runs.store import MetricPoint, Progress, Store
 from core.schema import RunSpec, settings
@@ -21,6 +22,7 @@ from ui.run.actions import Updates
 from ui.run.chat_report import chat_verdict_html, is_chat, samples_html
 from ui.run.class_table import SORT_SCRIPT, class_table_html
 from ui.run.downloads import offered
+from ui.run.free_answers import free_answers_html
 from ui.run.header import empty_html
 from ui.run.live import CHART_SCRIPT, DRAWN, Curves, cached_spec, chat_curves_html, curves_html
 from ui.run.matrix import matrix_html
@@ -40,6 +42,8 @@ class ReportTab:
     failures: gr.HTML
     matrix: gr.HTML
     classes: gr.HTML
+    free: gr.HTML
+    """What a language model wrote when nothing made it choose a class."""
     curves: gr.HTML
     facts: gr.HTML
     spec: gr.Code
@@ -48,8 +52,8 @@ class ReportTab:
     def parts(self) -> list[Any]:
         """What `report_updates` may change."""
         return [
-            self.empty, self.body, self.verdict, self.samples, self.failures, self.matrix, self.classes, self.curves,
-            self.facts, self.spec, self.download,
+            self.empty, self.body, self.verdict, self.samples, self.failures, self.matrix, self.classes, self.free,
+            self.curves, self.facts, self.spec, self.download,
         ]  # fmt: skip
 
 
@@ -62,6 +66,7 @@ def build_report() -> ReportTab:
             failures = gr.HTML(apply_default_css=False, js_on_load=MATRIX_SCRIPT, elem_id="run-failures")
             matrix = gr.HTML(apply_default_css=False, js_on_load=MATRIX_SCRIPT, elem_id="run-matrix")
         classes = gr.HTML(apply_default_css=False, js_on_load=SORT_SCRIPT, elem_id="run-classes")
+        free = gr.HTML(apply_default_css=False, visible=False, elem_id="run-free")
         curves = gr.HTML(apply_default_css=False, js_on_load=CHART_SCRIPT)
         with gr.Accordion("Data and settings it came from", open=False, elem_id="run-facts", elem_classes="td-fold"):
             facts = gr.HTML(apply_default_css=False)
@@ -74,7 +79,7 @@ def build_report() -> ReportTab:
             )
         with gr.Row(elem_classes="td-foot"):
             download = gr.DownloadButton("Download report", variant="primary", elem_id="run-download-report")
-    return ReportTab(empty, body, verdict, samples, failures, matrix, classes, curves, facts, spec, download)
+    return ReportTab(empty, body, verdict, samples, failures, matrix, classes, free, curves, facts, spec, download)
 
 
 def read_report(folder: RunFolder) -> dict[str, Any] | None:
@@ -110,12 +115,14 @@ def report_updates(tab: ReportTab, store: Store, folder: RunFolder) -> Updates:
 
 def _class_updates(tab: ReportTab, report: dict[str, Any]) -> Updates:
     labels, test = report["labels"], report["test"]
+    untuned, answers = report.get("untuned"), report.get("answers", {})
     counts, names = fold_confusion(test["confusion"], labels, LARGEST)
     return {
         tab.verdict: verdict_html(report),
         tab.failures: failures_html(report),
         tab.matrix: matrix_html(counts, names, folded=len(labels) - LARGEST if len(names) < len(labels) else 0),
-        tab.classes: class_table_html(test["per_class"]),
+        tab.classes: class_table_html(test["per_class"], untuned["per_class"] if untuned else ()),
+        tab.free: gr.update(value=free_answers_html(answers), visible=bool(answers)),
     }
 
 
@@ -127,6 +134,7 @@ def _chat_updates(tab: ReportTab, report: dict[str, Any]) -> Updates:
         tab.failures: hidden,
         tab.matrix: hidden,
         tab.classes: hidden,
+        tab.free: hidden,
     }
 
 
@@ -140,10 +148,12 @@ def filled(empty: gr.HTML, body: gr.Column) -> Updates:
 
 
 def verdict_html(report: dict[str, Any]) -> str:
-    """The verdict, then the model beside the baselines on the same rows."""
+    """The verdict, then the model beside itself before training and the baselines, on the same rows."""
     headline, *rest = report["verdict_sentences"]
     more = f"<p>{escape(' '.join(rest))}</p>" if rest else ""
     rows = [("This model", report["test"], "td-own")]
+    if report.get("untuned"):
+        rows.append(("The same model before training", report["untuned"], ""))
     rows += [(BASELINE_WORDS.get(name, name), scores, "") for name, scores in reversed(report["baselines"].items())]
     return (
         f'<section class="td-verdict td-{report["tone"]}"><h2 dir="auto">{escape(headline)}</h2>{more}'
@@ -204,9 +214,11 @@ def _learning_curves(store: Store, run_id: str, spec: RunSpec) -> str:
 def facts_html(report: dict[str, Any], spec: RunSpec) -> str:
     """Data, settings and machine as three lists of facts."""
     training = report["training"]
+    backend = backend_words(training)
     cut = training.get("tokens_cut", {}).get("test")
     trained = [
         ("Time", duration(training["seconds"])),
+        *([("Trained with", backend)] if backend else []),
         ("Steps", f"{training['steps']:,} in {training['epochs']:.3g} epochs"),
         *([("Test texts cut", percent(cut))] if cut is not None else []),
         *_machine_facts(report["machine"]),

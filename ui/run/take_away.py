@@ -1,6 +1,5 @@
 """Run / Take away: the trained model as a folder or a zip, and the lines of code that load it."""
 
-import json
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -9,14 +8,15 @@ from typing import Any
 import gradio as gr
 
 from core.errors import UserError
+from core.export.base import hub_id, shown_base
 from core.export.bundle import export_folder, export_name, export_zip
+from core.export.loading import has_adapter, loading_code, works_in
+from core.model_facts import ModelFacts, run_model_facts
 from core.workspace import RunFolder, Workspace
 from ui.run.actions import Updates, tell
 from ui.run.downloads import offered
 from ui.run.report import filled, read_report, unfilled
 from ui.run.words import size
-
-WORKS_IN = "transformers"
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,9 @@ def build_take_away(workspace: Workspace) -> TakeAwayTab:
             with gr.Column(elem_classes="td-card", min_width=280):
                 folder_card = gr.HTML(apply_default_css=False)
                 make_folder = gr.Button("Write the folder", elem_id="run-make-folder")
-        code = gr.Code(language="python", label="The lines that load it", interactive=False, elem_id="run-code")
+        code = gr.Code(
+            language="python", label="The lines that load it", interactive=False, max_lines=26, elem_id="run-code"
+        )
     tab = TakeAwayTab(empty, body, zip_card, make_zip, zip_button, folder_card, code)
 
     def zipped(request: gr.Request) -> Updates:
@@ -82,7 +84,7 @@ def take_away_updates(tab: TakeAwayTab, folder: RunFolder) -> Updates:
         | _zip_updates(tab, folder, zip_path if zip_path.exists() else None)
         | {
             tab.folder_card: folder_html(folder, folder_path if folder_path.exists() else None),
-            tab.code: code_lines(folder_path.name),
+            tab.code: loading_code(run_model_facts(folder), folder_path.name),
         }
     )
 
@@ -94,7 +96,7 @@ def _target(folder: RunFolder, suffix: str) -> Path:
 def _zip_updates(tab: TakeAwayTab, folder: RunFolder, made: Path | None) -> Updates:
     bytes_ = made.stat().st_size if made else _model_bytes(folder)
     return {
-        tab.zip_card: card_html("Zip", "One file to send or to keep.", bytes_),
+        tab.zip_card: card_html("Zip", "One file to send or to keep.", bytes_, run_model_facts(folder)),
         tab.make_zip: gr.update(visible=made is None),
         tab.zip: gr.update(visible=True, value=offered(made)) if made else gr.update(visible=False),
     }
@@ -102,30 +104,32 @@ def _zip_updates(tab: TakeAwayTab, folder: RunFolder, made: Path | None) -> Upda
 
 def folder_html(folder: RunFolder, made: Path | None) -> str:
     place = f'<p class="td-place">Written to <code>{escape(str(made))}</code></p>' if made else ""
-    return card_html("Folder", "On the computer that this page runs on.", _model_bytes(folder)) + place
+    words = "On the computer that this page runs on."
+    return card_html("Folder", words, _model_bytes(folder), run_model_facts(folder)) + place
 
 
-def card_html(title: str, words: str, bytes_: int) -> str:
+def card_html(title: str, words: str, bytes_: int, facts: ModelFacts) -> str:
+    """What one way of taking the model holds, and where it works."""
+    weights = "Adapter" if has_adapter(facts) else "Weights"
+    inside = {"answer": "prompt, class names, ", "classify": "class names, ", "chat": ""}[facts.task]
     return (
         f'<div class="td-card-text"><h3>{escape(title)}<span>{size(bytes_)}</span></h3><p>{escape(words)}</p>'
-        '<p class="td-hint">Weights (safetensors), tokenizer, class names, model card.</p>'
-        f'<p class="td-hint">Works in: <b>{WORKS_IN}</b></p></div>'
+        f'<p class="td-hint">{weights} (safetensors), tokenizer, {inside}model card.</p>'
+        f'<p class="td-hint">Works in: <b>{works_in(facts)}</b></p>{_needs_html(facts)}</div>'
+    )
+
+
+def _needs_html(facts: ModelFacts) -> str:
+    """What an adapter cannot do by itself."""
+    if not has_adapter(facts):
+        return ""
+    base = f"<b>{escape(shown_base(facts))}</b>"
+    where = "which is downloaded from the hub" if hub_id(facts) else "which is a folder on this computer"
+    return (
+        f'<p class="td-hint">Needs its base model {base}, {where}. Merged weights and GGUF, for other programs, '
+        "cannot be made here yet.</p>"
     )
 
 
 def _model_bytes(folder: RunFolder) -> int:
     return sum(path.stat().st_size for path in folder.model.rglob("*") if path.is_file())
-
-
-def code_lines(name: str) -> str:
-    """The lines that load the export, ready to paste."""
-    return f"""# pip install transformers torch
-from transformers import pipeline
-
-model = {json.dumps(name)}  # the unpacked zip, or the folder
-classify = pipeline("text-classification", model=model, tokenizer=model)
-
-print(classify("A text to sort"))
-for answer in classify(["another", "and one more"], top_k=3):
-    print([(guess["label"], round(guess["score"], 3)) for guess in answer])
-"""

@@ -9,7 +9,7 @@ import gradio as gr
 
 from core.errors import UserError
 from core.evaluation.colours import class_colour
-from core.model_facts import joined_text, run_model_facts
+from core.model_facts import ModelFacts, ModelText, joined_text, run_model_facts
 from core.prediction_service import PredictionService
 from core.workspace import RunFolder, Workspace
 from ui.plots import probability_bars
@@ -22,6 +22,8 @@ FIELDS = 6
 """Text columns that get a box of their own; a model of more reads the rest joined from the last box."""
 BARS = 10
 TRIES_KEPT = 20
+PROMPT_FIELDS = 8
+"""Boxes for the columns that a language model's prompt names; what is beyond them stays empty here, and is said."""
 
 Try = tuple[str, str, float]
 """A text, its likeliest label and that label's probability."""
@@ -36,11 +38,24 @@ class TryTab:
     chat: ChatBox
     """All of it where it answers."""
     fields: list[gr.Textbox]
+    columns: list[gr.Textbox]
+    """For the columns that the model's prompt names beside the text."""
+    beyond: gr.HTML
+    """Says which of those have no box."""
     file: LabelFile
 
     def parts(self) -> list[Any]:
         """What `try_updates` may change."""
-        return [self.empty, self.body, self.texts, self.chat.box, *self.fields, *self.file.parts()]
+        return [
+            self.empty,
+            self.body,
+            self.texts,
+            self.chat.box,
+            *self.fields,
+            *self.columns,
+            self.beyond,
+            *self.file.parts(),
+        ]
 
 
 def build_try_it(workspace: Workspace, service: PredictionService) -> TryTab:
@@ -55,6 +70,13 @@ def build_try_it(workspace: Workspace, service: PredictionService) -> TryTab:
                         )
                         for number in range(FIELDS)
                     ]
+                    columns = [
+                        gr.Textbox(
+                            "", lines=1, max_lines=6, visible=False, elem_id=f"try-column-{number}", label="Column"
+                        )
+                        for number in range(PROMPT_FIELDS)
+                    ]
+                    beyond = gr.HTML(apply_default_css=False, visible=False)
                     with gr.Row(elem_classes="td-foot"):
                         ask = gr.Button("Predict", variant="primary", elem_id="run-predict")
                 result = gr.HTML(
@@ -70,12 +92,13 @@ def build_try_it(workspace: Workspace, service: PredictionService) -> TryTab:
         folder = workspace.run(request.query_params["run"])
         try:
             facts = run_model_facts(folder)
-            text = joined_text(facts, values)
+            asked = model_text(facts, values[:FIELDS], values[FIELDS:])
+            text = shown_text(asked)
             words = "Reading …" if service.is_loaded(folder.id) else "Loading the model, some seconds the first time …"
             yield note_html(words if text else "Write a text first."), gr.skip(), gr.skip()
             if not text:
                 return
-            (ranked,) = service.predict(folder.id, [text])
+            (ranked,) = service.predict(folder.id, [asked])
         except UserError as error:
             yield note_html(f"{error.what} {error.todo}"), gr.skip(), gr.skip()
             return
@@ -83,11 +106,11 @@ def build_try_it(workspace: Workspace, service: PredictionService) -> TryTab:
         yield result_html(ranked, facts.labels), history_html(kept), kept
 
     gr.on(
-        [ask.click, *(field.submit for field in fields)],
-        predict, [tries, *fields], [result, history, tries],
+        [ask.click, *(field.submit for field in (*fields, *columns))],
+        predict, [tries, *fields, *columns], [result, history, tries],
         **QUIET,
     )  # fmt: skip
-    return TryTab(empty, body, texts, chat, fields, file)
+    return TryTab(empty, body, texts, chat, fields, columns, beyond, file)
 
 
 def try_updates(tab: TryTab, folder: RunFolder) -> Updates:
@@ -101,16 +124,61 @@ def try_updates(tab: TryTab, folder: RunFolder) -> Updates:
             tab.texts: gr.update(visible=False),
             tab.chat.box: gr.update(visible=True),
         }
+    return (
+        filled(tab.empty, tab.body)
+        | _text_boxes(tab, facts)
+        | _column_boxes(tab, facts)
+        | label_file_updates(tab.file, folder)
+    )
+
+
+def model_text(facts: ModelFacts, cells: Sequence[str], more: Sequence[str]) -> ModelText:
+    """What the model is asked. cells: of the text columns, more: of `own_columns`; a text alone where no prompt names
+    a column."""
+    text = joined_text(facts, cells)
+    if not facts.prompt_columns:
+        return text
+    given = dict(zip(facts.text_columns[:FIELDS], cells, strict=False)) | dict(
+        zip(own_columns(facts), more, strict=False)
+    )
+    return {**{name: given.get(name, "") for name in facts.prompt_columns}, "text": text}
+
+
+def own_columns(facts: ModelFacts) -> list[str]:
+    """The prompt's columns that have no box yet as a text column."""
+    boxed = facts.text_columns if len(facts.text_columns) <= FIELDS else facts.text_columns[: FIELDS - 1]
+    return [name for name in facts.prompt_columns if name not in boxed]
+
+
+def shown_text(asked: ModelText) -> str:
+    """One line of the tries: the text, then what the other columns hold; '' where all are empty."""
+    if isinstance(asked, str):
+        return asked
+    columns = [f"{name}: {cell}" for name, cell in asked.items() if name != "text" and cell.strip()]
+    return " · ".join(filter(None, [asked["text"], *columns]))
+
+
+def _text_boxes(tab: TryTab, facts: ModelFacts) -> Updates:
     columns = facts.text_columns
     # Never the bare name: gradio translates labels, and takes a column called "file" for a key of its own.
     labels = [f"Column {name}" for name in columns[:FIELDS]]
     if len(columns) > FIELDS:
         labels[-1] = f"{labels[-1]} and the {len(columns) - FIELDS} columns after it"
-    boxes = {
+    return {
         field: gr.update(visible=True, label=label, lines=5 if len(labels) == 1 else 2)
         for field, label in zip(tab.fields, labels, strict=False)
     }
-    return filled(tab.empty, tab.body) | boxes | label_file_updates(tab.file, folder)
+
+
+def _column_boxes(tab: TryTab, facts: ModelFacts) -> Updates:
+    names = own_columns(facts)
+    boxes = {
+        field: gr.update(visible=True, label=f"Column {name}") for field, name in zip(tab.columns, names, strict=False)
+    }
+    hidden = names[PROMPT_FIELDS:]
+    words = f"Left empty here: {', '.join(hidden)}. Label a file to fill them too." if hidden else ""
+    beyond = f'<p class="td-hint" dir="auto">{escape(words)}</p>'
+    return {**boxes, tab.beyond: gr.update(value=beyond, visible=bool(hidden))}
 
 
 def note_html(words: str) -> str:

@@ -90,18 +90,22 @@ def state_words(run: Run) -> str:
 
 
 def progress_words(progress: Progress) -> list[str]:
-    """`step 340 of 513`, `epoch 2 of 3`; nothing before the first step is known."""
+    """`step 340 of 513`, `epoch 2 of 3`; of a phase that counts rows `row 12 of 500`; nothing before that is known."""
     if not progress.total_steps:
         return []
-    words = [f"step {progress.step:,} of {progress.total_steps:,}"]
-    if progress.epochs:
-        current = min(max(1, math.ceil(progress.epoch)), math.ceil(progress.epochs))
-        words.append(f"epoch {current} of {progress.epochs:g}")
-    return words
+    if not progress.epochs:
+        return [f"row {progress.step:,} of {progress.total_steps:,}"]
+    current = min(max(1, math.ceil(progress.epoch)), math.ceil(progress.epochs))
+    return [f"step {progress.step:,} of {progress.total_steps:,}", f"epoch {current} of {progress.epochs:g}"]
+
+
+def training_steps(progress: Progress | None) -> int:
+    """Steps of the whole training, 0 where the phase counts rows or nothing: how far charts reach at least."""
+    return progress.total_steps if progress is not None and progress.epochs else 0
 
 
 def done_share(run: Run) -> float:
-    """How much of the training is over, 0 to 1."""
+    """How much of the training, or of the phase that counts rows, is over: 0 to 1."""
     if run.state == "finished":
         return 1.0
     progress = run.progress

@@ -24,6 +24,10 @@ QUOTES = "\"'`|~^$%#*@&!/"
 MOST_COLUMNS = 4096
 LEAST_VALUES = 0.4
 """Share of cells other than words where blanks divide cells and none is quoted; with fewer the lines are sentences."""
+LEAST_DIVIDED = 0.9
+"""Share of records that a blank must divide as it would a table's; the others are damaged."""
+ALL_VALUES = 0.95
+"""Share of cells other than words from which on a blank divides cells, whatever else does (`1,5 2,5` is two)."""
 LEAST_SCORE = 0.2
 """Below this the lines are taken to be one column."""
 
@@ -49,11 +53,35 @@ def find_dialect(lines: list[str], cut: bool, file: TableFile) -> Trial:
         _trial(lines, cut, dialect, DELIMITERS.get(dialect.delimiter[:1], 0.3))
         for dialect in _candidates(lines, text, file)
     ]
-    best = max(trials, key=lambda trial: trial.score, default=None)
+    best = max(_explained(trials), key=lambda trial: trial.score, default=None)
     if best is None or (best.score < LEAST_SCORE and file.delimiter is None):
         return single_column(lines, cut, file)
     # Read again now that the width is known: recovery from stray quotes goes by it.
     return replace(best, records=list(read_records(lines, best.dialect, best.width, cut=cut)))
+
+
+def _explained(trials: list[Trial]) -> list[Trial]:
+    """All trials, but none by blanks where another delimiter divides every record alike: prose has blanks as well."""
+    others = [trial for trial in trials if DELIMITERS.get(trial.dialect.delimiter[:1], 0) >= 0.9]
+    if not any(trial.score >= LEAST_SCORE and _is_even(trial) for trial in others):
+        return trials
+    return [trial for trial in trials if trial.dialect.delimiter != " " or _share_of_values(trial) >= ALL_VALUES]
+
+
+def _is_even(trial: Trial) -> bool:
+    """Whether every record has as many cells, and its quotes are no part of them."""
+    return all(
+        len(record.cells) == trial.width
+        and not record.guessed
+        and (trial.dialect.quote == '"' or not any(cell.strip().startswith('"') for cell in record.cells))
+        for record in trial.records
+    )
+
+
+def _share_of_values(trial: Trial) -> float:
+    """The share of cells other than words; the first record may be names."""
+    cells = [cell for record in trial.records[1:] or trial.records for cell in record.cells]
+    return sum(_is_value(cell) for cell in cells) / max(len(cells), 1)
 
 
 def single_column(lines: list[str], cut: bool, file: TableFile) -> Trial:
@@ -135,10 +163,8 @@ def _trial(lines: list[str], cut: bool, dialect: Dialect, liking: float) -> Tria
     guessed = sum(record.guessed for record in records) / total
     alone = counts[1] / total
     cells = [cell for record in records[:300] if len(record.cells) == width for cell in record.cells]
-    if dialect.delimiter == " " and not _starts(lines, " ", dialect.quote or '"'):
-        values = sum(kind(cell) != "text" for cell in cells)
-        if values < LEAST_VALUES * len(cells):
-            return Trial(dialect, records, width, 0.0)
+    if dialect.delimiter == " " and not _is_divided_by_blanks(records, width, cells):
+        return Trial(dialect, records, width, 0.0)
     wrapped = sum(_has_quotes(cell, dialect.quote) for cell in cells) / max(len(cells), 1)
     tight = sum(_is_tight(cell, dialect.delimiter) for cell in cells) / max(len(cells), 1)
     score = liking * counts[width] / total * (width - 1) / width
@@ -148,6 +174,28 @@ def _trial(lines: list[str], cut: bool, dialect: Dialect, liking: float) -> Tria
     filled = {column for column in range(width) if any(cells[column::width])}
     score *= 0.5 + 0.5 * len(filled) / width
     return Trial(dialect, records, width, score)
+
+
+def _is_divided_by_blanks(records: list[Record], width: int, cells: list[str]) -> bool:
+    """Whether blanks divide a table's cells and not the words of sentences, which may happen to be equally many.
+
+    Either the cells that hold blanks were quoted, or most cells are numbers, dates and the like. `item 7` in every line
+    is no such table: two values a record are the least that prose does not have by chance.
+    """
+    if len(records[0].cells) == 1 or sum(record.doubtful for record in records) > (1 - LEAST_DIVIDED) * len(records):
+        return False
+    whole = [record.cells for record in records if len(record.cells) == width]
+    quoted = sum(any(" " in cell.strip() for cell in row) for row in whole)
+    if quoted >= LEAST_DIVIDED * (len(records) - 1) and quoted:
+        return True
+    body = whole[1:] or whole
+    plain = sum(sum(map(_is_value, row)) >= 2 for row in body)
+    return plain >= LEAST_DIVIDED * len(body) and sum(map(_is_value, cells)) >= LEAST_VALUES * len(cells)
+
+
+def _is_value(cell: str) -> bool:
+    """Whether a cell is a number, a date or the like, or was quoted because it holds a blank."""
+    return kind(cell) not in {"", "text"} or " " in cell.strip()
 
 
 def _plain_quotes(lines: list[str], dialect: Dialect) -> float:

@@ -9,7 +9,7 @@ import pyarrow as pa
 from core.errors import UserError
 from core.schema import TableFile
 
-READER_VERSION = 2
+READER_VERSION = 3
 """Counts up when reading the same file gives another table, so that old caches are not used."""
 
 CHUNK = 2**20

@@ -201,4 +201,4 @@ def _json_types(database: duckdb.DuckDBPyConnection, rows: str, keys: list[str])
 def _first_line(error: duckdb.Error) -> str:
     """What DuckDB says, without the path of the copy that it read."""
     line = str(error).splitlines()[0].removeprefix("Invalid Input Error: ").rstrip()
-    return re.sub(r" (?:in )?file [\"'][^\"']*[\"']", "", line)
+    return re.sub(r" (?:in |at end of )?file [\"'][^\"']*[\"']", "", line)

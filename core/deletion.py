@@ -1,0 +1,75 @@
+"""What goes with a run or a draft that is deleted: its labelling jobs, and the uploads that nothing else needs.
+
+An upload lies in a folder named by an id of its own. Whatever text names that id needs it: a run's spec.yaml, a draft,
+a labelling job. So a file that a run came from is never removed, not even where its spec can no longer be read.
+"""
+
+import json
+import re
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from core.label_jobs import cancel_label_job, label_jobs
+from core.runs import supervisor
+from core.runs.store import ACTIVE, open_store
+from core.workspace import Workspace
+
+LEAST_AGE_SECONDS = 3600
+"""Younger uploads may be on their way into a draft, of this program or another one over the same workspace."""
+
+_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
+
+
+def delete_run(workspace: Workspace, run_id: str) -> None:
+    """Delete a run with its folder, what is being labelled with it, and its uploads. Raises UserError while it runs."""
+    folder = workspace.run(run_id)
+    uploads = _named(folder.root.glob("spec.yaml")) | _named(folder.predictions.glob("*/job.json"))
+    if open_store(workspace).run(run_id).state not in ACTIVE:
+        for job in label_jobs(workspace, run_id):
+            if job.state == "running":
+                cancel_label_job(workspace, run_id, job.id)
+    supervisor.delete(workspace, run_id)
+    _remove(workspace, uploads)
+
+
+def delete_draft(workspace: Workspace, draft_id: str) -> None:
+    """Delete a draft and its uploads; nothing happens where there is no such draft."""
+    store = open_store(workspace)
+    uploads = _ids(json.dumps(store.draft(draft_id)))
+    store.delete_draft(draft_id)
+    _remove(workspace, uploads)
+
+
+def remove_unneeded_uploads(workspace: Workspace, least_age_seconds: float = LEAST_AGE_SECONDS) -> None:
+    """Remove uploads that no run, draft or labelling names, and files that arrived and were never kept."""
+    before = time.time() - least_age_seconds
+    _remove(workspace, {path.name for path in _older(workspace.uploads, before) if _ID.fullmatch(path.name)})
+    for path in _older(workspace.incoming, before):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _older(folder: Path, moment: float) -> Iterator[Path]:
+    """Folders inside `folder` that were last changed before `moment`, seconds since 1970."""
+    if folder.is_dir():
+        yield from (path for path in folder.iterdir() if path.is_dir() and path.stat().st_mtime < moment)
+
+
+def _remove(workspace: Workspace, uploads: set[str]) -> None:
+    """Remove those uploads that nothing names any more."""
+    if not uploads:
+        return
+    needed = _named(workspace.runs.glob("*/spec.yaml")) | _named(workspace.runs.glob("*/predictions/*/job.json"))
+    for _, _, content in open_store(workspace).drafts():
+        needed |= _ids(json.dumps(content))
+    for upload in uploads - needed:
+        shutil.rmtree(workspace.uploads / upload, ignore_errors=True)
+
+
+def _named(files: Iterable[Path]) -> set[str]:
+    return {upload for file in files for upload in _ids(file.read_text(encoding="utf-8", errors="replace"))}
+
+
+def _ids(text: str) -> set[str]:
+    return set(_ID.findall(text))

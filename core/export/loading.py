@@ -1,0 +1,182 @@
+"""Lines of Python that load an exported model and use it, with nothing of Tunedesk: for the card and the page.
+
+A test runs them as they stand. `place` is what they call the export's folder.
+"""
+
+import json
+
+from core.export.base import hub_id, shown_base
+from core.model_facts import ModelFacts
+
+IN_FOUR_BITS = ("qlora", "head-on-llm")
+NEW_TOKENS = 256
+"""Longest answer that the lines for a chat model ask for."""
+
+
+def loading_code(facts: ModelFacts, place: str) -> str:
+    """What to paste. An adapter's base is named by its hub id, a local one by its folder's name."""
+    if facts.family == "encoder":
+        return _encoder(facts, place)
+    if facts.task == "chat":
+        return _loaded(facts, place) + _CHAT
+    if facts.task == "classify":
+        return _loaded(facts, place) + _head(facts)
+    return _loaded(facts, place) + _ANSWER + _asked(facts)
+
+
+def has_adapter(facts: ModelFacts) -> bool:
+    """Whether the export is an adapter, which needs its base; else it is the whole model."""
+    return facts.family == "causal" and facts.method != "full"
+
+
+def works_in(facts: ModelFacts) -> str:
+    """The programs that take the export as it is."""
+    return "PEFT, transformers" if has_adapter(facts) else "transformers"
+
+
+def _encoder(facts: ModelFacts, place: str) -> str:
+    return f"""# pip install transformers torch
+from transformers import pipeline
+
+# truncation=True cuts longer texts at {facts.max_length} tokens, as in training
+classifier = pipeline("text-classification", model={json.dumps(place)}, truncation=True)
+
+{_text(facts)}
+print(classifier(text))  # the likeliest class and its probability
+print(classifier(text, top_k=None))  # every class"""
+
+
+def _text(facts: ModelFacts) -> str:
+    """`text`, made of a row's cells as in training."""
+    if len(facts.text_columns) == 1 and not facts.backslash_is_space:
+        return 'text = "Write a text here"'
+    cells = ", ".join(json.dumps(name, ensure_ascii=False) for name in facts.text_columns)
+    clean = '.replace("\\\\", " ")' if facts.backslash_is_space else ""
+    return (
+        f"cells = [{cells}]  # put the row's cells here\n"
+        f"cells = [cell{clean}.strip() for cell in cells]\n"
+        f"text = {json.dumps(facts.joiner, ensure_ascii=False)}.join(cell for cell in cells if cell)"
+    )
+
+
+def _loaded(facts: ModelFacts, place: str) -> str:
+    """From the imports to `model` and `tokenizer`."""
+    loader = "AutoModelForSequenceClassification" if facts.task == "classify" else "AutoModelForCausalLM"
+    four_bits = facts.method in IN_FOUR_BITS
+    names = sorted([loader, "AutoTokenizer", *(["BitsAndBytesConfig"] if four_bits else [])])
+    packages = "transformers torch" + (" peft" if has_adapter(facts) else "") + (" bitsandbytes" if four_bits else "")
+    before = "import json\n\n" if facts.task == "answer" else ""
+    peft = "from peft import PeftModel\n" if has_adapter(facts) else ""
+    return f"""# pip install {packages}
+{before}import torch
+{peft}from transformers import {", ".join(names)}
+
+folder = {json.dumps(place)}  # this folder; for one on the Hub: huggingface_hub.snapshot_download("USER/NAME")
+tokenizer = AutoTokenizer.from_pretrained(folder)
+{_adapted(facts, loader) if has_adapter(facts) else _whole(loader)}"""
+
+
+def _whole(loader: str) -> str:
+    return f"""model = {loader}.from_pretrained(folder, dtype=torch.float32).eval()
+model.to("cuda" if torch.cuda.is_available() else "cpu")
+"""
+
+
+def _adapted(facts: ModelFacts, loader: str) -> str:
+    """The base as it was trained on, in 4 bits or not, with the adapter on it."""
+    more = ""
+    if facts.task == "classify":
+        more += f", num_labels={len(facts.labels)}, pad_token_id=tokenizer.pad_token_id"
+    if hub_id(facts) is not None and facts.base_revision:
+        more += f", revision={json.dumps(facts.base_revision)}"
+    if facts.method in IN_FOUR_BITS:
+        loading, moved = f"{_four_bits(facts)}\n", ""
+        more += ", quantization_config=four_bits"
+    else:
+        loading, moved = "", 'model.to("cuda" if torch.cuda.is_available() else "cpu")\n'
+    where = "" if hub_id(facts) else "  # a folder of the computer it was trained on: give its path"
+    return f"""base = {json.dumps(shown_base(facts), ensure_ascii=False)}{where}
+dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
+{loading}model = {loader}.from_pretrained(base, dtype=dtype{more})
+model = PeftModel.from_pretrained(model, folder).eval()
+{moved}"""
+
+
+def _four_bits(facts: ModelFacts) -> str:
+    whole = '    llm_int8_skip_modules=["lm_head", "score", "classifier"],\n' if facts.task == "classify" else ""
+    return f"""four_bits = BitsAndBytesConfig(
+    load_in_4bit=True,
+    bnb_4bit_quant_type="nf4",
+    bnb_4bit_use_double_quant={facts.double_quantization},
+    bnb_4bit_compute_dtype=dtype,
+{whole})"""
+
+
+def _asked(facts: ModelFacts) -> str:
+    """One row through `probabilities`."""
+    columns = [f"{json.dumps(name, ensure_ascii=False)}: ..." for name in facts.prompt_columns if name != "text"]
+    columns = [column.replace("...", '"what this column holds"') for column in columns]
+    row = ", ".join(['"text": text', *columns])
+    return f"""
+{_text(facts)}
+found = probabilities({{{row}}})
+print(max(found, key=found.get), found)"""
+
+
+def _head(facts: ModelFacts) -> str:
+    return f"""
+labels = {json.dumps(list(facts.labels), ensure_ascii=False)}
+{_text(facts)}
+read = tokenizer([text], truncation=True, max_length={facts.max_length}, return_tensors="pt").to(model.device)
+with torch.inference_mode():
+    shares = torch.softmax(model(**read).logits[0].float(), -1).tolist()
+found = dict(zip(labels, shares))
+print(max(found, key=found.get), found)"""
+
+
+_ANSWER = '''
+with open(f"{folder}/prompt.json", encoding="utf-8") as file:
+    prompt = json.load(file)
+room = prompt["max_length"] - len(prompt["prefix"]) - max(len(a["ids"]) + len(a["rest"]) for a in prompt["answers"])
+
+
+def prompt_ids(row):
+    """What the model reads for a row; its text is cut at the end so that the longest answer still fits."""
+    row = {name: cell.strip() for name, cell in row.items()}
+    while True:
+        read, begin = "", 0
+        for part in prompt["parts"]:
+            if part == {"slot": "text"}:
+                begin = len(read)
+            read += part if isinstance(part, str) else row[part["slot"]]
+        tokens = tokenizer(read, add_special_tokens=False, return_offsets_mapping=True)
+        over = len(tokens["input_ids"]) - room
+        if over <= 0 or not row["text"]:
+            return prompt["prefix"] + tokens["input_ids"]
+        ends = [end - begin for start, end in tokens["offset_mapping"] if 0 <= start - begin < len(row["text"])]
+        row["text"] = row["text"][: min(ends[-over - 1], len(row["text"]) - 1) if len(ends) > over else 0]
+
+
+@torch.inference_mode()
+def probabilities(row):
+    """Class -> probability: how likely the model is to answer with just this class."""
+    asked, scores = prompt_ids(row), []
+    for answer in prompt["answers"]:
+        ids = torch.tensor([asked + answer["ids"]], device=model.device)
+        logits = model(input_ids=ids).logits[0, len(asked) - 1 : -1].float()
+        scores.append(torch.log_softmax(logits, -1).gather(1, ids[0, len(asked) :, None]).sum())
+    shares = torch.softmax(torch.stack(scores), 0).tolist()
+    return {answer["label"]: share for answer, share in zip(prompt["answers"], shares)}
+
+'''
+
+_CHAT = f"""
+messages = [{{"role": "user", "content": "Write a message here"}}]
+read = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True, return_tensors="pt")
+read = read.to(model.device)
+ends = [number for number, token in tokenizer.added_tokens_decoder.items() if token.special]
+written = model.generate(
+    **read, max_new_tokens={NEW_TOKENS}, do_sample=False,
+    eos_token_id=[tokenizer.eos_token_id, *ends], pad_token_id=tokenizer.eos_token_id,
+)
+print(tokenizer.decode(written[0, read["input_ids"].shape[1] :], skip_special_tokens=True).strip())"""

@@ -1,0 +1,60 @@
+"""The metadata at the head of a model card, as the hub reads it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCardData
+
+from core.data.examples import DataFacts
+from core.export.base import base_license, hub_id
+from core.export.loading import has_adapter
+from core.model_facts import ModelFacts
+from core.schema import RunSpec
+
+PROGRAM = "Tunedesk"
+
+
+def card_metadata(facts: ModelFacts, spec: RunSpec, data: DataFacts, report: dict[str, Any] | None) -> ModelCardData:
+    """report: the content of report.json, or None where the run was not evaluated."""
+    license_stated, base = base_license(facts), hub_id(facts)
+    results = list(_results(data, report)) if report and facts.task != "chat" else []
+    more: dict[str, Any] = {}
+    if base and facts.family == "causal":
+        more["base_model_relation"] = "adapter" if has_adapter(facts) else "finetune"
+    return ModelCardData(
+        library_name="peft" if has_adapter(facts) else "transformers",
+        pipeline_tag="text-classification" if facts.task == "classify" else "text-generation",
+        tags=list(_tags(facts)),
+        base_model=base,
+        metrics=["accuracy", "f1"] if results else None,
+        model_name=spec.name,
+        eval_results=results or None,
+        license=license_stated.get("license"),
+        license_name=license_stated.get("license_name"),
+        license_link=license_stated.get("license_link"),
+        **more,
+    )
+
+
+def _tags(facts: ModelFacts) -> Iterator[str]:
+    yield "conversational" if facts.task == "chat" else "text-classification"
+    if has_adapter(facts):
+        yield "lora"
+    if facts.method == "qlora":
+        yield "qlora"
+    yield PROGRAM.lower()
+
+
+def _results(data: DataFacts, report: dict[str, Any]) -> Iterator[EvalResult]:
+    test = report["test"]
+    for kind, name, value in (("accuracy", "Accuracy", test["accuracy"]), ("f1", "Macro F1", test["macro_f1"])):
+        yield EvalResult(
+            task_type="text-classification",
+            task_name="Text classification",
+            dataset_type="local-file",
+            dataset_name=str(data.files["test" if "test" in data.files else "train"]["name"]),
+            dataset_split="test",
+            metric_type=kind,
+            metric_name=name,
+            metric_value=round(value, 4),
+        )
