@@ -1,6 +1,7 @@
 """New run with a language model in a real browser: its prompt is edited beside one row as the model reads it."""
 
 import csv
+import json
 import re
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tests.small_llama import write_small_llama
 pytestmark = pytest.mark.browser
 
 WAIT_MS = 60_000
+TRAINING_MS = 300_000
 PRESET = "llama-3.2-1b-4bit"
 EVIL = "<img src=x onerror=\"document.title='hit'\">"
 QUESTIONS = [
@@ -212,3 +214,38 @@ def test_the_step_fits_the_screen(shared_server: Server, page: Page, questions: 
     page.locator("#prompt-longest").click()
     expect(page.locator("#prompt-row")).to_contain_text(f"Row {LONG + 1} ")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_small_model_is_trained_and_seen_before_and_after(
+    shared_server: Server, page: Page, questions: Path, llama: Path
+) -> None:
+    """Prompt broken and put right, a real worker, the report beside the untuned model, and a question to the result."""
+    to_prompt(page, shared_server, questions, llama)
+    page.get_by_label("Raw text").click()
+    page.locator("#prompt-system textarea").fill("")
+    user(page).fill("{text} {nonsense}")
+    expect(page.locator("#prompt-note-user .bad")).to_contain_text("{nonsense} is not a column of the data.")
+    user(page).fill("{text} =")
+    expect(text(page)).to_contain_text("Who wrote Hamlet ? (0) =")
+    page.locator("#prompt-assistant textarea").fill(" {label}")
+    expect(text(page).locator("mark.learned").first).to_contain_text("H")
+    page.locator("#prompt-to-review").click()
+    expect(page.locator("#review-model")).to_contain_text("The model is on this computer.")
+    page.locator("#start-run").click()
+    page.wait_for_url("**run=*")
+    run_id = page.url.split("run=")[1].split("&")[0]
+    expect(page.locator("#run-head")).to_contain_text("Finished", timeout=TRAINING_MS)
+
+    report = json.loads((shared_server.workspace.run(run_id).report / "report.json").read_text(encoding="utf-8"))
+    page.locator("#run-tabs").get_by_role("tab", name="Report", exact=True).click()
+    before = page.locator("#run-report").get_by_text("The same model before training")
+    expect(before).to_be_visible()
+    expect(page.locator("#run-report")).to_contain_text(f"{report['untuned']['accuracy'] * 100:.1f} %")
+    expect(page.locator("#run-report")).to_contain_text(f"{report['test']['accuracy'] * 100:.1f} %")
+    expect(page.locator("#run-free")).to_contain_text("itself")
+    page.locator("#run-tabs").get_by_role("tab", name="Try it", exact=True).click()
+    page.locator("#try-0 textarea").fill("Where is Rome ?")
+    page.locator("#run-predict").click()
+    expect(page.locator("#run-result")).to_contain_text("LOC", timeout=TRAINING_MS)
+    page.locator("#run-tabs").get_by_role("tab", name="Take away", exact=True).click()
+    expect(page.locator("#run-tabs")).to_contain_text("PeftModel")
