@@ -15,7 +15,6 @@ from transformers import (
 )
 
 from core.errors import UserError
-from core.models import neobert  # noqa: F401  makes it known to the Auto classes
 from core.models.source import download
 from core.schema import ModelSpec
 
