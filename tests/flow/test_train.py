@@ -11,6 +11,7 @@ import time
 import psutil
 import pytest
 from safetensors.torch import load_file, save_file
+from transformers import AutoTokenizer
 
 from core.errors import UserError
 from core.runs import supervisor
@@ -205,11 +206,24 @@ def test_a_full_disk_fails_the_run_in_plain_words_and_loses_nothing(workspace, q
     assert [point.step for point in store.metrics(run_id, ["train/loss"])] == list(range(1, 41))
 
 
-def test_a_loss_that_is_no_number_fails_with_advice(workspace, questions, tiny_bert, tmp_path):
+def test_a_model_that_gives_no_numbers_is_not_trained(workspace, questions, tiny_bert, tmp_path):
     broken = tmp_path / "broken-bert"
     shutil.copytree(tiny_bert, broken)
     weights = load_file(broken / "model.safetensors")
     weights["bert.encoder.layer.0.output.dense.bias"].fill_(float("nan"))
+    save_file(weights, broken / "model.safetensors", {"format": "pt"})
+    run = run_to_end(workspace, submit(workspace, without_baselines(tiny_spec(questions, broken))))
+    assert run.state == "failed"
+    assert "gives no numbers" in run.error["what"]
+
+
+def test_a_loss_that_is_no_number_fails_with_advice(workspace, questions, tiny_bert, tmp_path):
+    broken = tmp_path / "broken-bert"
+    shutil.copytree(tiny_bert, broken)
+    weights = load_file(broken / "model.safetensors")
+    # Not in the short text that is tried before training, but in every question.
+    mark = AutoTokenizer.from_pretrained(broken).convert_tokens_to_ids("?")
+    weights["bert.embeddings.word_embeddings.weight"][mark] = float("nan")
     save_file(weights, broken / "model.safetensors", {"format": "pt"})
     run_id = submit(workspace, without_baselines(tiny_spec(questions, broken)))
     run = run_to_end(workspace, run_id)
