@@ -228,6 +228,8 @@ def test_a_small_model_is_trained_and_seen_before_and_after(
     user(page).fill("{text} =")
     expect(text(page)).to_contain_text("Who wrote Hamlet ? (0) =")
     page.locator("#prompt-assistant textarea").fill(" {label}")
+    page.locator("#prompt-max-length input").fill("128")
+    expect(page.locator("#prompt-count")).to_contain_text("of 128 tokens")
     expect(text(page).locator("mark.learned").first).to_contain_text("H")
     page.locator("#prompt-to-review").click()
     expect(page.locator("#review-model")).to_contain_text("The model is on this computer.")
