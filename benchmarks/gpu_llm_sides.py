@@ -30,8 +30,7 @@ def ours(
     from core.workspace import RunFolder
 
     model, tokenizer = load_causal(spec.model, backend, TREE_TOKENS)
-    checkpointing, seed = spec.training.gradient_checkpointing, spec.training.seed
-    model = with_adapter(model, spec.model, backend, gradient_checkpointing=checkpointing, seed=seed)
+    model = with_adapter(model, spec.model, spec.training, backend)
     note = f"backend {backend.name} {backend.reason}".rstrip()
     if find_spec("tensorboard") is None and find_spec("tensorboardX") is None:
         with_curves = sft.argument_values

@@ -11,6 +11,8 @@ from core.schema import Family, Task
 from core.workspace import RunFolder
 
 MODEL_FACTS_FILE = "tunedesk.json"
+PROMPT_FILE = "prompt.json"
+"""Beside it in the folder of a model that answers in words: core.prompts.prompt_content."""
 NEWEST_VERSION = 2
 """1: encoders alone, so without family, task and prompt_columns."""
 
@@ -44,6 +46,11 @@ class ModelFacts:
     """Of a base in 4 bits: whether its scales are quantised too."""
     prompt_columns: tuple[str, ...] = ()
     """Columns beside the text that the prompt names."""
+
+    @property
+    def is_adapter(self) -> bool:
+        """Whether the folder holds an adapter, which needs its base; else it is the whole model."""
+        return self.family == "causal" and self.method != "full"
 
 
 ModelText = str | dict[str, str]

@@ -22,7 +22,7 @@ from core.errors import UserError
 from core.evaluation.answers import Scorer, label_scorer
 from core.evaluation.plain_scoring import generate_answers
 from core.evaluation.scoring import Passes, label_probabilities
-from core.model_facts import ModelFacts, ModelText, read_model_facts
+from core.model_facts import PROMPT_FILE, ModelFacts, ModelText, read_model_facts
 from core.models.causal import load_trained, prompt_tokenizer
 from core.models.device import best_device
 from core.models.inference import class_probabilities
@@ -33,11 +33,10 @@ if TYPE_CHECKING:
     # Importing peft takes seconds that an encoder does not need.
     from peft import PeftModel
 
-PROMPT_FILE = "prompt.json"
 MOST_BATCH_ROWS = 64
 BATCH_TOKENS = 16_384
 """Most tokens in a batch, padding counted."""
-TODO = "Resume or duplicate the run to make its model again."
+MAKE_AGAIN = "Resume or duplicate the run to make its model again."
 
 
 @dataclass(frozen=True)
@@ -60,8 +59,8 @@ def load_predictor(model: Path) -> Predictor:
         tokenizer = AutoTokenizer.from_pretrained(model)
         loaded: Any = load_trained(model, facts) if facts.family == "causal" else _load_encoder(model, facts)
     except (OSError, ValueError, SafetensorError) as error:
-        raise UserError(f"The model of run {facts.run} cannot be loaded: {error}", str(model), TODO) from error
-    adapted = loaded if facts.family == "causal" and facts.method != "full" else None
+        raise UserError(f"The model of run {facts.run} cannot be loaded: {error}", str(model), MAKE_AGAIN) from error
+    adapted = loaded if facts.is_adapter else None
     network = loaded if adapted is None else adapted.get_base_model()
     if facts.task != "answer":
         return Predictor(facts, network.eval(), tokenizer, None, None, adapted)
@@ -128,5 +127,5 @@ def _load_encoder(model: Path, facts: ModelFacts) -> PreTrainedModel:
     )
     # transformers makes up what a file lacks, and only warns.
     if loading["missing_keys"] or network.config.num_labels != len(facts.labels):
-        raise UserError(f"The model of run {facts.run} is not whole.", str(model), TODO)
+        raise UserError(f"The model of run {facts.run} is not whole.", str(model), MAKE_AGAIN)
     return network.to(best_device())

@@ -149,6 +149,10 @@ FAMILY_METHODS: dict[Family, tuple[Method, ...]] = {
 }
 
 
+ADAPTER_METHODS: tuple[Method, ...] = ("lora", "qlora", "head-on-llm")
+FOUR_BIT_METHODS: tuple[Method, ...] = ("qlora", "head-on-llm")
+
+
 class ModelSpec(Part):
     family: Family = setting(
         "encoder",

@@ -33,15 +33,26 @@ def held_out_figures(
         ids, mask = padded([example.ids for example in batch], model.device)
         targets, _ = padded([example.targets for example in batch], model.device)
         targets[mask == 0] = IGNORED
-        hidden = model.get_decoder()(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
-        learned = targets[:, 1:] != IGNORED
-        answers, expected = hidden[:, :-1][learned], targets[:, 1:][learned]
+        states, expected = learned_tokens(model, ids, mask, targets)
         for first in range(0, len(expected), TOKENS_PROJECTED_AT_ONCE):
             part = slice(first, first + TOKENS_PROJECTED_AT_ONCE)
-            logits = model.get_output_embeddings()(answers[part]).float()
+            logits = model.get_output_embeddings()(states[part]).float()
             total += float(functional.cross_entropy(logits, expected[part], reduction="sum"))
         tokens += len(expected)
         if on_progress is not None:
             on_progress(start + len(batch), len(order))
     loss = total / max(tokens, 1)
     return {"loss": loss, "perplexity": math.exp(min(loss, 700)), "tokens": tokens}
+
+
+def learned_tokens(
+    model: PreTrainedModel, input_ids: torch.Tensor, attention_mask: torch.Tensor, targets: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The hidden states that foretell the learned tokens, [tokens, hidden], and those tokens, int64 [tokens].
+
+    Nothing else need be projected to the vocabulary. input_ids, attention_mask, targets (IGNORED where there is no
+    loss): int64 [rows, length].
+    """
+    hidden = model.get_decoder()(input_ids=input_ids, attention_mask=attention_mask, use_cache=False).last_hidden_state
+    learned = targets[:, 1:] != IGNORED
+    return hidden[:, :-1][learned], targets[:, 1:][learned]

@@ -10,11 +10,11 @@ from typing import Any
 from core.data.examples import DataFacts, read_data_facts
 from core.export.base import base_license, hub_id, shown_base
 from core.export.chat_card import chat_data, chat_introduction, chat_limits, chat_results
-from core.export.loading import has_adapter, loading_code
+from core.export.loading import loading_code
 from core.export.markdown import code, duration, interval, percent, plain, table
 from core.export.metadata import PROGRAM, card_metadata
 from core.model_facts import ModelFacts, run_model_facts
-from core.schema import RunSpec, read_spec, settings
+from core.schema import ADAPTER_METHODS, RunSpec, read_spec, settings
 from core.workspace import RunFolder
 
 FEW_ROWS = 20
@@ -22,7 +22,6 @@ FEW_ROWS = 20
 WEAK_GAP = 0.05
 """A class is called weak when its F1 lies so far below the mean of all."""
 MOST_NAMED = 5
-ADAPTER_METHODS = ("lora", "qlora", "head-on-llm")
 MOST_CLASSES = 200
 """Classes listed with their rows."""
 
@@ -98,7 +97,7 @@ def _use(facts: ModelFacts) -> str:
 
 def _use_words(facts: ModelFacts) -> str:
     """What the lines for a language model leave open."""
-    if not has_adapter(facts):
+    if not facts.is_adapter:
         return 'Replace `"."` by the path of this folder, which holds the whole model. It works in transformers.'
     base = hub_id(facts)
     name = f"`{base}`, which is downloaded," if base else f"{code(shown_base(facts))}, which is not on the Hub,"

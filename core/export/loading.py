@@ -7,8 +7,8 @@ import json
 
 from core.export.base import hub_id, shown_base
 from core.model_facts import ModelFacts
+from core.schema import FOUR_BIT_METHODS
 
-IN_FOUR_BITS = ("qlora", "head-on-llm")
 NEW_TOKENS = 256
 """Longest answer that the lines for a chat model ask for."""
 
@@ -24,14 +24,9 @@ def loading_code(facts: ModelFacts, place: str) -> str:
     return _loaded(facts, place) + _ANSWER + _asked(facts)
 
 
-def has_adapter(facts: ModelFacts) -> bool:
-    """Whether the export is an adapter, which needs its base; else it is the whole model."""
-    return facts.family == "causal" and facts.method != "full"
-
-
 def works_in(facts: ModelFacts) -> str:
     """The programs that take the export as it is."""
-    return "PEFT, transformers" if has_adapter(facts) else "transformers"
+    return "PEFT, transformers" if facts.is_adapter else "transformers"
 
 
 def _encoder(facts: ModelFacts, place: str) -> str:
@@ -62,18 +57,18 @@ def _text(facts: ModelFacts) -> str:
 def _loaded(facts: ModelFacts, place: str) -> str:
     """From the imports to `model` and `tokenizer`."""
     loader = "AutoModelForSequenceClassification" if facts.task == "classify" else "AutoModelForCausalLM"
-    four_bits = facts.method in IN_FOUR_BITS
+    four_bits = facts.method in FOUR_BIT_METHODS
     names = sorted([loader, "AutoTokenizer", *(["BitsAndBytesConfig"] if four_bits else [])])
-    packages = "transformers torch" + (" peft" if has_adapter(facts) else "") + (" bitsandbytes" if four_bits else "")
+    packages = "transformers torch" + (" peft" if facts.is_adapter else "") + (" bitsandbytes" if four_bits else "")
     before = "import json\n\n" if facts.task == "answer" else ""
-    peft = "from peft import PeftModel\n" if has_adapter(facts) else ""
+    peft = "from peft import PeftModel\n" if facts.is_adapter else ""
     return f"""# pip install {packages}
 {before}import torch
 {peft}from transformers import {", ".join(names)}
 
 folder = {json.dumps(place)}  # this folder; for one on the Hub: huggingface_hub.snapshot_download("USER/NAME")
 tokenizer = AutoTokenizer.from_pretrained(folder)
-{_adapted(facts, loader) if has_adapter(facts) else _whole(loader)}"""
+{_adapted(facts, loader) if facts.is_adapter else _whole(loader)}"""
 
 
 def _whole(loader: str) -> str:
@@ -89,7 +84,7 @@ def _adapted(facts: ModelFacts, loader: str) -> str:
         more += f", num_labels={len(facts.labels)}, pad_token_id=tokenizer.pad_token_id"
     if hub_id(facts) is not None and facts.base_revision:
         more += f", revision={json.dumps(facts.base_revision)}"
-    if facts.method in IN_FOUR_BITS:
+    if facts.method in FOUR_BIT_METHODS:
         loading, moved = f"{_four_bits(facts)}\n", ""
         more += ", quantization_config=four_bits"
     else:

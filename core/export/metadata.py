@@ -7,7 +7,6 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from core.data.examples import DataFacts
 from core.export.base import base_license, hub_id
-from core.export.loading import has_adapter
 from core.model_facts import ModelFacts
 from core.schema import RunSpec
 
@@ -20,9 +19,9 @@ def card_metadata(facts: ModelFacts, spec: RunSpec, data: DataFacts, report: dic
     results = list(_results(data, report)) if report and facts.task != "chat" else []
     more: dict[str, Any] = {}
     if base and facts.family == "causal":
-        more["base_model_relation"] = "adapter" if has_adapter(facts) else "finetune"
+        more["base_model_relation"] = "adapter" if facts.is_adapter else "finetune"
     return ModelCardData(
-        library_name="peft" if has_adapter(facts) else "transformers",
+        library_name="peft" if facts.is_adapter else "transformers",
         pipeline_tag="text-classification" if facts.task == "classify" else "text-generation",
         tags=list(_tags(facts)),
         base_model=base,
@@ -38,7 +37,7 @@ def card_metadata(facts: ModelFacts, spec: RunSpec, data: DataFacts, report: dic
 
 def _tags(facts: ModelFacts) -> Iterator[str]:
     yield "conversational" if facts.task == "chat" else "text-classification"
-    if has_adapter(facts):
+    if facts.is_adapter:
         yield "lora"
     if facts.method == "qlora":
         yield "qlora"

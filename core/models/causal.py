@@ -17,15 +17,15 @@ from core.chat_templates import ModelTokenizer, model_tokenizer
 from core.errors import UserError
 from core.model_facts import ModelFacts
 from core.models.device import best_device
+from core.models.pretrained import open_tokenizer, require_length
 from core.models.source import download
-from core.schema import ModelSpec
+from core.schema import FOUR_BIT_METHODS, ModelSpec, TrainingSpec
 
 if TYPE_CHECKING:
     from peft import PeftModel
     from transformers import BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 BackendName = Literal["unsloth", "transformers"]
-QUANTISED_METHODS = ("qlora", "head-on-llm")
 PAD_TOKENS = ("<|finetune_right_pad_id|>", "<pad>", "[PAD]", "<unk>")
 """What may fill a batch where the tokenizer names nothing for it; the end token otherwise."""
 _HEADS = ["score", "classifier"]
@@ -106,7 +106,7 @@ def load_causal_classifier(spec: ModelSpec, labels: Sequence[str]) -> "tuple[Pre
 
 
 def with_adapter(
-    model: "PreTrainedModel", spec: ModelSpec, backend: Backend, *, gradient_checkpointing: bool, seed: int
+    model: "PreTrainedModel", spec: ModelSpec, training: TrainingSpec, backend: Backend
 ) -> "PreTrainedModel | PeftModel":
     """Adapters on the linear layers, never on the output layer; with method full the model as it is.
 
@@ -125,8 +125,8 @@ def with_adapter(
             lora_alpha=lora.alpha,
             lora_dropout=lora.dropout,
             target_modules=list(lora.target_modules) or linear,
-            use_gradient_checkpointing="unsloth" if gradient_checkpointing else False,
-            random_state=seed,
+            use_gradient_checkpointing="unsloth" if training.gradient_checkpointing else False,
+            random_state=training.seed,
         )
     from peft import LoraConfig, TaskType, get_peft_model
 
@@ -139,7 +139,7 @@ def with_adapter(
         target_modules=list(lora.target_modules) or "all-linear",
         modules_to_save=[name for name, _ in model.named_children() if name in _HEADS] if has_head else None,
     )
-    torch.manual_seed(seed)
+    torch.manual_seed(training.seed)
     try:
         return get_peft_model(model, config)
     except ValueError as error:
@@ -182,16 +182,7 @@ def load_trained(model: Path, facts: ModelFacts) -> "PreTrainedModel | PeftModel
 
 def load_tokenizer(source: str, folder: str) -> "PreTrainedTokenizerBase":
     """With a token for padding. Raises UserError where it cannot be loaded."""
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"The tokenizer of {source} cannot be loaded: {error}",
-            "model.source",
-            "Copy the tokenizer's files beside the model, e.g. with tokenizer.save_pretrained(folder).",
-        ) from error
+    tokenizer = open_tokenizer(source, folder)
     if tokenizer.pad_token is None:
         vocabulary = tokenizer.get_vocab()
         tokenizer.pad_token = next((token for token in PAD_TOKENS if token in vocabulary), tokenizer.eos_token)
@@ -221,12 +212,7 @@ def check_length(spec: ModelSpec, folder: str) -> int:
             "Choose a Llama, Mistral, Qwen or similar model. Remote code is never run unasked.",
         ) from error
     longest: int = config.to_dict().get("max_position_embeddings", spec.max_length)
-    if spec.max_length > longest:
-        raise UserError(
-            f"max_length is {spec.max_length} tokens, but {spec.source} reads at most {longest}.",
-            "model.max_length",
-            f"Set it to {longest} or less, or choose a model that reads more.",
-        )
+    require_length(spec, longest)
     return longest
 
 
@@ -242,7 +228,7 @@ def _loading(spec: ModelSpec) -> dict[str, Any]:
     return {
         "dtype": torch.float32 if spec.method == "full" else number_format(),
         "use_safetensors": True,
-        "quantization_config": _four_bits(spec) if spec.method in QUANTISED_METHODS else None,
+        "quantization_config": _four_bits(spec) if spec.method in FOUR_BIT_METHODS else None,
         "device_map": {"": best_device()},
         "attn_implementation": "sdpa",
     }
@@ -282,7 +268,7 @@ def _from_unsloth(spec: ModelSpec, folder: str, tokens: int) -> "PreTrainedModel
             model_name=folder,
             max_seq_length=tokens,
             dtype=None,
-            load_in_4bit=spec.method in QUANTISED_METHODS,
+            load_in_4bit=spec.method in FOUR_BIT_METHODS,
             full_finetuning=spec.method == "full",
         )
     except torch.OutOfMemoryError:

@@ -8,13 +8,13 @@ import torch
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
-    AutoTokenizer,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
 from core.errors import UserError
+from core.models.pretrained import open_tokenizer, require_length
 from core.models.source import download
 from core.schema import ModelSpec
 
@@ -85,26 +85,15 @@ def _config(spec: ModelSpec, folder: str, labels: Sequence[str]) -> PreTrainedCo
             "Choose a BERT-like encoder.",
         )
     longest = config.to_dict().get("max_position_embeddings")
-    if longest is not None and spec.max_length > longest:
-        raise UserError(
-            f"max_length is {spec.max_length} tokens, but {spec.source} reads at most {longest}.",
-            "model.max_length",
-            f"Set it to {longest} or less, or choose a model that reads more.",
-        )
+    if longest is not None:
+        require_length(spec, longest)
     config.problem_type = "single_label_classification"
     setattr(config, _DROPOUT_NAMES.get(config.model_type, "classifier_dropout"), spec.classifier_dropout)
     return config
 
 
 def _tokenizer(spec: ModelSpec, folder: str) -> PreTrainedTokenizerBase:
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"The tokenizer of {spec.source} cannot be loaded: {error}",
-            "model.source",
-            "Copy the tokenizer's files beside the model, e.g. with tokenizer.save_pretrained(folder).",
-        ) from error
+    tokenizer = open_tokenizer(spec.source, folder)
     # Where tunedesk.json and the tokenizer disagree, a plain pipeline would read more than training did.
     tokenizer.model_max_length = spec.max_length
     return tokenizer

@@ -17,16 +17,15 @@ from core.evaluation.label_trees import TREE_TOKENS
 from core.evaluation.metrics import classification_metrics
 from core.evaluation.predictions import FreeAnswers, Predictions
 from core.evaluation.scoring import Passes, label_probabilities
+from core.model_facts import PROMPT_FILE
 from core.models.causal import Backend, load_causal, prompt_tokenizer, with_adapter
-from core.models.freezing import trainable_parameters
 from core.prompt_rows import PromptTokens, encode_prompts, training_examples
 from core.prompts import Prompt, build_prompt, prompt_content, prompt_from_content
 from core.training.job import Job, LabelledTexts, Trained
 from core.training.learning import learn, training_facts
-from core.training.saving import save_model
+from core.training.saving import measured_once, save_model
 from core.training.sft import answer_trainer
 
-PROMPT_FILE = "prompt.json"
 FIGURES = ("accuracy", "macro_f1", "weighted_f1")
 
 
@@ -43,15 +42,7 @@ def train_answers(job: Job, facts: DataFacts, parts: dict[str, LabelledTexts], b
     rows = {part: encode_prompts(prompt, _rows(parts[part])) for part in ("validation", "test")}
     untuned, before = _untuned(job, base, backend, prompt, rows["test"], parts["test"], facts)
 
-    model = with_adapter(
-        base,
-        spec.model,
-        backend,
-        gradient_checkpointing=spec.training.gradient_checkpointing,
-        seed=spec.training.seed,
-    )
-    trainable, total = trainable_parameters(model)
-    job.say(f"{trainable:,} of {total:,} parameters are trained")
+    model = with_adapter(base, spec.model, spec.training, backend)
     train = training_examples(prompt, _rows(parts["train"]), [facts.labels[label] for label in parts["train"].labels])
     score = _scorer(job, model, backend, prompt, rows["validation"])
 
@@ -157,18 +148,17 @@ def _untuned(
     """What the model says of test before training, kept in the run folder so that a resumed run need not ask again."""
     if not job.spec.evaluation.untuned:
         return None, None
-    kept = job.folder.untuned
-    if not kept.exists():
+
+    def measure() -> dict[str, np.ndarray]:
         score = _scorer(job, base, backend, prompt, rows)
         predictions = _predictions(job, score, rows, part, "scoring the untuned model")
         answers = _free_answers(job, base, prompt, rows, part, facts)
         content = json.dumps(None if answers is None else vars(answers), ensure_ascii=False)
-        partial = kept.with_suffix(".partial.npz")
-        np.savez(partial, probabilities=predictions.probabilities, answers=np.array(content))
-        partial.replace(kept)
-    with np.load(kept) as found:
-        predictions = Predictions(part.row_ids, part.labels, found["probabilities"])
-        content = json.loads(str(found["answers"]))
+        return {"probabilities": predictions.probabilities, "answers": np.array(content)}
+
+    found = measured_once(job.folder.untuned, measure)
+    content = json.loads(str(found["answers"]))
+    predictions = Predictions(part.row_ids, part.labels, found["probabilities"])
     return predictions, None if content is None else FreeAnswers(**content)
 
 

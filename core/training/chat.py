@@ -21,11 +21,10 @@ from core.evaluation.chat_report import ChatSample
 from core.evaluation.held_out import held_out_figures
 from core.evaluation.plain_scoring import generate_answers
 from core.models.causal import Backend, load_causal, prompt_tokenizer, with_adapter
-from core.models.freezing import trainable_parameters
 from core.prompt_rows import Example
 from core.training.job import Job
 from core.training.learning import learn, training_facts
-from core.training.saving import save_model
+from core.training.saving import measured_once, save_model
 from core.training.sft import answer_trainer
 
 PARTS = ("train", "validation", "test")
@@ -58,15 +57,7 @@ def train_chat(job: Job, backend: Backend) -> TrainedChat:
     end = _end_ids(own, rows["train"])
     before = _untuned(job, base, own, rows["test"], chosen, end)
 
-    model = with_adapter(
-        base,
-        spec.model,
-        backend,
-        gradient_checkpointing=spec.training.gradient_checkpointing,
-        seed=spec.training.seed,
-    )
-    trainable, total = trainable_parameters(model)
-    job.say(f"{trainable:,} of {total:,} parameters are trained")
+    model = with_adapter(base, spec.model, spec.training, backend)
     inner: Any = model.get_base_model() if isinstance(model, PeftModel) else model
     batch = spec.training.evaluation_batch_size
 
@@ -133,17 +124,14 @@ def _untuned(
     """figures and answers before training, kept in the run folder so that a resumed run need not ask again."""
     if not job.spec.evaluation.untuned:
         return None
-    kept = job.folder.untuned
-    if not kept.exists():
+
+    def measure() -> dict[str, np.ndarray]:
         batch = job.spec.training.evaluation_batch_size
         figures = held_out_figures(base, rows, batch, job.counting("measuring the untuned model"))
         content = {"figures": figures, "answers": _answers(job, base, tokenizer, chosen, end)}
-        partial = kept.with_suffix(".partial.npz")
-        np.savez(partial, content=np.array(json.dumps(content, ensure_ascii=False)))
-        partial.replace(kept)
-    with np.load(kept) as found:
-        content = json.loads(str(found["content"]))
-    return dict(content)
+        return {"content": np.array(json.dumps(content, ensure_ascii=False))}
+
+    return dict(json.loads(str(measured_once(job.folder.untuned, measure)["content"])))
 
 
 def _answers(

@@ -12,7 +12,7 @@ from core.data.examples import DataFacts
 from core.evaluation.predictions import Predictions
 from core.models.causal import choose_backend, load_causal_classifier, with_adapter
 from core.models.encoder import load_encoder, save_encoder
-from core.models.freezing import apply_method, trainable_parameters
+from core.models.freezing import apply_method
 from core.models.inference import class_logits
 from core.models.tokens import TokenRows, tokenise
 from core.training.job import Job, LabelledTexts, Trained
@@ -29,9 +29,6 @@ def train_classifier(job: Job, facts: DataFacts, parts: dict[str, LabelledTexts]
     spec = job.spec
     set_seed(spec.training.seed)
     model, tokenizer = _load(job, facts)
-    trainable, total = trainable_parameters(model)
-    print(f"{trainable:,} of {total:,} parameters are trained", flush=True)
-
     job.enter("tokenising")
     rows = {name: tokenise(tokenizer, part.texts, spec.model.max_length, part.labels) for name, part in parts.items()}
     learned = learn(
@@ -61,14 +58,7 @@ def _load(job: Job, facts: DataFacts) -> tuple[PreTrainedModel | PeftModel, PreT
         return apply_method(encoder, spec.model), tokenizer
     backend = choose_backend(spec.model)
     decoder, tokenizer = load_causal_classifier(spec.model, facts.labels)
-    with_head = with_adapter(
-        decoder,
-        spec.model,
-        backend,
-        gradient_checkpointing=spec.training.gradient_checkpointing,
-        seed=spec.training.seed,
-    )
-    return with_head, tokenizer
+    return with_adapter(decoder, spec.model, spec.training, backend), tokenizer
 
 
 def _predict(

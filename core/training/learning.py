@@ -41,6 +41,8 @@ def learn(
 
     Raises UserError, StopRequestedError.
     """
+    trainable, total = trainable_parameters(model)
+    job.say(f"{trainable:,} of {total:,} parameters are trained")
     remove_torn_checkpoints(job.folder.checkpoints)
     if job.finish_only:
         return _best_so_far(job, model, metric)

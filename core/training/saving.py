@@ -1,10 +1,13 @@
-"""Writing a trained model to the run's `model` folder, whole or not at all. Worker only, though light."""
+"""Writing a trained model, and what is measured once, to the run folder, whole or not at all. Worker only, light."""
 
 import json
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+
+from core.data.reading.write import replacing
 from core.model_facts import MODEL_FACTS_FILE, NEWEST_VERSION
 from core.training.job import Job
 
@@ -39,3 +42,13 @@ def save_model(
     (partial / MODEL_FACTS_FILE).write_text(json.dumps(facts, ensure_ascii=False, indent=1), encoding="utf-8")
     shutil.rmtree(job.folder.model, ignore_errors=True)
     partial.rename(job.folder.model)
+
+
+def measured_once(file: Path, measure: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """What `measure` gave when it was first asked, kept in an npz file, so that a resumed run need not ask again."""
+    if not file.exists():
+        measured = measure()
+        with replacing(file) as partial, partial.open("wb") as stream:
+            np.savez(stream, allow_pickle=False, **measured)
+    with np.load(file) as found:
+        return dict(found)

@@ -12,12 +12,13 @@ import torch
 from datasets import Dataset, Features, List, Value
 from peft import PeftModel
 from torch.nn import functional
-from transformers import EarlyStoppingCallback, PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 from trl import SFTConfig, SFTTrainer  # type: ignore[attr-defined]
 
-from core.prompt_rows import IGNORED, Example
+from core.evaluation.held_out import learned_tokens
+from core.prompt_rows import Example
 from core.schema import RunSpec
-from core.training.trainers import argument_values
+from core.training.trainers import argument_values, with_early_stopping
 from core.workspace import RunFolder
 
 _FEATURES = Features({"input_ids": List(Value("int32")), "labels": List(Value("int32"))})
@@ -60,13 +61,7 @@ def answer_trainer(
     callbacks: list[TrainerCallback],
 ) -> AnswerTrainer:
     """A trainer over tokenised rows that keeps the best checkpoint by `metric`, a name that `measure` gives."""
-    training = spec.training
-    if training.early_stopping_patience:
-        callbacks = [
-            *callbacks,
-            EarlyStoppingCallback(training.early_stopping_patience, training.early_stopping_threshold),
-        ]
-    values = argument_values(training, folder, len(train)) | {
+    values = argument_values(spec.training, folder, len(train)) | {
         "metric_for_best_model": metric,
         "greater_is_better": metric != "loss",
     }
@@ -78,7 +73,7 @@ def answer_trainer(
         # Never read: `measure` knows its rows. Without one, transformers refuses to evaluate.
         eval_dataset=data.select([0]),
         processing_class=tokenizer,
-        callbacks=callbacks,
+        callbacks=with_early_stopping(spec.training, callbacks),
     )
     trainer.measure = measure
     _float32(model)
@@ -96,12 +91,10 @@ def answer_token_loss(
 
     input_ids, attention_mask, labels: int64 [rows, length].
     """
-    hidden = model.get_decoder()(input_ids=input_ids, attention_mask=attention_mask, use_cache=False).last_hidden_state
-    following = labels[:, 1:]
-    learned = following != IGNORED
-    logits = model.get_output_embeddings()(hidden[:, :-1][learned]).float()
-    total = functional.cross_entropy(logits, following[learned], reduction="sum")
-    return total / (learned.sum() if tokens is None else tokens)
+    states, expected = learned_tokens(model, input_ids, attention_mask, labels)
+    logits = model.get_output_embeddings()(states).float()
+    total = functional.cross_entropy(logits, expected, reduction="sum")
+    return total / (len(expected) if tokens is None else tokens)
 
 
 def as_dataset(examples: Sequence[Example]) -> Dataset:

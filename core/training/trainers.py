@@ -43,11 +43,6 @@ def classifier_trainer(
     training = spec.training
     assert train.labels is not None
     weights = balanced_weights(train.labels, classes) if training.class_weights == "balanced" else None
-    if training.early_stopping_patience:
-        callbacks = [
-            *callbacks,
-            EarlyStoppingCallback(training.early_stopping_patience, training.early_stopping_threshold),
-        ]
     arguments = TrainingArguments(**argument_values(training, folder, len(train)))
     if spec.model.family == "encoder":
         torch.nn.Module.to(model, arguments.device)
@@ -60,9 +55,17 @@ def classifier_trainer(
         processing_class=tokenizer,
         compute_loss_func=cross_entropy(training.label_smoothing, weights),
         compute_metrics=_validation_metrics,
-        callbacks=callbacks,
+        callbacks=with_early_stopping(training, callbacks),
         optimizers=(_optimizer(model, training, arguments), None),
     )
+
+
+def with_early_stopping(training: TrainingSpec, callbacks: list[TrainerCallback]) -> list[TrainerCallback]:
+    """The callbacks, and early stopping where it is asked for."""
+    if not training.early_stopping_patience:
+        return callbacks
+    stopping = EarlyStoppingCallback(training.early_stopping_patience, training.early_stopping_threshold)
+    return [*callbacks, stopping]
 
 
 def argument_values(training: TrainingSpec, folder: RunFolder, rows: int) -> dict[str, Any]:

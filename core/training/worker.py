@@ -8,7 +8,7 @@ import shutil
 import sys
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import psutil
@@ -23,6 +23,9 @@ from core.runs.store import ACTIVE, Store, open_store
 from core.schema import RunSpec, read_spec
 from core.training.job import Job, LabelledTexts, StopRequestedError, Trained
 from core.workspace import RunFolder
+
+if TYPE_CHECKING:
+    from core.models.causal import Backend
 
 BASELINE_FIGURES = ("accuracy", "macro_f1", "weighted_f1")
 
@@ -77,10 +80,7 @@ def _train(job: Job, facts: DataFacts, parts: dict[str, LabelledTexts]) -> Train
         from core.training.classifier import train_classifier
 
         return train_classifier(job, facts, parts)
-    from core.models.causal import choose_backend
-
-    backend = choose_backend(job.spec.model, _refused(job))
-    job.say(f"Backend: {backend.name}. {backend.reason}".rstrip())
+    backend = _backend(job)
     # Only now: where unsloth is used, it has to come before transformers and trl.
     from core.training.answers import train_answers
 
@@ -90,10 +90,7 @@ def _train(job: Job, facts: DataFacts, parts: dict[str, LabelledTexts]) -> Train
 def _run_chat(job: Job, facts: DataFacts) -> dict[str, Any]:
     """From the frozen split of conversations to the report. Returns the run's summary."""
     job.enter("loading model")
-    from core.models.causal import choose_backend
-
-    backend = choose_backend(job.spec.model, _refused(job))
-    job.say(f"Backend: {backend.name}. {backend.reason}".rstrip())
+    backend = _backend(job)
     from core.training.chat import train_chat
 
     trained = train_chat(job, backend)
@@ -112,10 +109,14 @@ def _run_chat(job: Job, facts: DataFacts) -> dict[str, Any]:
     }
 
 
-def _refused(job: Job) -> str:
-    """Why Unsloth did not take this model earlier in the run; '' where it was not asked or took it."""
-    events = job.store.events(job.folder.id, "backend_refused")
-    return str(events[-1].detail["reason"]) if events else ""
+def _backend(job: Job) -> "Backend":
+    """What loads the run's language model; not Unsloth where that refused the model earlier in the run."""
+    from core.models.causal import choose_backend
+
+    refused = job.store.events(job.folder.id, "backend_refused")
+    backend = choose_backend(job.spec.model, str(refused[-1].detail["reason"]) if refused else "")
+    job.say(f"Backend: {backend.name}. {backend.reason}".rstrip())
+    return backend
 
 
 def _labelled_texts(folder: RunFolder, part: str, facts: DataFacts) -> LabelledTexts:

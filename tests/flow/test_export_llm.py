@@ -12,10 +12,9 @@ import pytest
 from huggingface_hub import ModelCard
 
 from core.export.bundle import export_folder
-from core.export.loading import IN_FOUR_BITS
 from core.predictor import chat_answers, load_predictor, predict_probabilities
 from core.runs.supervisor import run_to_end, submit
-from core.schema import parse_spec
+from core.schema import FOUR_BIT_METHODS, parse_spec
 from core.workspace import RunFolder, Workspace
 from tests.run_folders import run_spec, write_run
 from tests.small_llama import write_small_llama
@@ -113,7 +112,7 @@ def assert_same(folder: RunFolder, words: str, asked: str | dict[str, str]) -> N
     shares = json.loads(found.replace("'", '"'))
     assert list(shares) == list(predictor.facts.labels)
     # On processors with AVX512-BF16 plain bitsandbytes rounds to bfloat16, which the run's own predictor keeps it from.
-    tolerance = 1e-3 if predictor.facts.method in IN_FOUR_BITS else 1e-5
+    tolerance = 1e-3 if predictor.facts.method in FOUR_BIT_METHODS else 1e-5
     np.testing.assert_allclose(list(shares.values()), expected, atol=tolerance)
     assert label == predictor.facts.labels[int(expected.argmax())]
     assert expected.max() - expected.min() > 2 * tolerance

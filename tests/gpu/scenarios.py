@@ -299,8 +299,7 @@ def _trainer(spec: RunSpec, folder: str, backend: Backend, rows: int, long: bool
     from core.training.sft import answer_trainer
 
     base, tokenizer = load_causal(spec.model, backend, TREE_TOKENS)
-    checkpointing = spec.training.gradient_checkpointing
-    model = with_adapter(base, spec.model, backend, gradient_checkpointing=checkpointing, seed=0)
+    model = with_adapter(base, spec.model, spec.training.model_copy(update={"seed": 0}), backend)
     examples = _rows(spec, rows, long)[2]
     run = _run_folder(folder)
     trainer = answer_trainer(spec, run, model, tokenizer, examples, lambda: {"macro_f1": 0.0}, "macro_f1", [])

@@ -8,6 +8,7 @@ import gradio as gr
 
 from core.chat_rows import Conversation, NoConversationError, conversation, suggest_chat_columns
 from core.data.conversations import chat_columns
+from core.data.mapping import suggest_mapping
 from core.data.table import Table, preview
 from core.runs.store import Store
 from core.schema import ChatColumns
@@ -81,7 +82,7 @@ def choose_kind(store: Store, draft_id: str, table: Table, kind: str) -> Draft:
         if kind == "none":
             suggest_chat(draft, suggest_chat_columns(table.names))
         else:
-            suggest_classes(draft, table)
+            suggest_classes(draft, suggest_mapping(table))
     return draft
 
 

@@ -4,16 +4,15 @@ from typing import Any
 
 import gradio as gr
 
-from core.schema import FAMILY_METHODS
+from core.schema import ADAPTER_METHODS, FAMILY_METHODS, FOUR_BIT_METHODS
 from ui.forms import choice_words
 from ui.new_run.draft import SETTINGS, Draft
 
 METHOD = "model.method"
-_ADAPTERS = ("lora", "qlora", "head-on-llm")
 ONLY_WITH: dict[str, tuple[str, ...]] = {
     "model.frozen_layers": ("freeze",),
-    "model.double_quantization": ("qlora", "head-on-llm"),
-    **{key: _ADAPTERS for key in SETTINGS if key.startswith("model.lora.")},
+    "model.double_quantization": FOUR_BIT_METHODS,
+    **{key: ADAPTER_METHODS for key in SETTINGS if key.startswith("model.lora.")},
     "model.classifier_dropout": ("classify",),
     "training.head_learning_rate_factor": ("classify",),
     "training.label_smoothing": ("classify",),

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from core.data.conversations import likely_chat
-from core.data.mapping import suggest_mapping
+from core.data.mapping import Suggestion, suggest_mapping
 from core.data.samples import open_sample, samples
 from core.data.table import Table, open_table
 from core.presets import load_presets
@@ -137,15 +137,15 @@ def start_over(draft: Draft) -> None:
 
 def suggest(draft: Draft, table: Table) -> None:
     """Suggest columns: of conversations where the table looks like some, else of texts with a class."""
-    form = likely_chat(table, suggest_mapping(table))
+    suggestion = suggest_mapping(table)
+    form = likely_chat(table, suggestion)
     if form is not None:
         suggest_chat(draft, form)
     else:
-        suggest_classes(draft, table)
+        suggest_classes(draft, suggestion)
 
 
-def suggest_classes(draft: Draft, table: Table) -> None:
-    suggestion = suggest_mapping(table)
+def suggest_classes(draft: Draft, suggestion: Suggestion) -> None:
     draft.spec["mapping"] = _empty_mapping() | {
         "text": list(suggestion.text),
         "label": suggestion.label,

@@ -10,7 +10,7 @@ import gradio as gr
 from core.errors import UserError
 from core.export.base import hub_id, shown_base
 from core.export.bundle import export_folder, export_name, export_zip
-from core.export.loading import has_adapter, loading_code, works_in
+from core.export.loading import loading_code, works_in
 from core.model_facts import ModelFacts, run_model_facts
 from core.workspace import RunFolder, Workspace
 from ui.run.actions import Updates, tell
@@ -110,7 +110,7 @@ def folder_html(folder: RunFolder, made: Path | None) -> str:
 
 def card_html(title: str, words: str, bytes_: int, facts: ModelFacts) -> str:
     """What one way of taking the model holds, and where it works."""
-    weights = "Adapter" if has_adapter(facts) else "Weights"
+    weights = "Adapter" if facts.is_adapter else "Weights"
     inside = {"answer": "prompt, class names, ", "classify": "class names, ", "chat": ""}[facts.task]
     return (
         f'<div class="td-card-text"><h3>{escape(title)}<span>{size(bytes_)}</span></h3><p>{escape(words)}</p>'
@@ -121,7 +121,7 @@ def card_html(title: str, words: str, bytes_: int, facts: ModelFacts) -> str:
 
 def _needs_html(facts: ModelFacts) -> str:
     """What an adapter cannot do by itself."""
-    if not has_adapter(facts):
+    if not facts.is_adapter:
         return ""
     base = f"<b>{escape(shown_base(facts))}</b>"
     where = "which is downloaded from the hub" if hub_id(facts) else "which is a folder on this computer"
