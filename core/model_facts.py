@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import UserError
-from core.schema import Family, Task
+from core.schema import Family, LabelKind, Task
 from core.workspace import RunFolder
 
 MODEL_FACTS_FILE = "tunedesk.json"
@@ -46,6 +46,9 @@ class ModelFacts:
     """Of a base in 4 bits: whether its scales are quantised too."""
     prompt_columns: tuple[str, ...] = ()
     """Columns beside the text that the prompt names."""
+    label_kind: LabelKind = "single"
+    thresholds: tuple[float, ...] = ()
+    """Of multi labels, one for each class: a text has it from this probability on."""
 
     @property
     def is_adapter(self) -> bool:
@@ -69,7 +72,7 @@ def read_model_facts(model: Path) -> ModelFacts:
     content = json.loads(path.read_text(encoding="utf-8"))
     if content["schema_version"] > NEWEST_VERSION:
         raise UserError(f"{model} was written by a newer Tunedesk.", str(path), "Update Tunedesk.")
-    lists = ("labels", "text_columns", "prompt_columns")
+    lists = ("labels", "text_columns", "prompt_columns", "thresholds")
     kept: dict[str, Any] = {
         field.name: tuple(content[field.name]) if field.name in lists else content[field.name]
         for field in fields(ModelFacts)

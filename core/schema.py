@@ -59,13 +59,32 @@ class ChatColumns(Part):
     tools: str | None = setting(None, "A column of JSON lists of tool descriptions.")
 
 
+LabelKind = Literal["single", "multi", "soft", "none"]
+
+
 class MappingSpec(Part):
     """Which columns are text, which is the label, and what kind of label."""
 
     text: tuple[str, ...] = setting((), "Text columns, joined in this order; any may be empty, not all.")
-    label: str = setting("", "The column that holds the class of each row.")
-    kind: Literal["single", "none"] = setting(
-        "single", "What kind of label. single: exactly one class a row. none: no label, conversations to learn from."
+    label: str = setting("", "The column that holds the class, or the classes, of each row.")
+    kind: LabelKind = setting(
+        "single",
+        "What kind of label. single: exactly one class a row. multi: any number of classes a row. soft: a probability "
+        "for each class. none: no label, conversations to learn from.",
+    )
+    label_columns: tuple[str, ...] = setting(
+        (),
+        "In place of one label column, a column for each class: 1 or 0 in it (multi), or the class's probability "
+        "(soft). Their names are the label values.",
+    )
+    label_separator: str = setting(
+        ";", "With multi and one label column: what stands between the classes of a cell.", min_length=1, max_length=5
+    )
+    rare_below: int = setting(
+        0, "Classes with fewer rows than this in the train file are rare. 0: none is.", unit="rows", ge=0, le=1_000_000
+    )
+    rare_classes: Literal["merge", "drop"] = setting(
+        "merge", "merge: rare classes become one, called Other. drop: their rows lose them, and go where none is left."
     )
     chat: ChatColumns = ChatColumns()
     joiner: str = setting(" ", "What stands between joined text columns.")
@@ -79,6 +98,10 @@ class MappingSpec(Part):
         chat = self.chat
         if self.kind == "single" and not (self.text and self.label):
             raise ValueError("name the text columns and the label column")
+        if self.kind == "multi" and not (self.text and (self.label or len(self.label_columns) > 1)):
+            raise ValueError("name the text columns, and the label column or the columns of the classes")
+        if self.kind == "soft" and not (self.text and len(self.label_columns) > 1):
+            raise ValueError("name the text columns and the columns of the classes' probabilities")
         if self.kind == "none" and not (chat.conversation or (chat.instruction and chat.response)):
             raise ValueError("name the column of conversations, or those of instruction and response")
         return self
@@ -301,6 +324,10 @@ class RunSpec(Part):
             raise ValueError(f"method {self.model.method} is not for {kind}; choose one of {', '.join(methods)}")
         if self.mapping.kind == "none" and (self.model.family == "encoder" or self.model.method == "head-on-llm"):
             raise ValueError("conversations without a label can only be learned by a language model that answers")
+        if self.mapping.kind in ("multi", "soft") and self.task != "classify":
+            raise ValueError(
+                f"labels of kind {self.mapping.kind} need a head: choose an encoder, or method head-on-llm"
+            )
         return self
 
     @property

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from core.chat_rows import Conversation
 from core.errors import UserError
+from core.schema import LabelKind
 from core.workspace import RunFolder
 
 PARTS = ("train", "validation", "test")
@@ -29,7 +30,10 @@ EXAMPLES = pa.schema(
         ("label", pa.string()),
     ]
 )
-"""Of examples.parquet, before the columns that the prompt names; file, row and part are those of split.parquet."""
+"""Of examples.parquet, before the columns that the prompt names; file, row and part are those of split.parquet.
+
+Of multi labels `label` is a list of strings, of soft ones a list of float32, one for each of DataFacts.labels.
+"""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,8 @@ class DataFacts:
     """Characters of the train part's texts, or of what its conversations say: p50, p90, p99, max, mean."""
     findings: list[dict[str, Any]]
     """What the checks said when the split was made: severity, what, where, todo, count."""
+    kind: LabelKind = "single"
+    """Of the labels."""
 
 
 def write_data_facts(folder: RunFolder, facts: DataFacts) -> None:

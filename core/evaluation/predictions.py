@@ -1,6 +1,7 @@
 """What a model said, as trainers hand it to evaluation. Light: numpy alone, so that GPU tests need no more."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +13,10 @@ class Predictions:
 
     row_ids: npt.NDArray[np.int64]
     """int64 [rows], as in examples.parquet."""
-    true: npt.NDArray[np.int64]
-    """int64 [rows], indices into the labels."""
+    true: npt.NDArray[Any]
+    """int64 [rows], indices into the labels; or float32 [rows, classes]: 1 or 0 (multi), probabilities (soft)."""
     probabilities: npt.NDArray[np.float32]
-    """float32 [rows, classes], each row summing to 1."""
+    """float32 [rows, classes], each row summing to 1; of multi labels each by itself between 0 and 1."""
 
 
 @dataclass(frozen=True)

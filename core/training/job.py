@@ -23,11 +23,12 @@ class StopRequestedError(Exception):
 
 @dataclass(frozen=True)
 class LabelledTexts:
-    """One part of the split: row_ids int64 [rows], texts [rows], labels int64 [rows]."""
+    """One part of the split: row_ids int64 [rows], texts [rows], and its labels."""
 
     row_ids: npt.NDArray[np.int64]
     texts: list[str]
-    labels: npt.NDArray[np.int64]
+    labels: npt.NDArray[Any]
+    """int64 [rows], the class; or float32 [rows, classes]: 1 or 0 (multi), probabilities that sum to 1 (soft)."""
     cells: dict[str, list[str]] = field(default_factory=dict)
     """Further columns, those that the run's prompt names: [rows] each."""
 
