@@ -3,39 +3,49 @@
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from core.data.expressions import label_sql
+from core.data.examples import read_data_facts
+from core.data.labels import (
+    EMPTY_LABEL,
+    EMPTY_TEXT,
+    NOT_IN_TRAIN,
+    RowLabels,
+    keep_classes,
+    label_columns,
+    read_labels,
+    without_rare,
+)
 from core.data.table import Table, require_columns
 from core.errors import UserError
-from core.evaluation.metrics import classification_metrics
+from core.evaluation.kinds import label_metrics
 from core.model_facts import ModelFacts, require_classes, run_model_facts
 from core.model_input import model_text_columns, open_like_training, read_chunks
 from core.predict import OnProgress, filled_probabilities, timed_progress
 from core.predictor import Predictor, load_predictor
-from core.schema import TableFile, read_spec
-from core.workspace import Workspace
+from core.schema import MappingSpec, TableFile, read_spec
+from core.workspace import RunFolder, Workspace
 
 LISTED_LABELS = 100
 """Labels unknown to the model that are named; the rest are only counted."""
 
 
-@dataclass
-class _Scored:
-    """What was seen of the file so far."""
+@dataclass(frozen=True)
+class _Truth:
+    """The labels of the file's rows, as the model could give them."""
 
-    true: list[npt.NDArray[np.int64]] = field(default_factory=list)
-    probabilities: list[npt.NDArray[np.float32]] = field(default_factory=list)
-    """[rows, classes] of the same rows as `true`, the ones that have text and a label that the model knows."""
-    unknown: Counter[str] = field(default_factory=Counter)
-    empty_text: int = 0
-    empty_label: int = 0
-    rows: int = 0
+    used: npt.NDArray[np.bool_]
+    """[rows]: those with a text and a label that the model knows."""
+    true: npt.NDArray[Any]
+    """Of the used rows, as core.evaluation.predictions.Predictions has it."""
+    unknown: Counter[str]
+    """Labels that the model never learned -> rows that have them."""
+    left_out: dict[str, int]
 
 
 def evaluate_file(
@@ -49,9 +59,13 @@ def evaluate_file(
 ) -> dict[str, Any]:
     """Score a run's model on a labelled file; rows without text or with a label that it never learned are left out.
 
+    Where a row may have several classes it is left out only where the model knows none of them; the others are taken
+    off, as they were when the run's own parts were made. Labels stand in the file as they did in the training file, or
+    all in `label_column`.
+
     Returns {"run", "file", "rows", "scored", "left_out": {"empty_text", "empty_label", "label_not_in_model"},
-    "unknown_labels": {label: rows} (the commonest 100), "metrics": see core.evaluation.metrics, "notes", "seconds"}.
-    Raises UserError for absent columns, or where not one row can be scored.
+    "unknown_labels": {label: rows} (the commonest 100), "kind", "metrics": see core.evaluation.kinds, "notes",
+    "seconds"}. Raises UserError for absent columns, or where not one row can be scored.
     """
     started = time.monotonic()
     folder = workspace.run(run_id)
@@ -59,57 +73,90 @@ def evaluate_file(
     require_classes(facts)
     table = open_like_training(workspace, folder, file if isinstance(file, TableFile) else TableFile(path=str(file)))
     columns = model_text_columns(facts, table, text_columns)
-    label = label_column or read_spec(folder.spec).mapping.label
-    require_columns(table, (label,))
-    scored = _score(load_predictor(folder.model), table, columns, label, on_progress)
-    if not scored.true:
-        raise _nothing_scored(facts, table, label, scored)
-    true = np.concatenate(scored.true)
+    mapping = _mapping(folder, columns, label_column)
+    require_columns(table, label_columns(mapping))
+    truth = _truth(table, mapping, facts, folder)
+    if not truth.used.any():
+        raise _nothing_scored(facts, table, label_columns(mapping), truth)
+    said = _score(load_predictor(folder.model), table, columns, truth.used, on_progress)
     return {
         "run": run_id,
         "file": table.path.name,
-        "rows": scored.rows,
-        "scored": len(true),
-        "left_out": {
-            "empty_text": scored.empty_text,
-            "empty_label": scored.empty_label,
-            "label_not_in_model": scored.unknown.total(),
-        },
-        "unknown_labels": dict(scored.unknown.most_common(LISTED_LABELS)),
-        "metrics": classification_metrics(true, np.concatenate(scored.probabilities), facts.labels),
-        "notes": _notes(table, scored),
+        "rows": len(truth.used),
+        "scored": len(said),
+        "left_out": truth.left_out,
+        "unknown_labels": dict(truth.unknown.most_common(LISTED_LABELS)),
+        "kind": facts.label_kind,
+        "metrics": label_metrics(facts.label_kind, truth.true, said, facts.labels, np.array(facts.thresholds)),
+        "notes": _notes(table, truth, several=facts.label_kind == "multi"),
         "seconds": time.monotonic() - started,
     }
 
 
+def _mapping(folder: RunFolder, text_columns: tuple[str, ...], label_column: str | None) -> MappingSpec:
+    """The run's mapping, with the columns that this file has."""
+    mapping = read_spec(folder.spec).mapping.model_copy(update={"text": text_columns})
+    if label_column is None:
+        return mapping
+    if mapping.kind == "soft":
+        raise UserError(
+            "This run learned from a column of probabilities for each class, so one label column cannot be compared.",
+            "label",
+            f"Leave --label out, and give a file with the columns {', '.join(mapping.label_columns)}.",
+        )
+    return mapping.model_copy(update={"label": label_column, "label_columns": ()})
+
+
+def _truth(table: Table, mapping: MappingSpec, facts: ModelFacts, folder: RunFolder) -> _Truth:
+    labels = read_labels(table, mapping)
+    if mapping.rare_below and mapping.rare_classes == "merge":
+        labels = without_rare(labels, frozenset(read_data_facts(folder).rare), "merge")
+    known = set(facts.labels)
+    unknown = Counter({name: rows for name, rows in labels.counts().items() if name not in known})
+    if mapping.kind != "soft":
+        labels = keep_classes(labels, known, NOT_IN_TRAIN)
+    reasons = {"empty_text": EMPTY_TEXT, "empty_label": EMPTY_LABEL, "label_not_in_model": NOT_IN_TRAIN}
+    left_out = {name: int((labels.left_out == reason).sum()) for name, reason in reasons.items()}
+    return _Truth(labels.used, _true(labels, facts), unknown, left_out)
+
+
+def _true(labels: RowLabels, facts: ModelFacts) -> npt.NDArray[Any]:
+    """Of the rows that are used, in the order of the model's classes."""
+    rows = np.flatnonzero(labels.used)
+    if labels.probabilities is not None:
+        return labels.probabilities[rows][:, [labels.names.index(name) for name in facts.labels]]
+    place = np.array([facts.labels.index(name) for name in labels.names], dtype=np.int64)
+    classes = place[labels.of_rows(rows)]
+    if facts.label_kind == "single":
+        return classes
+    true = np.zeros((len(rows), len(facts.labels)), dtype=np.float32)
+    true[np.repeat(np.arange(len(rows)), labels.sizes[rows]), classes] = 1
+    return true
+
+
 def _score(
-    predictor: Predictor, table: Table, columns: tuple[str, ...], label: str, on_progress: OnProgress | None
-) -> _Scored:
-    facts = predictor.facts
-    index = {name: number for number, name in enumerate(facts.labels)}
+    predictor: Predictor,
+    table: Table,
+    columns: tuple[str, ...],
+    used: npt.NDArray[np.bool_],
+    on_progress: OnProgress | None,
+) -> npt.NDArray[np.float32]:
+    """The probabilities of the rows that are used: [used rows, classes]."""
     progress = timed_progress(table.rows, on_progress)
-    scored = _Scored()
-    for texts, (values,) in read_chunks(table, facts, columns, [label_sql(label)]):
-        # A file may hold the labels of the training file, or their names.
-        names = [facts.class_names.get(value, value) for value in values.to_pylist()]
-        usable = [bool(text) and name in index for text, name in zip(texts, names, strict=True)]
-        if any(usable):
-            chosen = [text if use else "" for text, use in zip(texts, usable, strict=True)]
-            scored.probabilities.append(filled_probabilities(predictor, chosen, progress, scored.rows))
-            scored.true.append(
-                np.array([index[name] for name, use in zip(names, usable, strict=True) if use], np.int64)
-            )
-        scored.empty_text += sum(not text for text in texts)
-        with_text = [name for text, name in zip(texts, names, strict=True) if text]
-        scored.empty_label += sum(not name for name in with_text)
-        scored.unknown.update(name for name in with_text if name and name not in index)
-        scored.rows += len(texts)
-        progress(scored.rows)
-    return scored
+    said = []
+    read = 0
+    for texts, _ in read_chunks(table, predictor.facts, columns, []):
+        chosen = [text if use else "" for text, use in zip(texts, used[read : read + len(texts)], strict=True)]
+        if any(chosen):
+            said.append(filled_probabilities(predictor, chosen, progress, read))
+        read += len(texts)
+        progress(read)
+    return np.concatenate(said)
 
 
-def _nothing_scored(facts: ModelFacts, table: Table, label: str, scored: _Scored) -> UserError:
-    found = ", ".join(name for name, _ in scored.unknown.most_common(5)) or "nothing"
+def _nothing_scored(facts: ModelFacts, table: Table, columns: tuple[str, ...], truth: _Truth) -> UserError:
+    found = ", ".join(name for name, _ in truth.unknown.most_common(5)) or "nothing"
+    label = columns[0] if len(columns) == 1 else f"{columns[0]} and the {len(columns) - 1} after it"
     return UserError(
         f"No row of {table.path.name} has both a text and a label that the model knows: column '{label}' holds "
         f"{found}; the model knows {', '.join(facts.labels[:5])}{' ...' if len(facts.labels) > 5 else ''}.",
@@ -118,17 +165,22 @@ def _nothing_scored(facts: ModelFacts, table: Table, label: str, scored: _Scored
     )
 
 
-def _notes(table: Table, scored: _Scored) -> list[str]:
+def _notes(table: Table, truth: _Truth, *, several: bool) -> list[str]:
     notes = []
-    if scored.unknown:
-        named = ", ".join(f"{name} ({rows:,})" for name, rows in scored.unknown.most_common(10))
-        notes.append(
-            f"{scored.unknown.total():,} rows have a label that the model never learned, so it cannot be right "
-            f"on them; they are not scored: {named}{' ...' if len(scored.unknown) > 10 else ''}."
+    if truth.unknown:
+        named = ", ".join(f"{name} ({rows:,})" for name, rows in truth.unknown.most_common(10))
+        what = (
+            f"Classes that the model never learned are taken off {truth.unknown.total():,} times, and "
+            f"{truth.left_out['label_not_in_model']:,} rows that have no other are not scored"
+            if several
+            else f"{truth.unknown.total():,} rows have a label that the model never learned, so it cannot be right on "
+            "them; they are not scored"
         )
-    if scored.empty_text or scored.empty_label:
+        notes.append(f"{what}: {named}{' ...' if len(truth.unknown) > 10 else ''}.")
+    if truth.left_out["empty_text"] or truth.left_out["empty_label"]:
         notes.append(
-            f"{scored.empty_text:,} rows without text and {scored.empty_label:,} without label are not scored."
+            f"{truth.left_out['empty_text']:,} rows without text and {truth.left_out['empty_label']:,} without label "
+            "are not scored."
         )
     if table.rejected:
         notes.append(f"{table.rejected:,} lines of {table.path.name} could not be read and are not scored.")

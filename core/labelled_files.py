@@ -12,29 +12,78 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from core.errors import UserError
+from core.evaluation.multi_label import given_classes, joined_labels
+from core.evaluation.prediction_rows import names_of
+from core.model_facts import ModelFacts
+from core.schema import LabelKind
 
+RANKED = ("label", "probability")
+"""What is written of each of the likeliest classes."""
 FORMATS = (".csv", ".parquet")
 
 _FORMULA_START = frozenset("=+-@\t\r\0")
 _NUMBER = re.compile(r"[+-]?([0-9]+([.,][0-9]+)*|\.[0-9]+)([eE][+-]?[0-9]+)?%?")
 
 
-def result_columns(names: Sequence[str], top_k: int) -> list[str]:
-    """label, probability, label_2, probability_2 ...: `predicted_` goes before a name that the file already has."""
+def result_columns(
+    names: Sequence[str], top_k: int, kind: LabelKind = "single", labels: Sequence[str] = ()
+) -> list[str]:
+    """label, probability, label_2, probability_2 ...: `predicted_` goes before a name that the file already has.
+
+    Where a row may have several classes `labels` stands before them; of soft labels `probability of CLASS` follows for
+    each class.
+    """
+    ranked = [word if rank == 1 else f"{word}_{rank}" for rank in range(1, top_k + 1) for word in RANKED]
+    every = [f"probability of {label}" for label in labels] if kind == "soft" else []
     taken = {name.casefold() for name in names}
     chosen = []
-    for rank in range(1, top_k + 1):
-        for word in ("label", "probability"):
-            name = word if rank == 1 else f"{word}_{rank}"
-            while name.casefold() in taken:
-                name = f"predicted_{name}"
-            taken.add(name.casefold())
-            chosen.append(name)
+    for name in [*(["labels"] if kind == "multi" else []), *ranked, *every]:
+        while name.casefold() in taken:
+            name = f"predicted_{name}"
+        taken.add(name.casefold())
+        chosen.append(name)
     return chosen
+
+
+def result_types(facts: ModelFacts, top_k: int) -> list[pa.DataType]:
+    """Of the columns that result_columns names."""
+    several = [pa.string()] if facts.label_kind == "multi" else []
+    every = [pa.float32()] * len(facts.labels) if facts.label_kind == "soft" else []
+    return [*several, *[pa.string(), pa.float32()] * top_k, *every]
+
+
+def result_arrays(
+    facts: ModelFacts,
+    probabilities: npt.NDArray[np.float32],
+    filled: npt.NDArray[np.bool_],
+    top_k: int,
+    separator: str,
+) -> list[pa.Array]:
+    """The columns that result_columns names, null where a row has no text.
+
+    probabilities: [filled rows, classes]. filled: [rows], whether a row has a text. `labels` holds the classes whose
+    probability reaches their threshold, joined by `separator` ('' where none does); then come the `top_k` likeliest
+    classes, each with its probability.
+    """
+    rows = pa.array(np.cumsum(filled) - 1, mask=~filled)
+    columns = []
+    if facts.label_kind == "multi":
+        given = names_of(facts.labels, given_classes(probabilities, np.array(facts.thresholds)))
+        columns.append(pa.array([joined_labels(names, separator) for names in given], pa.string()))
+    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
+    ordered = np.take_along_axis(probabilities, order, axis=1)
+    labels = pa.array(facts.labels, pa.string())
+    for rank in range(top_k):
+        columns += [labels.take(pa.array(order[:, rank])), pa.array(ordered[:, rank], pa.float32())]
+    if facts.label_kind == "soft":
+        columns += [pa.array(column, pa.float32()) for column in probabilities.T]
+    return [column.take(rows) for column in columns]
 
 
 def starts_formula(cell: str) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import UserError
-from core.schema import Family, LabelKind, Task
+from core.schema import Family, Head, LabelKind, Pooling, Task
 from core.workspace import RunFolder
 
 MODEL_FACTS_FILE = "tunedesk.json"
@@ -47,6 +47,12 @@ class ModelFacts:
     prompt_columns: tuple[str, ...] = ()
     """Columns beside the text that the prompt names."""
     label_kind: LabelKind = "single"
+    architecture: str = ""
+    """What transformers calls it (`bert`, `neobert`); empty in models of before it was written down."""
+    head: Head = "model"
+    head_size: int = 0
+    pooling: Pooling = "first"
+    """Of a head that is not the architecture's own: its kind, the width of its middle layer, and what it reads."""
     thresholds: tuple[float, ...] = ()
     """Of multi labels, one for each class: a text has it from this probability on."""
 

@@ -26,11 +26,11 @@ from core.data.reading.write import replacing
 from core.data.table import Table
 from core.errors import UserError
 from core.label_jobs import job_folder_request, write_status
-from core.labelled_files import check_output, labelled_file, result_columns
+from core.labelled_files import check_output, labelled_file, result_arrays, result_columns, result_types
 from core.model_facts import ModelText, require_classes, run_model_facts
 from core.model_input import model_text_columns, open_like_training, read_chunks
 from core.predictor import Predictor, chat_answers, load_predictor, predict_probabilities
-from core.schema import TableFile
+from core.schema import TableFile, read_spec
 from core.workspace import RunFolder, Workspace
 
 __all__ = ["LabelResult", "Predictor", "label_file", "label_path", "load_predictor", "predict_probabilities"]
@@ -66,20 +66,25 @@ def label_file(
     *,
     text_columns: Sequence[str] | None = None,
     spreadsheet_safe: bool = True,
+    separator: str = ";",
 ) -> LabelResult:
     """Write the table with the `top_k` most likely labels and their probabilities, as .csv or .parquet by `output`.
 
-    Every column stays the text it was; a row without text gets no label. The result stands under its name only when it
-    is whole. `spreadsheet_safe` puts a single quote before CSV cells that could run as formulas, and counts them.
-    Raises UserError for absent text columns, an output that cannot be written, a full disk.
+    Where rows may have several classes those that reach their thresholds come first, joined by `separator`; of soft
+    labels the probability of every class comes last. Every column stays the text it was; a row without text gets no
+    label. The result stands under its name only when it is whole. `spreadsheet_safe` puts a single quote before CSV
+    cells that could run as formulas, and counts them. Raises UserError for absent text columns, an output that cannot
+    be written, a full disk.
     """
     started = time.monotonic()
     columns = model_text_columns(predictor.facts, table, text_columns)
     check_output(output, table.path)
     if top_k < 1:
         raise UserError(f"top-k is {top_k}.", "top_k", "Ask for one label or more.")
-    added = result_columns(table.names, min(top_k, len(predictor.facts.labels)))
-    types = [*[pa.string()] * len(table.names), *[pa.string(), pa.float32()] * (len(added) // 2)]
+    facts = predictor.facts
+    ranks = min(top_k, len(facts.labels))
+    added = result_columns(table.names, ranks, facts.label_kind, facts.labels)
+    types = [pa.string()] * len(table.names) + result_types(facts, ranks)
     progress = timed_progress(table.rows, on_progress)
     written = labelled = 0
     try:
@@ -87,15 +92,17 @@ def label_file(
             replacing(output) as partial,
             labelled_file(partial, output.suffix, [*table.names, *added], types, spreadsheet_safe) as file,
         ):
-            for texts, cells in read_chunks(table, predictor.facts, columns, list(map(identifier, table.names))):
-                new = _label_columns(predictor, texts, len(added) // 2, progress, written)
+            for texts, cells in read_chunks(table, facts, columns, list(map(identifier, table.names))):
+                said = filled_probabilities(predictor, texts, progress, written)
+                filled = np.array([bool(text) for text in texts])
+                new = result_arrays(facts, said, filled, ranks, separator)
                 file.write([*cells, *new])
                 written += len(texts)
                 labelled += sum(map(bool, texts))
                 progress(written)
     except OSError as error:
         raise _not_written(error, output) from error
-    notes = _notes(table, added, top_k, written - labelled, file.formula_cells)
+    notes = _notes(table, added, (top_k, ranks), written - labelled, file.formula_cells)
     return LabelResult(output, written, labelled, tuple(added), file.formula_cells, notes, time.monotonic() - started)
 
 
@@ -119,24 +126,6 @@ def filled_probabilities(
     return predict_probabilities(predictor, filled, lambda done, _: progress(before + done))
 
 
-def _label_columns(
-    predictor: Predictor, texts: Sequence[ModelText], top_k: int, progress: Callable[[int], None], before: int
-) -> list[pa.Array]:
-    """label, probability, label_2, probability_2 ... of these rows; null where there is no text."""
-    probabilities = filled_probabilities(predictor, texts, progress, before)
-    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
-    sorted_probabilities = np.take_along_axis(probabilities, order, axis=1)
-    filled = np.array([bool(text) for text in texts])
-    place = np.cumsum(filled) - 1
-    rows = pa.array(place, mask=~filled)
-    labels = pa.array(predictor.facts.labels, pa.string())
-    columns = []
-    for rank in range(top_k):
-        columns.append(labels.take(pa.array(order[:, rank])).take(rows))
-        columns.append(pa.array(sorted_probabilities[:, rank], pa.float32()).take(rows))
-    return columns
-
-
 def _not_written(error: OSError, output: Path) -> UserError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return UserError(
@@ -151,13 +140,17 @@ def _not_written(error: OSError, output: Path) -> UserError:
     )
 
 
-def _notes(table: Table, added: Sequence[str], top_k: int, empty: int, formula_cells: int) -> tuple[str, ...]:
+def _notes(
+    table: Table, added: Sequence[str], ranks: tuple[int, int], empty: int, formula_cells: int
+) -> tuple[str, ...]:
+    """ranks: how many of the likeliest classes were asked for, and how many are given."""
     notes = []
     renamed = [name for name in added if name.startswith("predicted_")]
     if renamed:
         notes.append(f"The file has columns of the usual names, so the new ones are {', '.join(renamed)}.")
-    if top_k > len(added) // 2:
-        notes.append(f"The model knows {len(added) // 2} classes, so no more than these are given.")
+    asked, given = ranks
+    if asked > given:
+        notes.append(f"The model knows {given} classes, so no more than these are given.")
     if empty:
         notes.append(f"{empty:,} {'row has' if empty == 1 else 'rows have'} no text and got no label.")
     if table.rejected:
@@ -188,7 +181,14 @@ def label_path(
     table = open_like_training(workspace, folder, file)
     predictor = load_predictor(folder.model)
     return label_file(
-        predictor, table, output, top_k, on_progress, text_columns=text_columns, spreadsheet_safe=spreadsheet_safe
+        predictor,
+        table,
+        output,
+        top_k,
+        on_progress,
+        text_columns=text_columns,
+        spreadsheet_safe=spreadsheet_safe,
+        separator=read_spec(folder.spec).mapping.label_separator,
     )
 
 

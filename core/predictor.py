@@ -4,14 +4,12 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from safetensors import SafetensorError
 from transformers import (
-    AutoModelForSequenceClassification,
     AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -26,6 +24,7 @@ from core.model_facts import PROMPT_FILE, ModelFacts, ModelText, read_model_fact
 from core.models.causal import load_trained, prompt_tokenizer
 from core.models.device import best_device
 from core.models.inference import class_probabilities
+from core.models.trained_encoder import load_trained_encoder
 from core.prompt_rows import encode_prompts
 from core.prompts import Prompt, prompt_from_content
 
@@ -76,7 +75,8 @@ def predict_probabilities(
 ) -> npt.NDArray[np.float32]:
     """The probability of each class for each text: float32 [texts, classes], classes as in `facts.labels`.
 
-    Raises UserError for a row whose prompt is too long even without its text.
+    A row sums to 1; where a text may have several classes each stands by itself between 0 and 1. Raises UserError for
+    a row whose prompt is too long even without its text.
     """
     facts = predictor.facts
     if predictor.prompt is not None and predictor.score is not None:
@@ -85,7 +85,7 @@ def predict_probabilities(
         return label_probabilities(predictor.score(prompts, on_progress))
     plain = [text if isinstance(text, str) else text["text"] for text in texts]
     return class_probabilities(
-        predictor.model, predictor.tokenizer, plain, facts.max_length, _batch_rows(facts), on_progress
+        predictor.model, predictor.tokenizer, plain, facts.max_length, _batch_rows(facts), on_progress, facts.label_kind
     )
 
 
@@ -122,10 +122,7 @@ def _batch_rows(facts: ModelFacts) -> int:
 
 
 def _load_encoder(model: Path, facts: ModelFacts) -> PreTrainedModel:
-    network, loading = AutoModelForSequenceClassification.from_pretrained(
-        model, dtype=torch.float32, use_safetensors=True, output_loading_info=True
-    )
-    # transformers makes up what a file lacks, and only warns.
-    if loading["missing_keys"] or network.config.num_labels != len(facts.labels):
+    network: Any = load_trained_encoder(model, facts)
+    if network is None or network.config.num_labels != len(facts.labels):
         raise UserError(f"The model of run {facts.run} is not whole.", str(model), MAKE_AGAIN)
-    return network.to(best_device())
+    return cast(PreTrainedModel, network.to(best_device()))

@@ -1,5 +1,6 @@
 """Presets: YAML files with a model, a method and hyperparameters, and what they were measured to do."""
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -25,6 +26,18 @@ class Measured(Part):
     script: str
 
 
+class Shape(Part):
+    """The sizes of an encoder's parts, from its published configuration; what freezing saves follows from them."""
+
+    layers: int
+    hidden_size: int
+    embedding_parameters: int = Field(description="Below the lowest layer.")
+    layer_parameters: int = Field(description="In each layer but the lowest, which may have fewer.")
+    final_parameters: int = Field(default=0, description="Above the highest layer: its norm.")
+    pooler_parameters: int = Field(default=0, description="Of the pretrained model, but learned with the head.")
+    head_parameters: int = Field(default=0, description="In transformers' new head, without its output layer.")
+
+
 class Preset(Part):
     name: str
     title: str
@@ -32,6 +45,8 @@ class Preset(Part):
     group: Literal["small", "encoder", "llm"]
     parameters: int = Field(description="Weights in the model, without the new head.")
     download_bytes: int = Field(description="What is downloaded at first use, in bytes; 0 for a packaged model.")
+    longest: int = Field(description="Most tokens of a text that the model reads.")
+    shape: Shape | None = Field(default=None, description="Of an encoder.")
     needs_gpu: bool = False
     notes: str = Field(default="", description="Where the settings come from, and what was changed and why.")
     measured: tuple[Measured, ...] = ()
@@ -42,7 +57,13 @@ class Preset(Part):
 
 def load_presets(folder: Path = PRESETS_FOLDER) -> dict[str, Preset]:
     """Every preset by name: the default first, then by group and size. Raises UserError for a faulty file."""
-    presets = [_read(path) for path in folder.glob("*.yaml")]
+    return dict(_read_all(tuple((path, path.stat().st_mtime_ns) for path in sorted(folder.glob("*.yaml")))))
+
+
+@lru_cache(maxsize=4)
+def _read_all(files: tuple[tuple[Path, int], ...]) -> dict[str, Preset]:
+    """Read once for each state of the files: the page asks for a preset at every setting that it shows."""
+    presets = [_read(path) for path, _ in files]
     groups = ("small", "encoder", "llm")
     presets.sort(key=lambda preset: (preset.name != DEFAULT_PRESET, groups.index(preset.group), preset.parameters))
     return {preset.name: preset for preset in presets}

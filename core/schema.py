@@ -176,6 +176,10 @@ ADAPTER_METHODS: tuple[Method, ...] = ("lora", "qlora", "head-on-llm")
 FOUR_BIT_METHODS: tuple[Method, ...] = ("qlora", "head-on-llm")
 
 
+Head = Literal["model", "linear", "two-layer"]
+Pooling = Literal["first", "mean", "both"]
+
+
 class ModelSpec(Part):
     family: Family = setting(
         "encoder",
@@ -208,6 +212,11 @@ class ModelSpec(Part):
         ge=0,
         le=1000,
     )
+    choose_frozen_layers: bool = setting(
+        False,
+        "With method freeze: choose frozen_layers by the rows and the model's layers. The fewer rows, the more layers "
+        "stay as they are.",
+    )
     lora: LoraSpec = LoraSpec()
     max_length: int = setting(
         256,
@@ -220,8 +229,27 @@ class ModelSpec(Part):
     classifier_dropout: float = setting(
         0.1, "Share of the head's inputs dropped in training.", unit="share", ge=0, lt=1
     )
+    head: Head = setting(
+        "model",
+        "What turns a text's states into classes. model: the head that transformers gives this architecture; linear: "
+        "one layer; two-layer: a layer of head_size, ReLU, and one layer.",
+    )
+    head_size: int = setting(256, "Width of the two-layer head.", unit="units", ge=1, le=65536)
+    pooling: Pooling = setting(
+        "first",
+        "What a linear or two-layer head reads. first: the state of the first token; mean: the mean over all tokens; "
+        "both: one after the other.",
+    )
 
 
+LossName = Literal["auto", "cross_entropy", "focal", "bce", "kl"]
+LABEL_LOSSES: dict[LabelKind, tuple[LossName, ...]] = {
+    "single": ("cross_entropy", "focal"),
+    "multi": ("bce", "focal"),
+    "soft": ("cross_entropy", "kl"),
+    "none": ("cross_entropy",),
+}
+"""The losses that a kind of label can be learned with; `auto` is the first."""
 BestMetric = Literal["macro_f1", "accuracy", "weighted_f1", "loss"]
 Schedule = Literal["linear", "cosine", "constant", "constant_with_warmup", "inverse_sqrt"]
 
@@ -260,6 +288,29 @@ class TrainingSpec(Part):
         0.1, "Share of certainty spread over the other classes; makes a model less sure of itself.", unit="share",
         ge=0, lt=1,
     )  # fmt: skip
+    loss: LossName = setting(
+        "auto",
+        "auto: cross-entropy, or bce where a row may have several classes. focal: rows that are already right count "
+        "for less (arXiv 1708.02002). kl: divergence from the probabilities of soft labels.",
+    )
+    focal_gamma: float = setting(2.0, "With focal: how much less. 0 is cross-entropy.", ge=0, le=10)
+    contrastive_alpha: float = setting(
+        0.0,
+        "Weight of a supervised contrastive term, which draws texts of one class together (arXiv 2004.11362). 0: none.",
+        ge=0, le=100,
+    )  # fmt: skip
+    contrastive_temperature: float = setting(
+        0.07, "Of the contrastive term: lower looks more at the nearest texts.", gt=0, le=10
+    )
+    layer_decay: float = setting(
+        1.0,
+        "Each layer learns this many times as fast as the one above it; below 1 the lower layers change less.",
+        unit="times", gt=0, le=1,
+    )  # fmt: skip
+    gradual_unfreezing: bool = setting(
+        False,
+        "Begin with the head alone; with each epoch one more layer learns, from the top (arXiv 1801.06146).",
+    )
     class_weights: Literal["none", "balanced"] = setting(
         "none", "balanced: rows of rare classes count for more, in inverse proportion to their number."
     )
@@ -284,6 +335,15 @@ class TrainingSpec(Part):
     gradient_checkpointing: bool = setting(False, "Recompute instead of keeping: much less memory, about 30 % slower.")
     group_by_length: bool = setting(True, "Batches of texts of like length, so that less is spent on padding.")
     seed: int = setting(42, "Number behind every random choice in training.", ge=0, le=2**31 - 1)
+    prefix_cache: Literal["auto", "off", "memory", "disk"] = setting(
+        "auto",
+        "Compute what frozen lower layers say of each text once and keep it. auto: where it pays, in memory where it "
+        "fits, else on disk.",
+    )
+    cache_format: Literal["float16", "bfloat16", "float32"] = setting(
+        "float16", "Number format of the kept states. float32 is exact and twice as large."
+    )
+    cache_disk_limit: float = setting(20.0, "Most that the kept states may take on disk.", unit="GB", gt=0, le=10_000)
     trackers: tuple[Literal["wandb", "trackio"], ...] = setting(
         (), "Also send the curves to these. TensorBoard files are always written. Nothing ever waits for a key."
     )
@@ -324,6 +384,14 @@ class RunSpec(Part):
             raise ValueError(f"method {self.model.method} is not for {kind}; choose one of {', '.join(methods)}")
         if self.mapping.kind == "none" and (self.model.family == "encoder" or self.model.method == "head-on-llm"):
             raise ValueError("conversations without a label can only be learned by a language model that answers")
+        losses = LABEL_LOSSES[self.mapping.kind]
+        if self.training.loss not in ("auto", *losses):
+            raise ValueError(
+                f"loss {self.training.loss} is not for labels of kind {self.mapping.kind}; choose one of "
+                f"auto, {', '.join(losses)}"
+            )
+        if self.model.head != "model" and self.model.family != "encoder":
+            raise ValueError("only encoders take a linear or two-layer head; set model.head to model")
         if self.mapping.kind in ("multi", "soft") and self.task != "classify":
             raise ValueError(
                 f"labels of kind {self.mapping.kind} need a head: choose an encoder, or method head-on-llm"

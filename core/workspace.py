@@ -68,6 +68,11 @@ class RunFolder:
         return self.root / "prompt.json"
 
     @property
+    def prefix_cache(self) -> Path:
+        """What frozen layers say, while the run trains; gone after it."""
+        return self.root / "prefix_cache"
+
+    @property
     def untuned(self) -> Path:
         """What a language model said of the test part before it was trained."""
         return self.root / "untuned.npz"

@@ -23,6 +23,7 @@ LABELS = {
     "model.method": "What is trained",
     "model.max_length": "Longest text",
     "model.frozen_layers": "Frozen layers",
+    "model.choose_frozen_layers": "Choose by the rows",
     "prompt.assistant": "Answer",
     "prompt.labels_separator": "Between the classes",
     "training.batch_size": "Batch",

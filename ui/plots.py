@@ -10,9 +10,10 @@ is as wide as its place and its letters keep their size. Everything that comes f
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from types import MappingProxyType
 
 POINTS_DRAWN = 600
 SMOOTHING_STARTS_AT = 60
@@ -223,12 +224,24 @@ def _spoken(title: str, series: Sequence[Series], show: Callable[[float], str]) 
     return escape(f"{title}: {said}")
 
 
-def probability_bars(pairs: Sequence[tuple[str, float]], colour_of: Callable[[str], str]) -> str:
-    """A bar a label, in the order given; probabilities are 0 to 1."""
+def probability_bars(
+    pairs: Sequence[tuple[str, float]],
+    colour_of: Callable[[str], str],
+    thresholds: Mapping[str, float] = MappingProxyType({}),
+) -> str:
+    """A bar a label, in the order given; probabilities are 0 to 1. thresholds: a mark on the bars of these labels."""
     rows = "".join(
         f'<li><span class="td-bar-name" dir="auto" title="{escape(label)}">{escape(label)}</span>'
-        f'<span class="td-bar"><i style="width:{probability * 100:.2f}%;background:{colour_of(label)}"></i></span>'
+        f'<span class="td-bar"><i style="width:{probability * 100:.2f}%;background:{colour_of(label)}"></i>'
+        f"{_threshold_mark(thresholds, label)}</span>"
         f'<span class="td-bar-value">{probability * 100:.1f} %</span></li>'
         for label, probability in pairs
     )
     return f'<ol class="td-bars">{rows}</ol>'
+
+
+def _threshold_mark(thresholds: Mapping[str, float], label: str) -> str:
+    if label not in thresholds:
+        return ""
+    share = thresholds[label] * 100
+    return f'<u style="left:{share:.1f}%" title="Given from {share:.0f} % on"></u>'

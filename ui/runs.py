@@ -36,7 +36,7 @@ COLUMNS: tuple[Column, ...] = (
     ("name", "Run", lambda run: run.name.casefold()),
     ("state", "State", lambda run: run.state),
     ("data", "Data", lambda run: run.data_name.casefold()),
-    ("accuracy", "Accuracy", lambda run: _figure(run, "accuracy") or -1.0),
+    ("accuracy", "Accuracy", lambda run: _figure(run, "micro_f1") or _figure(run, "accuracy") or -1.0),
     ("macro_f1", "Macro F1", lambda run: _figure(run, "macro_f1") or -1.0),
     ("seconds", "Time", lambda run: run.seconds),
     ("created", "Started", lambda run: run.created),
@@ -130,10 +130,18 @@ def _head(key: str, title: str, sort: tuple[str, bool]) -> str:
 
 
 def _row(run: Run) -> str:
+    accuracy, macro_f1 = _figure(run, "accuracy"), _figure(run, "macro_f1")
+    micro_f1 = _figure(run, "micro_f1")
     figures = "".join(
         f'<td class=n data-title="{title}">{"" if value is None else percent(value)}</td>'
-        for title, value in (("Accuracy", _figure(run, "accuracy")), ("Macro F1", _figure(run, "macro_f1")))
+        for title, value in (("Accuracy", accuracy), ("Macro F1", macro_f1))
     )
+    if micro_f1 is not None and accuracy is not None and macro_f1 is not None:  # rows have several classes
+        words = f"All classes of a row right: {percent(accuracy)}"
+        figures = (
+            f'<td class=n data-title="Micro F1" title="{words}">{percent(micro_f1)} <small>micro F1</small></td>'
+            f'<td class=n data-title="Macro F1">{percent(macro_f1)}</td>'
+        )
     if _figure(run, "perplexity") is not None:  # conversations have no other figure
         figures = f'<td class=n colspan=2 data-title="Learned">{figure_words(run.summary)}</td>'
     state = run.state if run.state == "finished" else short_state(run).split(",")[0]

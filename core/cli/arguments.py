@@ -6,10 +6,11 @@ Standard library only, so that help and mistakes are answered before anything is
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 DEFAULT_COMMAND = "ui"
+OF_CLASSES = ("--text", "--label", "--label-columns", "--label-separator", "--multi", "--soft")
 EPILOG = """\
 With --json the last line of standard output is one JSON object; progress goes to standard error.
 Exit codes: 0 done, 1 the run failed, 2 the request was wrong, 130 stopped.
@@ -81,14 +82,32 @@ def _check(request: argparse.Namespace) -> None:
             "--label": request.label,
             "--class-names": request.class_names,
             "--column-names": request.column_names,
+            "--label-columns": request.label_columns,
+            "--label-separator": request.label_separator,
+            "--multi": request.multi,
+            "--soft": request.soft,
             "--chat": request.chat,
         }
-        of_classes = [option for option in ("--text", "--label", "--class-names") if given[option]]
+        of_classes = [option for option in (*OF_CLASSES, "--class-names") if given[option]]
         if request.chat and of_classes:
             raise _MistakeError("", f"--chat learns from conversations, which have no classes: {', '.join(of_classes)}")
+        _check_labels(given)
         beside = [option for option, value in given.items() if value]
         if request.spec is not None and beside:
             raise _MistakeError("", f"SPEC.yaml says that already: {', '.join(beside)}; change it with --set key=value")
+
+
+def _check_labels(given: Mapping[str, object]) -> None:
+    """Say which options name two kinds of label."""
+    for one, other, why in (
+        ("--multi", "--soft", "a row has either several classes or probabilities"),
+        ("--label", "--label-columns", "the labels stand in one column or in several"),
+        ("--label", "--soft", "probabilities stand in --label-columns, one for each class"),
+        ("--label-separator", "--label-columns", "a separator is for classes in one column"),
+        ("--label-separator", "--soft", "a separator is for classes in one column"),
+    ):
+        if given[one] and given[other]:
+            raise _MistakeError("", f"{one} and {other} contradict each other: {why}")
 
 
 def _common() -> _Parser:
@@ -173,6 +192,16 @@ def _add_train(train: argparse.ArgumentParser) -> None:
     train.add_argument("--validation", metavar="FILE", help="a table of its own for choosing the best checkpoint")
     train.add_argument("--text", metavar="COL", nargs="+", action="extend", help="the text columns, in order")
     train.add_argument("--label", metavar="COL", help="the column with the class")
+    train.add_argument(
+        "--label-columns",
+        metavar="COL",
+        nargs="+",
+        action="extend",
+        help="in place of --label, a column for each class: 1 or 0, or with --soft its probability",
+    )
+    train.add_argument("--label-separator", metavar="S", help="what stands between the classes of a row in --label")
+    train.add_argument("--multi", action="store_true", help="a row may have several classes, or none")
+    train.add_argument("--soft", action="store_true", help="a row has a probability for each class")
     train.add_argument("--class-names", metavar="FILE", help="a class name a line, for labels in ascending order")
     train.add_argument("--column-names", metavar="A,B,C", help="names for the columns of files without a header")
     train.add_argument("--chat", action="store_true", help="learn from conversations: question and answer, or messages")

@@ -7,6 +7,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_origin
 
@@ -112,6 +113,8 @@ def _default_text(value: object) -> str:
 
 
 def inspect(request: argparse.Namespace, workspace: Workspace) -> Answer:
+    from core.data.conversations import likely_chat
+    from core.data.mapping import suggest_mapping
     from core.data.table import open_table, table_json
     from core.schema import TableFile
 
@@ -123,7 +126,12 @@ def inspect(request: argparse.Namespace, workspace: Workspace) -> Answer:
         empty = f"{100 * column.empty_share:.1f} % empty"
         lines.append(f"  {column.name:<24}{column.type:<12}{column.distinct:>10,} different, {empty}")
     lines += [f"  line {bad.line}: {bad.reason}" for bad in table.rejected_lines[:10]]
-    return Answer("\n".join([*lines, *table.notes]), table_json(table))
+    suggestion = suggest_mapping(table)
+    form = likely_chat(table, suggestion)
+    guess = asdict(suggestion) if form is None else {"kind": "none", "chat": form.model_dump(), "reasons": []}
+    reasons = suggestion.reasons if form is None else ("It looks like conversations to learn from.",)
+    lines += [*table.notes, *(f"Guess: {reason}" for reason in reasons)]
+    return Answer("\n".join(lines), table_json(table) | {"suggestion": guess})
 
 
 def predict(request: argparse.Namespace, workspace: Workspace) -> Answer:
@@ -156,10 +164,8 @@ def evaluate(request: argparse.Namespace, workspace: Workspace) -> Answer:
     )
     note("")
     metrics = content["metrics"]
-    low, high = metrics["accuracy_interval"]
     lines = [
-        f"Right on {100 * metrics['accuracy']:.1f} % of {content['scored']:,} rows "
-        f"(95 % sure: {100 * low:.1f} to {100 * high:.1f}), macro F1 {metrics['macro_f1']:.3f}.",
+        _evaluated(content),
         *content["notes"],
         "",
         f"{'class':<30}{'precision':>10}{'recall':>10}{'F1':>10}{'rows':>8}",
@@ -168,6 +174,22 @@ def evaluate(request: argparse.Namespace, workspace: Workspace) -> Answer:
         shown = [f"{row[name]:>10.3f}" for name in ("precision", "recall", "f1")]
         lines.append(f"{row['label'][:29]:<30}{''.join(shown)}{row['support']:>8}")
     return Answer("\n".join(lines), content)
+
+
+def _evaluated(content: dict[str, Any]) -> str:
+    metrics, rows = content["metrics"], f"{content['scored']:,} rows"
+    low, high = metrics["accuracy_interval"]
+    if content["kind"] == "multi":
+        bounds = " to ".join(f"{bound:.3f}" for bound in metrics["micro_f1_interval"])
+        return (
+            f"Micro F1 {metrics['micro_f1']:.3f} on {rows} (95 % sure: {bounds}), macro F1 {metrics['macro_f1']:.3f}; "
+            f"all classes right on {100 * metrics['accuracy']:.1f} %."
+        )
+    soft = f", KL divergence {metrics['kl_divergence']:.3f}" if content["kind"] == "soft" else ""
+    return (
+        f"Right on {100 * metrics['accuracy']:.1f} % of {rows} "
+        f"(95 % sure: {100 * low:.1f} to {100 * high:.1f}), macro F1 {metrics['macro_f1']:.3f}{soft}."
+    )
 
 
 def export(request: argparse.Namespace, workspace: Workspace) -> Answer:

@@ -105,9 +105,10 @@ def _figures(metrics: dict[str, Any]) -> dict[str, Any]:
 def _summary(run: Run, report: dict[str, Any], content: dict[str, Any]) -> str:
     before = {"before training": report["untuned"]} if report["untuned"] else {}
     rows = {"this model": report["test"], **before, **report["baselines"]}
-    lines = [report["verdict"], "", f"{'on the test rows':<20}{'accuracy':>10}{'macro F1':>10}"]
+    first, title = ("micro_f1", "micro F1") if report["kind"] == "multi" else ("accuracy", "accuracy")
+    lines = [report["verdict"], "", f"{'on the test rows':<20}{title:>10}{'macro F1':>10}"]
     for name, figures in rows.items():
-        lines.append(f"{name:<20}{figures['accuracy']:>10.3f}{figures['macro_f1']:>10.3f}")
+        lines.append(f"{name:<20}{figures[first]:>10.3f}{figures['macro_f1']:>10.3f}")
     lines += [
         "",
         f"Run {run.id}, {run.seconds:.0f} s. Report: {content['report']}",

@@ -9,13 +9,15 @@ from pydantic import ValidationError
 from core.chat_rows import suggest_chat_columns
 from core.cli.answer import DONE, Answer, column_names, note
 from core.cli.following import follow
+from core.cli.mapping import kind_of_options, mapping_of_options
 from core.data.chat_checks import check_chat
 from core.data.checks import check_data
 from core.data.conversations import likely_chat
-from core.data.mapping import class_names_from_lines, mapping_from, suggest_mapping
+from core.data.mapping import suggest_mapping
 from core.data.samples import make_docstrings
-from core.data.table import label_counts, open_table
+from core.data.table import open_table
 from core.errors import UserError, from_validation
+from core.models.known import require_known_sizes
 from core.models.source import check_source
 from core.presets import DEFAULT_PRESET, Preset, find_preset, preset_spec
 from core.prompts import prompt_problems
@@ -44,6 +46,7 @@ def train(request: argparse.Namespace, workspace: Workspace) -> Answer:
         content["name"] = request.name
     spec = _with_absolute_paths(parse_spec(content, source))
     check_source(spec.model)
+    require_known_sizes(spec.model)
     _check_data(spec, workspace)
     run_id = supervisor.submit(workspace, spec)
     note(f"Run {run_id} is in the queue.")
@@ -89,24 +92,7 @@ def _content_of_options(request: argparse.Namespace, workspace: Workspace) -> di
     mapping = _chat_mapping(request, tables["train"], preset, workspace)
     if mapping is not None:
         return preset_spec(preset, DataSpec.model_validate(tables), mapping).model_dump(mode="json")
-    if request.text and request.label:
-        mapping = MappingSpec(text=tuple(request.text), label=request.label)
-    else:
-        suggestion = suggest_mapping(open_table(tables["train"], workspace))
-        guessed = mapping_from(suggestion)
-        if guessed is None:
-            raise UserError(
-                f"In {request.data}, text and label columns cannot be told from the others.",
-                request.data,
-                "Name them with --text COL and --label COL; `python launch.py inspect FILE` lists the columns.",
-            )
-        given = {"text": tuple(request.text or ()), "label": request.label}
-        mapping = guessed.model_copy(update={key: value for key, value in given.items() if value})
-        for reason in suggestion.reasons:
-            note(f"Guessed: {reason}")
-    if request.class_names:
-        names_of = _class_names(Path(request.class_names), tables["train"], mapping.label, workspace)
-        mapping = mapping.model_copy(update={"class_names": names_of})
+    mapping = mapping_of_options(request, tables["train"], workspace)
     return preset_spec(preset, DataSpec.model_validate(tables), mapping).model_dump(mode="json")
 
 
@@ -118,7 +104,7 @@ def _chat_mapping(
     Raises UserError where --chat is asked for and no column looks like conversations.
     """
     answers = task_of("single", preset.model.family, preset.model.method) == "answer"
-    if not request.chat and (request.text or request.label or not answers):
+    if not request.chat and (request.text or request.label or kind_of_options(request) or not answers):
         return None
     named = [override for override in request.set if override.startswith("mapping.chat.")]
     if request.chat and named:
@@ -139,16 +125,6 @@ def _chat_mapping(
     chosen = ", ".join(f"{role} '{name}'" for role, name in form.model_dump().items() if name)
     note(f"{'' if request.chat else 'Guessed: '}It learns from conversations ({chosen}).")
     return MappingSpec(kind="none", chat=form)
-
-
-def _class_names(file: Path, train: TableFile, label: str, workspace: Workspace) -> dict[str, str]:
-    try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"The class names in {file} cannot be read ({error}).", str(file), "Give a text file with a name a line."
-        ) from error
-    return class_names_from_lines(lines, [value for value, _ in label_counts(open_table(train, workspace), label)])
 
 
 def _with_absolute_paths(spec: RunSpec) -> RunSpec:

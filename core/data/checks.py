@@ -1,17 +1,15 @@
-# ruff: noqa: S608  (column names become SQL through identifier() alone)
 """What a careful colleague would say about the data before an hour is spent on it."""
-
-from dataclasses import dataclass
 
 import duckdb
 import numpy as np
 
 from core.data.allocation import quotas
-from core.data.database import connection, parquet_rows
-from core.data.expressions import label_sql
+from core.data.database import connection
 from core.data.findings import Finding, counted, errors_first, listed
+from core.data.label_checks import about_label_kind, no_label_words, nothing_labelled
+from core.data.labelled_part import Part, read_parts, rows_with_unknown
+from core.data.labels import has_label_columns, label_columns
 from core.data.leaks import repeated_texts, shared_texts
-from core.data.mapping import mapped_text_sql
 from core.data.table import Table
 from core.schema import MappingSpec, SplitSpec
 
@@ -23,49 +21,22 @@ LONGEST_TEXT = 1_000_000
 """Characters; a longer one is more likely a slip than a text."""
 
 
-@dataclass(frozen=True)
-class _Part:
-    """One file as the mapping sees it."""
-
-    name: str
-    table: Table
-    labels: dict[str, int]
-    """Label (after class names) -> rows that have it and a text."""
-    empty_text: int
-    empty_label: int
-    """Rows with a text but no label."""
-    longest: int
-    """Characters of the longest text."""
-
-    @property
-    def usable(self) -> int:
-        return sum(self.labels.values())
-
-
 def check_data(
     train: Table, validation: Table | None, test: Table | None, mapping: MappingSpec, split: SplitSpec
 ) -> list[Finding]:
     """Everything found, errors first. Only errors keep a run from starting."""
     tables = {"train": train, "validation": validation, "test": test}
     given = {name: table for name, table in tables.items() if table is not None}
-    findings = [f for table in given.values() for f in missing_columns(table, (*mapping.text, mapping.label))]
-    if mapping.label in mapping.text:
-        findings.append(
-            Finding(
-                "error",
-                f"'{mapping.label}' is both the label and a text column: a model would only learn to copy it.",
-                "mapping",
-                "Take it out of the text columns, or choose another label.",
-                1,
-                "label_is_text",
-            )
-        )
+    columns = label_columns(mapping)
+    findings = [f for table in given.values() for f in missing_columns(table, (*mapping.text, *columns))]
+    findings += _about_columns(mapping, columns)
     if findings:
         return findings
     with connection(train.parquet.parent) as database:
-        parts = {name: _part(database, name, table, mapping) for name, table in given.items()}
-        findings += _about_classes(parts["train"], parts, split)
+        parts, rare = read_parts(database, given, mapping)
+        findings += _about_classes(parts["train"], parts, mapping, split)
         findings += [finding for part in parts.values() for finding in _about_rows(part, mapping)]
+        findings += about_label_kind(parts, rare, mapping)
         for name in ("validation", "test"):
             if name in parts:
                 findings += _about_other_file(database, parts["train"], parts[name], mapping)
@@ -73,6 +44,29 @@ def check_data(
             findings += repeated_texts(database, parts["train"].table, mapping)
     findings += _about_names(parts["train"], mapping)
     return errors_first(findings)
+
+
+def _about_columns(mapping: MappingSpec, columns: tuple[str, ...]) -> list[Finding]:
+    """Errors where a column is both text and label, or named twice."""
+    findings = [
+        Finding(
+            "error",
+            f"'{column}' is both the label and a text column: a model would only learn to copy it.",
+            "mapping",
+            "Take it out of the text columns, or choose another label.",
+            1,
+            "label_is_text",
+        )
+        for column in dict.fromkeys(columns)
+        if column in mapping.text
+    ]
+    twice = [column for column in dict.fromkeys(columns) if columns.count(column) > 1]
+    if twice:
+        findings.append(
+            Finding("error", f"Columns of classes are named twice ({listed(twice)}).", "mapping.label_columns",
+                    "Name each once.", len(twice), "column_twice")
+        )  # fmt: skip
+    return findings
 
 
 def missing_columns(table: Table, columns: tuple[str, ...]) -> list[Finding]:
@@ -91,31 +85,11 @@ def missing_columns(table: Table, columns: tuple[str, ...]) -> list[Finding]:
     ]
 
 
-def _part(database: duckdb.DuckDBPyConnection, name: str, table: Table, mapping: MappingSpec) -> _Part:
-    rows = (
-        f"(SELECT {mapped_text_sql(mapping)} AS text, {label_sql(mapping.label)} AS label "
-        f"FROM {parquet_rows(table.parquet)})"
-    )
-    found = database.execute(
-        f"SELECT label, count(*) FROM {rows} WHERE text <> '' AND label <> '' GROUP BY label"
-    ).fetchall()
-    labels: dict[str, int] = {}
-    for value, count in found:
-        shown = mapping.class_names.get(value, value)
-        labels[shown] = labels.get(shown, 0) + int(count)
-    row = database.execute(
-        "SELECT count(*) FILTER (text = ''), count(*) FILTER (text <> '' AND label = ''), max(length(text)) "
-        f"FROM {rows}"
-    ).fetchone()
-    empty_text, empty_label, longest = row or (0, 0, 0)
-    return _Part(name, table, labels, int(empty_text), int(empty_label), int(longest or 0))
-
-
-def _about_classes(train: _Part, parts: dict[str, _Part], split: SplitSpec) -> list[Finding]:
+def _about_classes(train: Part, parts: dict[str, Part], mapping: MappingSpec, split: SplitSpec) -> list[Finding]:
     where = train.table.path.name
     findings = []
-    if train.usable > 0 and len(train.labels) == 1:
-        (only,) = train.labels
+    only = next((label for label, count in train.labels.items() if count == train.usable), None)
+    if train.usable > 0 and len(train.labels) == 1 and only is not None:
         findings.append(
             Finding(
                 "error",
@@ -138,9 +112,10 @@ def _about_classes(train: _Part, parts: dict[str, _Part], split: SplitSpec) -> l
             )
         )
     else:
-        findings += _about_parts(train, parts, split)
+        findings += _about_parts(train, parts, mapping, split)
     single = [label for label, count in train.labels.items() if count == 1]
-    if single and len(train.labels) > 1:
+    # Of several classes, rare ones have a finding of their own; likeliest ones are not all that a row is.
+    if single and len(train.labels) > 1 and mapping.kind == "single":
         findings.append(
             Finding(
                 "warning",
@@ -164,7 +139,7 @@ def _about_classes(train: _Part, parts: dict[str, _Part], split: SplitSpec) -> l
                 "many_classes",
             )
         )
-    if train.usable >= 20 and len(train.labels) > 0.5 * train.usable:
+    if train.usable >= 20 and len(train.labels) > 0.5 * train.usable and not has_label_columns(mapping):
         findings.append(
             Finding(
                 "warning",
@@ -179,9 +154,11 @@ def _about_classes(train: _Part, parts: dict[str, _Part], split: SplitSpec) -> l
     return findings
 
 
-def _about_parts(train: _Part, parts: dict[str, _Part], split: SplitSpec) -> list[Finding]:
+def _about_parts(train: Part, parts: dict[str, Part], mapping: MappingSpec, split: SplitSpec) -> list[Finding]:
     """Errors where a share of train would come out empty."""
-    counts = np.array([train.labels[label] for label in sorted(train.labels)], dtype=np.int64)
+    # Where a row has several classes, none of them says how many rows a part gets.
+    groups = {"": train.usable} if mapping.kind == "multi" else train.labels
+    counts = np.array([groups[label] for label in sorted(groups)], dtype=np.int64)
     used = np.zeros_like(counts)
     findings = []
     for name, share in (("test", split.test), ("validation", split.validation)):
@@ -205,7 +182,7 @@ def _about_parts(train: _Part, parts: dict[str, _Part], split: SplitSpec) -> lis
     return findings
 
 
-def _about_rows(part: _Part, mapping: MappingSpec) -> list[Finding]:
+def _about_rows(part: Part, mapping: MappingSpec) -> list[Finding]:
     where = part.table.path.name
     columns = " + ".join(mapping.text)
     rows = part.table.rows
@@ -226,11 +203,14 @@ def _about_rows(part: _Part, mapping: MappingSpec) -> list[Finding]:
                 "all_text_empty",
             )
         ]
-    if part.usable == 0:
+    if part.usable == 0 or nothing_labelled(part):
+        if part.only_rare and part.name == "train":
+            return [_all_rare(part, mapping)]
+        named = listed(list(label_columns(mapping)))
         return [
             Finding(
                 "error",
-                f"No row of {where} has a label in column '{mapping.label}'.",
+                f"No row of {where} has a label in {'columns' if has_label_columns(mapping) else 'column'} {named}.",
                 where,
                 "Choose the column that holds the class.",
                 part.empty_label,
@@ -254,8 +234,7 @@ def _about_rows(part: _Part, mapping: MappingSpec) -> list[Finding]:
         findings.append(
             Finding(
                 "warning",
-                f"{counted(part.empty_label, 'row has', 'rows have')} no label and "
-                f"{'is' if part.empty_label == 1 else 'are'} left out.",
+                no_label_words(part, mapping),
                 where,
                 "Fill them in if they should count.",
                 part.empty_label,
@@ -276,6 +255,17 @@ def _about_rows(part: _Part, mapping: MappingSpec) -> list[Finding]:
     return findings + rejected_lines(part.table)
 
 
+def _all_rare(part: Part, mapping: MappingSpec) -> Finding:
+    return Finding(
+        "error",
+        f"Every class of {part.table.path.name} has fewer than {mapping.rare_below:,} rows, so no row is left.",
+        part.table.path.name,
+        "Set the number for rare classes lower, or merge them.",
+        part.only_rare,
+        "all_rare",
+    )
+
+
 def rejected_lines(table: Table) -> list[Finding]:
     """A warning where lines of the file are no rows."""
     if not table.rejected:
@@ -294,12 +284,12 @@ def rejected_lines(table: Table) -> list[Finding]:
 
 
 def _about_other_file(
-    database: duckdb.DuckDBPyConnection, train: _Part, part: _Part, mapping: MappingSpec
+    database: duckdb.DuckDBPyConnection, train: Part, part: Part, mapping: MappingSpec
 ) -> list[Finding]:
     """Labels that train lacks, and texts that stand in train too."""
     findings = []
     where = part.table.path.name
-    unknown = {label: count for label, count in part.labels.items() if label not in train.labels}
+    unknown = [label for label in part.labels if label not in train.labels]
     if unknown and len(unknown) == len(part.labels):
         findings.append(
             Finding(
@@ -312,13 +302,15 @@ def _about_other_file(
             )
         )
     elif unknown:
-        rows = sum(unknown.values())
+        rows, left_out = rows_with_unknown(part, set(train.labels))
+        lost = f"{counted(left_out, 'row is', 'rows are')} left out"
+        if mapping.kind == "multi":
+            lost = f"{counted(rows, 'row loses', 'rows lose')} them, and {lost}, having no other"
         findings.append(
             Finding(
                 "warning",
                 f"{counted(len(unknown), 'label', 'labels')} of {where} never "
-                f"{'occurs' if len(unknown) == 1 else 'occur'} in train ({listed(list(unknown))}): "
-                f"{counted(rows, 'row is', 'rows are')} left out.",
+                f"{'occurs' if len(unknown) == 1 else 'occur'} in train ({listed(list(unknown))}): {lost}.",
                 where,
                 "Add such rows to train if the model should know them.",
                 rows,
@@ -329,8 +321,8 @@ def _about_other_file(
     return findings
 
 
-def _about_names(train: _Part, mapping: MappingSpec) -> list[Finding]:
-    unused = [value for value, name in mapping.class_names.items() if name not in train.labels]
+def _about_names(train: Part, mapping: MappingSpec) -> list[Finding]:
+    unused = [value for value, name in mapping.class_names.items() if name not in train.as_in_file]
     if not unused or not train.usable:
         return []
     return [

@@ -57,7 +57,8 @@ def chat_columns(form: ChatColumns) -> tuple[str, ...]:
 def likely_chat(table: Table, suggestion: Suggestion) -> ChatColumns | None:
     """The form of a table that looks like conversations and has no column of classes beside them."""
     form = suggest_chat_columns(table.names)
-    if form is None or (suggestion.label and suggestion.label not in chat_columns(form)):
+    labels = {suggestion.label, *suggestion.label_columns} - {None}
+    if form is None or labels - set(chat_columns(form)):
         return None
     return form
 

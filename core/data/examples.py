@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,12 @@ EXAMPLES = pa.schema(
 
 Of multi labels `label` is a list of strings, of soft ones a list of float32, one for each of DataFacts.labels.
 """
+LABEL_TYPES: dict[LabelKind, pa.DataType] = {
+    "single": pa.string(),
+    "none": pa.string(),
+    "multi": pa.list_(pa.string()),
+    "soft": pa.list_(pa.float32()),
+}
 
 
 @dataclass(frozen=True)
@@ -47,15 +53,19 @@ class DataFacts:
     parts: dict[str, int]
     """Rows in train, validation and test."""
     class_counts: dict[str, dict[str, int]]
-    """Rows of each class in each part."""
+    """Rows of each class in each part; of multi labels a row counts for each of its classes, of soft ones for its
+    likeliest."""
     left_out: dict[str, int]
-    """Rows of the files that are in no part: empty_text, empty_label, label_not_in_train; or no_conversation."""
+    """Rows of the files that are in no part: empty_text, empty_label, label_not_in_train, and rare_class where rare
+    classes are dropped; or no_conversation."""
     lengths: dict[str, float]
     """Characters of the train part's texts, or of what its conversations say: p50, p90, p99, max, mean."""
     findings: list[dict[str, Any]]
     """What the checks said when the split was made: severity, what, where, todo, count."""
     kind: LabelKind = "single"
     """Of the labels."""
+    rare: list[str] = field(default_factory=list)
+    """Classes of the training file that were merged into one called Other, or dropped, as the run's mapping says."""
 
 
 def write_data_facts(folder: RunFolder, facts: DataFacts) -> None:
@@ -71,7 +81,9 @@ def read_data_facts(folder: RunFolder) -> DataFacts:
 
 
 def read_examples(folder: RunFolder, part: str | None = None, columns: Sequence[str] = ()) -> pa.Table:
-    """Rows of one part (train, validation, test), or of all: row_id int64, text string, label string, in file order.
+    """Rows of one part (train, validation, test), or of all: row_id int64, text string, label, in file order.
+
+    label: string of single labels, list of strings of multi, list of float32 in DataFacts.labels' order of soft ones.
 
     Of chat data `text` is the conversation as JSON and `label` is ''. `columns`: further columns that the run's prompt
     names, by their own names. Raises UserError where the run has no split yet.
@@ -81,6 +93,22 @@ def read_examples(folder: RunFolder, part: str | None = None, columns: Sequence[
     kept = {name: EXTRA_COLUMN.format(name) for name in columns}
     table = pq.read_table(folder.examples, columns=["row_id", "text", "label", *kept.values()], filters=filters)
     return table.rename_columns(["row_id", "text", "label", *kept])
+
+
+def label_array(labels: pa.ChunkedArray, facts: DataFacts) -> npt.NDArray[Any]:
+    """The column `label` of read_examples as numbers: int64 [rows], the class's place in DataFacts.labels (single);
+    or float32 [rows, classes], 1 or 0 (multi), probabilities (soft)."""
+    column = labels.combine_chunks()
+    if facts.kind == "soft":
+        return column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), len(facts.labels))
+    values = column.flatten() if facts.kind == "multi" else column
+    places = pc.index_in(values, pa.array(facts.labels, pa.string())).to_numpy(zero_copy_only=False).astype(np.int64)
+    if facts.kind == "single":
+        return places
+    matrix = np.zeros((len(column), len(facts.labels)), dtype=np.float32)
+    sizes = pc.list_value_length(column).to_numpy(zero_copy_only=False)
+    matrix[np.repeat(np.arange(len(column)), sizes), places] = 1
+    return matrix
 
 
 def conversation_text(talk: Conversation) -> str:

@@ -1,6 +1,6 @@
 """How the cells of a row become a text and a label: one expression, used by checks, lengths, splits and predictions."""
 
-from core.data.database import identifier
+from core.data.database import identifier, literal
 
 WHITE_SPACE = "' ' || chr(9) || chr(10) || chr(11) || chr(12) || chr(13) || chr(160) || chr(12288) || chr(65279)"
 """SQL for the characters that do not count at the ends of a cell: blanks, tabs, line ends, byte order marks."""
@@ -26,3 +26,42 @@ def text_sql(columns: tuple[str, ...], joiner: str, backslash_is_space: bool = F
 def label_sql(column: str) -> str:
     """The label value of a row, without white space around it; '' where there is none."""
     return cell_sql(column)
+
+
+YES = ("1", "1.0", "true", "yes")
+NO = ("", "0", "0.0", "false", "no")
+"""What a cell of a class's own column holds, in any case: whether the row has the class."""
+
+
+def classes_sql(column: str, separator: str) -> str:
+    """The label values of a row as a list, without white space around them and without empty ones.
+
+    A cell that is a list (`["a", "b"]`, as Parquet and JSON files give it) is taken as one, whatever the separator;
+    so is one value that stands in square brackets. A missing or empty cell is an empty list.
+    """
+    cell = cell_sql(column)
+    split = f"string_split({cell}, {literal(separator.strip() or separator)})"
+    listed = f"coalesce(CASE WHEN starts_with({cell}, '[') THEN TRY_CAST({cell} AS VARCHAR[]) END, {split})"
+    return f"list_filter(list_transform({listed}, lambda x: trim(x, {WHITE_SPACE})), lambda x: x <> '')"
+
+
+def empty_list_sql(column: str) -> str:
+    """Whether the cell is a list with nothing in it: it says that no class fits, where an empty cell says nothing."""
+    return f"regexp_full_match({cell_sql(column)}, '\\[\\s*\\]')"
+
+
+def label_values_sql(column: str) -> str:
+    """The label value of a row as a list of one; empty where there is none."""
+    return f"CASE WHEN {label_sql(column)} = '' THEN [] ELSE [{label_sql(column)}] END"
+
+
+def flag_sql(column: str) -> str:
+    """1 where the row has the class of this column, 0 where it has not, -1 where the cell says neither."""
+    cell = f"lower({cell_sql(column)})"
+    return f"(CASE WHEN {cell} IN {YES} THEN 1 WHEN {cell} IN {NO} THEN 0 ELSE -1 END)::TINYINT"
+
+
+def probability_sql(column: str) -> str:
+    """The number in a cell as DOUBLE: 0 where it is empty, -1 where it is no number."""
+    cell = cell_sql(column)
+    return f"(CASE WHEN {cell} = '' THEN 0 ELSE coalesce(TRY_CAST({cell} AS DOUBLE), -1) END)"

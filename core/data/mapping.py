@@ -7,11 +7,14 @@ from pathlib import Path
 
 import duckdb
 
+from core.data.column_facts import ID_NAMES, TEXT_NAMES, TITLE_NAMES, ColumnFacts, column_facts, is_named, name_rank
 from core.data.database import connection, identifier, parquet_rows
 from core.data.expressions import cell_sql, label_sql, text_sql
-from core.data.table import Column, Table, label_counts
+from core.data.label_guess import JUDGED_ROWS
+from core.data.label_suggestion import guess_labels
+from core.data.table import Table, label_counts
 from core.errors import UserError
-from core.schema import MappingSpec
+from core.schema import LabelKind, MappingSpec
 
 __all__ = [
     "Suggestion",
@@ -24,47 +27,21 @@ __all__ = [
     "text_sql",
 ]
 
-JUDGED_ROWS = 20_000
-"""Guesses rest on so many rows from the start of the table."""
-MOST_CLASSES = 1000
-
-_LABEL_NAMES = (
-    *("label", "labels", "class", "classes", "category", "categories", "target", "sentiment", "intent", "topic", "tag"),
-    *("y", "emotion", "rating", "stance", "polarity", "genre", "language", "lang", "subject_area", "primary"),
-    *("section", "department", "output_label", "ground_truth"),
-)
-_TEXT_NAMES = (
-    *("text", "sentence", "message", "question", "content", "review", "comment", "tweet", "utterance", "query"),
-    *("document", "body", "post", "article", "abstract", "description", "news", "input"),
-)
-_TITLE_NAMES = ("title", "headline", "subject", "summary", "heading")
-_ID_NAMES = re.compile(r"(^|[_ -])(id|ids|uuid|guid|index|url|link|uri|date|time|timestamp)$", re.IGNORECASE)
-
 
 @dataclass(frozen=True)
 class Suggestion:
     text: tuple[str, ...]
     """Empty where no column looks like text."""
     label: str | None
+    """None where no column looks like labels, or where each class has a column of its own."""
     class_names: dict[str, str]
     """Label value -> name, from a `classes.txt` beside the file; else empty."""
     backslash_is_space: bool
     reasons: tuple[str, ...]
     """Why, a sentence for each choice."""
-
-
-@dataclass(frozen=True)
-class _Facts:
-    """What the guesses rest on, over the first rows."""
-
-    column: Column
-    distinct: int
-    filled: int
-    """Cells that are not empty."""
-    mean_length: float
-    """Characters of the filled cells."""
-    spaced: float
-    """Share of the filled cells with a space inside or more than 15 characters that are not ASCII letters or digits."""
+    kind: LabelKind = "single"
+    label_columns: tuple[str, ...] = ()
+    label_separator: str = ";"
 
 
 def mapped_text_sql(mapping: MappingSpec) -> str:
@@ -73,29 +50,33 @@ def mapped_text_sql(mapping: MappingSpec) -> str:
 
 def mapping_from(suggestion: Suggestion) -> MappingSpec | None:
     """The suggestion as a MappingSpec; None where text or label could not be guessed."""
-    if not suggestion.text or suggestion.label is None:
+    if not suggestion.text or (suggestion.label is None and not suggestion.label_columns):
         return None
     return MappingSpec(
         text=suggestion.text,
-        label=suggestion.label,
+        label=suggestion.label or "",
+        kind=suggestion.kind,
+        label_columns=suggestion.label_columns,
+        label_separator=suggestion.label_separator,
         class_names=suggestion.class_names,
         backslash_is_space=suggestion.backslash_is_space,
     )
 
 
-def suggest_mapping(table: Table) -> Suggestion:
-    """Guess text columns, label column, and class names from a `classes.txt` beside the file."""
+def suggest_mapping(table: Table, kind: LabelKind | None = None, by_columns: bool | None = None) -> Suggestion:
+    """Guess text columns, labels, and class names from a `classes.txt` beside the file.
+
+    kind: of the labels, where a person has said it (single, multi or soft); else that is guessed too. by_columns: of
+    kind multi, whether each class has a column of its own, where that is said.
+    """
     with connection(table.parquet.parent) as database:
-        facts = [_facts(database, table, column) for column in table.columns]
-        label = _label(facts)
-        text = _text(database, table, [fact for fact in facts if fact is not label])
+        facts = [column_facts(database, table, column) for column in table.columns]
+        found = guess_labels(database, table, facts, kind, by_columns)
+        taken = {found.label, *found.label_columns, *found.beside}
+        text = _text(database, table, [fact for fact in facts if fact.column.name not in taken])
         chosen = tuple(fact.column.name for fact in text)
         backslash = bool(chosen) and _backslash_share(database, table, chosen) >= 0.02
-    reasons = []
-    if label:
-        reasons.append(
-            f"'{label.column.name}' is the label: {label.distinct} different values in {label.filled:,} rows."
-        )
+    reasons = list(found.reasons)
     if text:
         words = " and ".join(f"'{fact.column.name}'" for fact in text)
         lengths = " and ".join(f"{fact.mean_length:.0f}" for fact in text)
@@ -103,10 +84,12 @@ def suggest_mapping(table: Table) -> Suggestion:
     if backslash:
         reasons.append("Backslashes stand between words, as in the AG News files; they are read as spaces.")
     names: dict[str, str] = {}
-    if label and label.column.type == "integer":
-        names, told = _names_beside(table, label.column.name)
+    if any(fact.column.name == found.label and fact.column.type == "integer" for fact in facts):
+        names, told = _names_beside(table, str(found.label))
         reasons += told
-    return Suggestion(chosen, label.column.name if label else None, names, backslash, tuple(reasons))
+    return Suggestion(
+        chosen, found.label, names, backslash, tuple(reasons), found.kind, found.label_columns, found.separator
+    )
 
 
 def class_names_from_lines(lines: list[str], labels: list[str]) -> dict[str, str]:
@@ -137,52 +120,7 @@ def natural_order(names: list[str]) -> list[str]:
     return sorted(names, key=key)
 
 
-def _facts(database: duckdb.DuckDBPyConnection, table: Table, column: Column) -> _Facts:
-    cell = cell_sql(column.name)
-    row = database.execute(
-        "SELECT count(DISTINCT cell), count(cell), avg(length(cell)), "
-        "avg(CASE WHEN contains(cell, ' ') OR length(regexp_replace(cell, '[ -~]', '', 'g')) > 15 THEN 1 ELSE 0 END) "
-        f"FROM (SELECT nullif({cell}, '') AS cell FROM {parquet_rows(table.parquet)} LIMIT {JUDGED_ROWS})"
-    ).fetchone()
-    distinct, filled, mean_length, spaced = row or (0, 0, 0, 0)
-    return _Facts(column, int(distinct), int(filled), float(mean_length or 0), float(spaced or 0))
-
-
-def _label(facts: list[_Facts]) -> _Facts | None:
-    """The column with few values that repeat; a telling name first, then fewer and shorter values."""
-    possible = [
-        fact
-        for fact in facts
-        if fact.column.type in {"text", "integer", "boolean", "number"}
-        and 2 <= fact.distinct <= MOST_CLASSES
-        and fact.distinct <= max(2, 0.5 * fact.filled)
-        and fact.filled >= 0.5 * max(other.filled for other in facts)
-        and not _ID_NAMES.search(fact.column.name)
-    ]
-    named = [fact for fact in possible if _is_named(fact, _LABEL_NAMES)]
-    named = [fact for fact in named if fact.distinct <= 0.1 * fact.filled] or named
-    if named:
-        return min(named, key=lambda fact: _name_rank(fact.column.name, _LABEL_NAMES))
-    short = [fact for fact in possible if fact.mean_length <= 60 and fact.column.type != "number"]
-    return min(short, key=lambda fact: (fact.distinct / max(fact.filled, 1), fact.mean_length), default=None)
-
-
-def _name_rank(name: str, words: tuple[str, ...]) -> float:
-    """Place of the first word that the name is, or half a place behind, ends or begins with (class_label, News Topic).
-
-    len(words) where it is none of them.
-    """
-    pieces = re.split(r"[\W_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).casefold())
-    whole = [float(rank) for rank, word in enumerate(words) if name.casefold().strip() == word]
-    part = [rank + 0.5 for rank, word in enumerate(words) if word in {pieces[-1], pieces[0]}]
-    return min(whole or part, default=len(words))
-
-
-def _is_named(fact: _Facts, words: tuple[str, ...]) -> bool:
-    return _name_rank(fact.column.name, words) < len(words)
-
-
-def _text(database: duckdb.DuckDBPyConnection, table: Table, facts: list[_Facts]) -> list[_Facts]:
+def _text(database: duckdb.DuckDBPyConnection, table: Table, facts: list[ColumnFacts]) -> list[ColumnFacts]:
     """The column called text or the like, or the longest; with a title or another long column where that adds words."""
     possible = [
         fact
@@ -190,15 +128,15 @@ def _text(database: duckdb.DuckDBPyConnection, table: Table, facts: list[_Facts]
         if fact.column.type == "text"
         and fact.filled
         and fact.spaced >= 0.2
-        and not _ID_NAMES.search(fact.column.name)
-        and (fact.mean_length >= 15 or _is_named(fact, _TEXT_NAMES + _TITLE_NAMES))
+        and not ID_NAMES.search(fact.column.name)
+        and (fact.mean_length >= 15 or is_named(fact, TEXT_NAMES + TITLE_NAMES))
         and (fact.distinct > 0.2 * fact.filled or fact.mean_length > 60)
     ]
     if not possible:
         return []
-    named = [fact for fact in possible if _is_named(fact, _TEXT_NAMES)]
+    named = [fact for fact in possible if is_named(fact, TEXT_NAMES)]
     main = (
-        min(named, key=lambda fact: _name_rank(fact.column.name, _TEXT_NAMES))
+        min(named, key=lambda fact: name_rank(fact.column.name, TEXT_NAMES))
         if named
         else max(possible, key=lambda fact: fact.mean_length)
     )
@@ -206,7 +144,7 @@ def _text(database: duckdb.DuckDBPyConnection, table: Table, facts: list[_Facts]
         fact
         for fact in possible
         if fact is not main
-        and (_is_named(fact, _TITLE_NAMES) or (table.header is False and fact.filled >= 0.5 * main.filled))
+        and (is_named(fact, TITLE_NAMES) or (table.header is False and fact.filled >= 0.5 * main.filled))
         and not _contained(database, table, fact.column.name, main.column.name)
     ]
     return [fact for fact in possible if fact is main or fact in beside]

@@ -2,34 +2,45 @@
 """The frozen division of a run's data into train, validation and test, with the texts and labels themselves."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from core.data.allocation import allocate
+from core.data.allocation import allocate, allocate_multi
 from core.data.chat_split import write_chat_split
 from core.data.checks import check_data
 from core.data.database import connection, literal, parquet_rows
 from core.data.examples import (
     EXAMPLES,
     EXTRA_COLUMN,
+    LABEL_TYPES,
     PARTS,
     DataFacts,
     read_data_facts,
     read_examples,
     write_data_facts,
 )
-from core.data.expressions import cell_sql, label_sql
+from core.data.expressions import cell_sql
 from core.data.findings import Finding, raise_errors
+from core.data.labels import (
+    NOT_IN_TRAIN,
+    RARE,
+    REASONS,
+    RowLabels,
+    keep_classes,
+    rare_classes,
+    read_labels,
+    without_rare,
+)
 from core.data.mapping import mapped_text_sql, natural_order
 from core.data.reading.write import replacing, write_batches
 from core.data.table import Table, file_facts, open_table, require_columns
 from core.errors import UserError
 from core.prompts import prompt_columns, prompt_problems
-from core.schema import MappingSpec, RunSpec, SplitSpec
+from core.schema import LabelKind, MappingSpec, RunSpec
 from core.workspace import RunFolder, Workspace
 
 __all__ = ["DataFacts", "read_data_facts", "read_examples", "write_split"]
@@ -41,15 +52,12 @@ BATCH = 8192
 
 @dataclass(frozen=True)
 class _File:
-    """A file's rows: which class (index into `names`) and part (index into PARTS) each has; -1 for none."""
+    """A file's rows: which labels and which part (index into PARTS, -1 for none) each has."""
 
     role: str
     table: Table
-    names: list[str]
-    classes: npt.NDArray[np.int64]
+    labels: RowLabels
     parts: npt.NDArray[np.int8]
-    empty_text: int
-    empty_label: int
 
 
 def write_split(spec: RunSpec, workspace: Workspace, folder: RunFolder) -> DataFacts:
@@ -70,14 +78,21 @@ def write_split(spec: RunSpec, workspace: Workspace, folder: RunFolder) -> DataF
     findings = check_data(tables["train"], tables.get("validation"), tables.get("test"), spec.mapping, spec.split)
     raise_errors(findings)
     also = _prompt_columns(spec, tables)
-    files = [_divided(_file(role, table, spec.mapping), tables, spec.split) for role, table in tables.items()]
-    files, unknown = _without_unknown_labels(files)
+    labels = {role: read_labels(table, spec.mapping) for role, table in tables.items()}
+    rare = rare_classes(labels["train"].counts(), spec.mapping)
+    files = [
+        _divided(role, table, without_rare(labels[role], rare, spec.mapping.rare_classes), tables, spec)
+        for role, table in tables.items()
+    ]
+    if spec.mapping.kind != "soft":
+        files = _without_unknown_labels(files)
     _require_rows(files)
     folder.root.mkdir(parents=True, exist_ok=True)
     with replacing(folder.examples) as target:
-        schema = pa.schema([*EXAMPLES, *((EXTRA_COLUMN.format(name), pa.string()) for name in also)])
+        fields = [*list(EXAMPLES)[:-1], pa.field("label", LABEL_TYPES[spec.mapping.kind])]
+        schema = pa.schema([*fields, *((EXTRA_COLUMN.format(name), pa.string()) for name in also)])
         write_batches(schema, _examples(files, spec.mapping, also, schema), target)
-    write_data_facts(folder, _facts(files, unknown, findings, folder))
+    write_data_facts(folder, _facts(files, spec.mapping, rare, findings, folder))
     # Written last: where split.parquet stands, the two others are whole.
     with replacing(folder.split) as target:
         write_batches(pa.schema([EXAMPLES.field(name) for name in ("file", "row", "part")]), _split(files), target)
@@ -97,55 +112,38 @@ def _prompt_columns(spec: RunSpec, tables: dict[str, Table]) -> tuple[str, ...]:
     return also
 
 
-def _file(role: str, table: Table, mapping: MappingSpec) -> _File:
-    """Classes of the rows, in row order; every row still without a part."""
-    with connection(table.parquet.parent) as database:
-        rows = database.sql(
-            f"SELECT {mapped_text_sql(mapping)} = '' AS empty, {label_sql(mapping.label)} AS label "
-            f"FROM {parquet_rows(table.parquet)} ORDER BY file_row_number"
-        ).to_arrow_table()
-    empty = rows["empty"].to_numpy()
-    encoded = rows["label"].combine_chunks().dictionary_encode()
-    values: list[str] = encoded.dictionary.to_pylist()
-    names = [mapping.class_names.get(value, value) for value in values]
-    different = natural_order(list(dict.fromkeys(name for name, value in zip(names, values, strict=True) if value)))
-    place = {name: number for number, name in enumerate(different)}
-    of_value = np.array(
-        [place[name] if value else NOT_USED for name, value in zip(names, values, strict=True)], dtype=np.int64
-    )
-    classes = of_value[encoded.indices.to_numpy()]
-    no_label = (classes == NOT_USED) & ~empty
-    classes[empty] = NOT_USED
-    parts = np.full(len(classes), NOT_USED, dtype=np.int8)
-    return _File(role, table, different, classes, parts, int(empty.sum()), int(no_label.sum()))
-
-
-def _divided(file: _File, tables: dict[str, Table], split: SplitSpec) -> _File:
-    """The file with a part for each row that has text and label: train is shared out, other files are one part."""
-    usable = file.classes != NOT_USED
-    if file.role != "train":
-        file.parts[usable] = PARTS.index(file.role)
-        return file
+def _divided(role: str, table: Table, labels: RowLabels, tables: dict[str, Table], spec: RunSpec) -> _File:
+    """The file with a part for each row that can be used: train is shared out, other files are one part."""
+    parts = np.full(len(labels.left_out), NOT_USED, dtype=np.int8)
+    used = np.flatnonzero(labels.used)
+    if role != "train":
+        parts[used] = PARTS.index(role)
+        return _File(role, table, labels, parts)
+    split = spec.split
     shares = {
         name: share for name, share in (("test", split.test), ("validation", split.validation)) if name not in tables
     }
-    numbers = allocate(file.classes[usable], shares, split.stratified, split.seed)
+    classes, sizes = labels.of_rows(used), labels.sizes[used]
+    if spec.mapping.kind == "multi" and split.stratified:
+        numbers = allocate_multi(np.concatenate(([0], np.cumsum(sizes))), classes, shares, split.seed)
+    else:
+        one_each = classes if spec.mapping.kind != "multi" else np.zeros(len(used), dtype=np.int64)
+        numbers = allocate(one_each, shares, split.stratified, split.seed)
     part_of_number = np.array([PARTS.index(name) for name in ("train", *shares)], dtype=np.int8)
-    file.parts[usable] = part_of_number[numbers]
-    return file
+    parts[used] = part_of_number[numbers]
+    return _File(role, table, labels, parts)
 
 
-def _without_unknown_labels(files: list[_File]) -> tuple[list[_File], int]:
-    """Rows of validation and test whose label is not in the train part lose their part; and how many those are."""
+def _without_unknown_labels(files: list[_File]) -> list[_File]:
+    """Without classes that no row of the train part has; rows that have no other lose their part."""
     train = files[0]
-    known = {train.names[number] for number in np.unique(train.classes[train.parts == PARTS.index("train")])}
-    count = 0
+    rows = np.flatnonzero(train.parts == PARTS.index("train"))
+    known = {train.labels.names[number] for number in np.unique(train.labels.of_rows(rows))}
+    kept = []
     for file in files:
-        is_known = np.array([name in known for name in file.names], dtype=bool)
-        unknown = (file.parts != NOT_USED) & ~is_known[file.classes]
-        file.parts[unknown] = NOT_USED
-        count += int(unknown.sum())
-    return files, count
+        labels = keep_classes(file.labels, known, NOT_IN_TRAIN)
+        kept.append(replace(file, labels=labels, parts=np.where(labels.used, file.parts, NOT_USED).astype(np.int8)))
+    return kept
 
 
 def _require_rows(files: list[_File]) -> None:
@@ -179,7 +177,6 @@ def _examples(
                 rows = batch.column("row").to_numpy()
                 kept = np.flatnonzero(file.parts[rows] != NOT_USED)
                 rows = rows[kept]
-                names = pa.array(file.names, pa.string())
                 yield pa.record_batch(
                     [
                         np.arange(row_id, row_id + len(rows), dtype=np.int64),
@@ -187,7 +184,7 @@ def _examples(
                         rows,
                         pa.DictionaryArray.from_arrays(pa.array(file.parts[rows]), pa.array(PARTS)).cast(pa.string()),
                         batch.column("text").take(pa.array(kept)),
-                        names.take(pa.array(file.classes[rows])),
+                        _label_column(file.labels, rows, mapping.kind),
                         *(batch.column(f"also{number}").take(pa.array(kept)) for number in range(len(also))),
                     ],
                     schema=schema,
@@ -195,27 +192,43 @@ def _examples(
                 row_id += len(rows)
 
 
-def _facts(files: list[_File], unknown: int, findings: list[Finding], folder: RunFolder) -> DataFacts:
+def _label_column(labels: RowLabels, rows: npt.NDArray[np.int64], kind: LabelKind) -> pa.Array:
+    """The column `label` of examples.parquet for these rows."""
+    if labels.probabilities is not None:
+        values, sizes = pa.array(labels.probabilities[rows].ravel()), np.full(len(rows), len(labels.names))
+    else:
+        values, sizes = pa.array(labels.names, pa.string()).take(pa.array(labels.of_rows(rows))), labels.sizes[rows]
+    if kind == "single":
+        return values
+    return pa.ListArray.from_arrays(pa.array(np.concatenate(([0], np.cumsum(sizes))), pa.int32()), values)
+
+
+def _facts(
+    files: list[_File], mapping: MappingSpec, rare: frozenset[str], findings: list[Finding], folder: RunFolder
+) -> DataFacts:
     counts: dict[str, dict[str, int]] = {part: {} for part in PARTS}
     for file in files:
         for number, part in enumerate(PARTS):
-            found = np.bincount(file.classes[file.parts == number], minlength=len(file.names))
-            for name, count in zip(file.names, found, strict=True):
-                if count:
-                    counts[part][name] = counts[part].get(name, 0) + int(count)
+            rows = np.flatnonzero(file.parts == number)
+            found = np.bincount(file.labels.of_rows(rows), minlength=len(file.labels.names))
+            for name, count in zip(file.labels.names, found.tolist(), strict=True):
+                if count or mapping.kind == "soft":
+                    counts[part][name] = counts[part].get(name, 0) + count
     labels = natural_order(list(counts["train"]))
+    reasons = REASONS[1:] if mapping.rare_below and mapping.rare_classes == "drop" else REASONS[1:RARE]
     return DataFacts(
         labels=labels,
         files={file.role: file_facts(file.table) for file in files},
-        parts={part: sum(counts[part].values()) for part in PARTS},
+        parts={part: sum(int((file.parts == number).sum()) for file in files) for number, part in enumerate(PARTS)},
         class_counts={part: {label: counts[part].get(label, 0) for label in labels} for part in PARTS},
         left_out={
-            "empty_text": sum(file.empty_text for file in files),
-            "empty_label": sum(file.empty_label for file in files),
-            "label_not_in_train": unknown,
+            reason: sum(int((file.labels.left_out == REASONS.index(reason)).sum()) for file in files)
+            for reason in reasons
         },
         lengths=_lengths(folder.examples),
         findings=[asdict(finding) for finding in findings],
+        kind=mapping.kind,
+        rare=natural_order(list(rare)),
     )
 
 

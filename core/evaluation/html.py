@@ -11,7 +11,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from core.evaluation import tables
+from core.evaluation import multi_tables, tables
 from core.evaluation.charts import Line, line_chart
 from core.evaluation.colours import class_colour
 from core.evaluation.tables import Report, section, sentence
@@ -35,12 +35,13 @@ FREE_ANSWERS_HINT = (
 
 def report_html(report: Report, mistakes: Sequence[Mapping[str, Any]], mistakes_total: int) -> str:
     """The page. report: the content of report.json; mistakes: the first rows of mistakes.mistakes()."""
+    several = report.get("kind") == "multi"
     sections = [
         verdict_section(report),
-        tables.ladder(report),
+        multi_tables.ladder(report) if several else tables.ladder(report),
         _failures(report),
         tables.classes(report),
-        tables.matrix(report),
+        multi_tables.differences(report) if several else tables.matrix(report),
         _curves(report),
         tables.calibration(report),
         _free_answers(report),
@@ -90,6 +91,9 @@ def _curves(report: Report) -> str:
     references = []
     if "tfidf" in report["baselines"]:
         to_beat = report["baselines"]["tfidf"]["validation"]["macro_f1"]
+        if report.get("kind") == "multi" and curves.get("baseline/tfidf/macro_f1"):
+            # With thresholds of one half, as the curve is; the report's own are tuned.
+            ((_, to_beat),) = curves["baseline/tfidf/macro_f1"]
         references = [(f"TF-IDF macro F1 {to_beat:.3f}", to_beat)]
 
     def line(metric: str, name: str, style: str) -> Line:
@@ -166,7 +170,10 @@ def _mistakes(report: Report, mistakes: Sequence[Mapping[str, Any]], total: int)
     if total == 1:
         shown = "One, and here it is: those"
     index = {label: number for number, label in enumerate(report["labels"])}
-    items = "".join(_mistake(row, report["labels"], index) for row in mistakes)
+    items = "".join(
+        _several_mistaken(row, report) if "missed" in row else _mistake(row, report["labels"], index)
+        for row in mistakes
+    )
     hint = f"{shown} it was surest of first. A wrong label in the data is often found here."
     return section("Mistakes", hint, f"<div>{items}</div>")
 
@@ -178,6 +185,14 @@ def _mistake(row: Mapping[str, Any], labels: Sequence[str], index: Mapping[str, 
         f'<div class="mistake"><span class="sure" title="How sure it was">{percent(row["confidence"])}</span><div>'
         f'{folded_text(row["text"])}<div class="pair"><span>predicted {_chip(row["predicted"], index)}</span>'
         f"<span>true {_chip(row['true'], index)}</span><span>then {others}</span></div></div></div>"
+    )
+
+
+def _several_mistaken(row: Mapping[str, Any], report: Report) -> str:
+    return (
+        '<div class="mistake"><span class="sure" title="How sure it was of its least sure decision">'
+        f"{percent(row['confidence'])}</span><div>{folded_text(row['text'])}"
+        f'<div class="pair">{multi_tables.differing_chips(row, report)}</div></div></div>'
     )
 
 

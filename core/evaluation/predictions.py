@@ -29,3 +29,20 @@ class FreeAnswers:
     """Rows whose answer is none of the classes."""
     examples: list[dict[str, str]]
     """Some of those: text, answer, true."""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    name: str
+    """`majority` or `tfidf`."""
+    title: str
+    seconds: float
+    """Wall time of fitting and predicting."""
+    fit_rows: int
+    """Train rows it learned from; fewer than the train part has where it was sampled."""
+    note: str
+    """How it was made, and what was sampled or left out, in a sentence or two."""
+    probabilities: dict[str, npt.NDArray[np.float32]]
+    """validation and test: float32 [rows, classes], rows as in the part."""
+    thresholds: npt.NDArray[np.float64] | None = None
+    """Of multi labels, float64 [classes]: a row is given a class from this probability on."""

@@ -1,31 +1,32 @@
 """What evaluation found, written to the run's report folder: report.json, report.html, predictions.parquet.
 
-report.json, schema_version 1: run, name, created (UTC), verdict, verdict_sentences, tone, comparisons, findings (see
-verdict.py), labels (class order), parts (rows in each), test and validation (classification_metrics; validation
-without the confusion matrix), baselines (by name: classification_metrics of the test part, without the confusion
-matrix, and title, seconds, fit_rows, note, and `validation`, the same of that part), training, data,
-settings, machine; of a language model also untuned (classification_metrics of the test part before training, without
-the confusion matrix; else null) and answers (untuned and tuned: rows, no_label, examples; what it wrote by itself).
+report.json, schema_version 1: run, name, kind (of the labels), created (UTC), verdict, verdict_sentences, tone,
+comparisons, findings (see verdict.py, multi_verdict.py), labels (class order), parts (rows in each), test and
+validation (the kind's figures, see kinds.py; validation without the confusion matrix), baselines (by name: the same
+figures of the test part, without the confusion matrix, and title, seconds, fit_rows, note, and `validation`, the same
+of that part), training, data, settings, machine; of a language model also untuned (the figures of the test part before
+training, without the confusion matrix; else null) and answers (untuned and tuned: rows, no_label, examples; what it
+wrote by itself).
 """
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-
-from core.data.examples import DataFacts, read_examples
+from core.data.examples import DataFacts
 from core.data.reading.write import replacing, write_batches
-from core.evaluation.baselines import Baseline
 from core.evaluation.html import report_html
-from core.evaluation.metrics import classification_metrics
+from core.evaluation.kinds import label_metrics, likeliest
 from core.evaluation.mistakes import count_mistakes, mistakes
-from core.evaluation.predictions import FreeAnswers, Predictions
-from core.evaluation.verdict import UNTUNED, as_json, compare, verdict
-from core.schema import RunSpec
+from core.evaluation.multi_label import Thresholds, Yes, given_classes, tuned_thresholds
+from core.evaluation.multi_verdict import compare_sets, multi_verdict
+from core.evaluation.prediction_rows import prediction_batches, prediction_schema
+from core.evaluation.predictions import Baseline, FreeAnswers, Predictions
+from core.evaluation.soft_verdict import soft_verdict
+from core.evaluation.verdict import UNTUNED, Verdict, as_json, compare, verdict
+from core.schema import LabelKind, RunSpec
 from core.workspace import RunFolder
 
 __all__ = ["Predictions", "count_mistakes", "mistakes", "write_report"]
@@ -34,20 +35,6 @@ SCHEMA_VERSION = 1
 MISTAKES_SHOWN = 40
 CURVE_POINTS = 300
 """Points of a training curve that report.json keeps; the store has all of them."""
-ROWS_AT_ONCE = 4096
-NO_COLUMN = -1
-
-_PREDICTIONS = pa.schema(
-    [
-        ("row_id", pa.int64()),
-        ("part", pa.string()),
-        ("text", pa.string()),
-        ("true", pa.string()),
-        ("predicted", pa.string()),
-        ("confidence", pa.float32()),
-        ("probabilities", pa.list_(pa.float32())),
-    ]
-)
 
 
 def write_report(
@@ -70,10 +57,16 @@ def write_report(
     itself before and after.
     """
     folder.report.mkdir(parents=True, exist_ok=True)
-    predictions = _prediction_batches(folder, facts.labels, {"validation": validation, "test": test})
+    # The same that training put beside the model: from the same rows by the same rule.
+    thresholds = tuned_thresholds(validation.true, validation.probabilities) if facts.kind == "multi" else None
+    said = {"validation": validation, "test": test}
     with replacing(folder.report / "predictions.parquet") as target:
-        write_batches(_PREDICTIONS, predictions, target)
-    report = _report(folder, spec, facts, test, validation, baselines, training, untuned)
+        write_batches(
+            prediction_schema(facts.kind),
+            prediction_batches(folder, facts, said, thresholds, spec.mapping.label_separator),
+            target,
+        )
+    report = _report(folder, spec, facts, test, validation, baselines, training, untuned, thresholds)
     report |= {"answers": {name: asdict(answers) for name, answers in (free_answers or {}).items()}}
     with replacing(folder.report / "report.html") as target:
         shown = mistakes(folder, limit=MISTAKES_SHOWN)
@@ -92,29 +85,28 @@ def _report(
     baselines: Sequence[Baseline],
     training: Mapping[str, Any],
     untuned: Predictions | None,
+    thresholds: Thresholds | None,
 ) -> dict[str, Any]:
-    labels = facts.labels
-    measured = classification_metrics(test.true, test.probabilities, labels)
-    beside = {baseline.name: _baseline_figures(baseline, test, validation, labels) for baseline in baselines}
-    predicted = test.probabilities.argmax(axis=1)
-    comparisons = [
-        compare(baseline.name, test.true, predicted, baseline.probabilities["test"].argmax(axis=1))
-        for baseline in baselines
-    ]
+    labels, kind = facts.labels, facts.kind
+    measured = label_metrics(kind, test.true, test.probabilities, labels, thresholds)
+    beside = {baseline.name: _baseline_figures(baseline, test, validation, facts) for baseline in baselines}
     before = None
     if untuned is not None:
-        before = _without_confusion(classification_metrics(untuned.true, untuned.probabilities, labels))
-        comparisons.append(compare(UNTUNED, test.true, predicted, untuned.probabilities.argmax(axis=1)))
+        before = _without_confusion(label_metrics(kind, untuned.true, untuned.probabilities, labels, thresholds))
+    judged = _judged(kind, measured, beside, before, test, baselines, untuned, thresholds)
     return {
         "schema_version": SCHEMA_VERSION,
         "run": folder.id,
         "name": spec.name,
+        "kind": kind,
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        **as_json(verdict(measured, beside, comparisons, before)),
+        **as_json(judged),
         "labels": labels,
         "parts": facts.parts,
         "test": measured,
-        "validation": _without_confusion(classification_metrics(validation.true, validation.probabilities, labels)),
+        "validation": _without_confusion(
+            label_metrics(kind, validation.true, validation.probabilities, labels, thresholds)
+        ),
         "baselines": beside,
         "untuned": before,
         "training": {
@@ -127,11 +119,47 @@ def _report(
     }
 
 
+def _judged(
+    kind: LabelKind,
+    measured: Mapping[str, Any],
+    beside: Mapping[str, Mapping[str, Any]],
+    before: Mapping[str, Any] | None,
+    test: Predictions,
+    baselines: Sequence[Baseline],
+    untuned: Predictions | None,
+    thresholds: Thresholds | None,
+) -> Verdict:
+    """The verdict on the kind's figures, with the model compared to each baseline row by row."""
+    if kind == "multi":
+        assert thresholds is not None
+        given = given_classes(test.probabilities, thresholds)
+        return multi_verdict(
+            measured,
+            beside,
+            [compare_sets(one.name, test.true, given, _given(one)) for one in baselines],
+        )
+    true, predicted = likeliest(kind, test.true), test.probabilities.argmax(axis=1)
+    comparisons = [compare(one.name, true, predicted, one.probabilities["test"].argmax(axis=1)) for one in baselines]
+    if kind == "soft":
+        return soft_verdict(measured, beside, comparisons)
+    if untuned is not None:
+        comparisons.append(compare(UNTUNED, true, predicted, untuned.probabilities.argmax(axis=1)))
+    return verdict(measured, beside, comparisons, before)
+
+
+def _given(baseline: Baseline) -> Yes:
+    """The classes that a baseline gives to the test rows."""
+    assert baseline.thresholds is not None
+    return given_classes(baseline.probabilities["test"], baseline.thresholds)
+
+
 def _baseline_figures(
-    baseline: Baseline, test: Predictions, validation: Predictions, labels: Sequence[str]
+    baseline: Baseline, test: Predictions, validation: Predictions, facts: DataFacts
 ) -> dict[str, Any]:
     of_part = {
-        part: _without_confusion(classification_metrics(predictions.true, baseline.probabilities[part], labels))
+        part: _without_confusion(
+            label_metrics(facts.kind, predictions.true, baseline.probabilities[part], facts.labels, baseline.thresholds)
+        )
         for part, predictions in (("test", test), ("validation", validation))
     }
     return {
@@ -168,32 +196,3 @@ def thinned(history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         chosen = points[::-every][::-1]
         kept += [{"name": point["name"], "step": point["step"], "value": point["value"]} for point in chosen]
     return kept
-
-
-def _prediction_batches(
-    folder: RunFolder, labels: Sequence[str], parts: Mapping[str, Predictions]
-) -> Iterator[pa.RecordBatch]:
-    """The predictions of each part beside their texts, some thousand rows at a time."""
-    names = pa.array(labels, pa.string())
-    for part, predictions in parts.items():
-        examples = read_examples(folder, part)
-        place = np.full(int(examples["row_id"].to_numpy().max()) + 1, NO_COLUMN, dtype=np.int64)
-        place[examples["row_id"].to_numpy()] = np.arange(len(examples))
-        for start in range(0, len(predictions.true), ROWS_AT_ONCE):
-            rows = slice(start, start + ROWS_AT_ONCE)
-            probabilities = predictions.probabilities[rows]
-            predicted = probabilities.argmax(axis=1)
-            texts = examples["text"].take(pa.array(place[predictions.row_ids[rows]])).combine_chunks()
-            offsets = np.arange(len(probabilities) + 1, dtype=np.int32) * len(labels)
-            yield pa.record_batch(
-                [
-                    predictions.row_ids[rows],
-                    pa.array([part] * len(probabilities), pa.string()),
-                    texts,
-                    names.take(pa.array(predictions.true[rows])),
-                    names.take(pa.array(predicted)),
-                    pa.array(probabilities.max(axis=1), pa.float32()),
-                    pa.ListArray.from_arrays(pa.array(offsets), pa.array(probabilities.ravel(), pa.float32())),
-                ],
-                schema=_PREDICTIONS,
-            )

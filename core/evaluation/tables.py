@@ -13,7 +13,13 @@ ROOM_FOR_WIDE_CELLS = 12
 """Classes up to which the matrix has room for wide cells."""
 SHORT_NAME = 6
 """Characters that fit above a wide cell; longer names stand upright."""
+CALIBRATION_HEADS = ("How sure", "Rows", "Sure on average", "Right")
 BAR_HEAD = '<td class="bar-head"></td>'
+
+SOFT_HINT = (
+    " Right is a row whose likeliest class is that of the data. KL divergence and Brier score say how far all "
+    "probabilities are from those in the data: 0 is exact."
+)
 
 Report = Mapping[str, Any]
 """The content of report.json."""
@@ -36,13 +42,15 @@ def ladder(report: Report) -> str:
     if report.get("untuned"):
         rows.append(_rung("The same model before training", report["untuned"], "", "var(--quiet)"))
     rows += [_rung(scores["title"], scores, "", "var(--quiet)") for _, scores in ordered]
+    soft = '<th scope="col">KL</th><th scope="col">Brier</th>' if is_soft(report) else ""
     table = (
         f'<div class="scroll card"><table class="figures"><thead><tr><th scope="col">On the test part</th>{BAR_HEAD}'
         '<th scope="col">Accuracy</th><th scope="col">95 % sure</th><th scope="col">Macro F1</th>'
-        '<th scope="col">Micro F1</th><th scope="col">Weighted F1</th></tr></thead>'
+        f'<th scope="col">Micro F1</th><th scope="col">Weighted F1</th>{soft}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
     hint = f"All on the same {counted(report['test']['rows'], 'row')}, which none of them saw in training."
+    hint += SOFT_HINT if is_soft(report) else ""
     return section("Against the baselines", hint, table + _comparisons(report))
 
 
@@ -54,8 +62,21 @@ def _rung(name: str, scores: Mapping[str, Any], kind: str, colour: str) -> str:
         f'<i style="width:{scores["accuracy"] * 100:.2f}%"></i>'
         f'<u style="left:{low * 100:.2f}%;width:{(high - low) * 100:.2f}%"></u></span></td>'
         f"<td>{percent(scores['accuracy'])}</td><td>{low * 100:.1f} to {high * 100:.1f}</td>"
-        f"<td>{scores['macro_f1']:.3f}</td><td>{scores['micro_f1']:.3f}</td><td>{scores['weighted_f1']:.3f}</td></tr>"
+        f"<td>{scores['macro_f1']:.3f}</td><td>{scores['micro_f1']:.3f}</td><td>{scores['weighted_f1']:.3f}</td>"
+        f"{soft_cells(scores)}</tr>"
     )
+
+
+def is_soft(report: Report) -> bool:
+    """Reports of before there were other kinds than single do not name theirs."""
+    return bool(report.get("kind") == "soft")
+
+
+def soft_cells(scores: Mapping[str, Any]) -> str:
+    """How far the probabilities are off, where that was measured."""
+    if "kl_divergence" not in scores:
+        return ""
+    return f"<td>{scores['kl_divergence']:.3f}</td><td>{scores['brier']:.3f}</td>"
 
 
 def _comparisons(report: Report) -> str:
@@ -64,14 +85,14 @@ def _comparisons(report: Report) -> str:
     tests = [
         f"{verbs[comparison['outcome']]} {COMPARED_WORDS[name]}: {counted(comparison['model_only'], 'row')} right that "
         f"it has wrong, {comparison['baseline_only']:,} the other way round (exact McNemar test, "
-        f"p {_p_value(comparison['p_value'])})."
+        f"p {p_value_words(comparison['p_value'])})."
         for name, comparison in report["comparisons"].items()
     ]
     notes = [f"{scores['title']}: {scores['note']}" for scores in report["baselines"].values()]
     return f'<ul class="notes">{"".join(f"<li>{sentence(line)}</li>" for line in [*tests, *notes])}</ul>'
 
 
-def _p_value(value: float) -> str:
+def p_value_words(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"= {value:.3f}"
 
 
@@ -80,17 +101,20 @@ def classes(report: Report) -> str:
     before = untuned["per_class"] if untuned else [None] * len(report["labels"])
     heads = ["Class", "Rows", "Precision", "Recall", "F1", "", "Predicted"]
     heads += ["Change of F1", "Change of recall"] if untuned else []
+    several = report.get("kind") == "multi"
+    heads += ["Threshold"] if several else []
     head = "".join(
         f'<th scope="col"><button type="button">{name}</button></th>' if name else BAR_HEAD for name in heads
     )
-    rows = "".join(
-        _class_row(number, figures, earlier)
-        for number, (figures, earlier) in enumerate(zip(report["test"]["per_class"], before, strict=True))
-    )
+    numbered = [*enumerate(zip(report["test"]["per_class"], before, strict=True))]
+    if several:
+        numbered.sort(key=lambda one: -one[1][0]["support"])
+    rows = "".join(_class_row(number, figures, earlier) for number, (figures, earlier) in numbered)
     hint = (
         "Precision: of the rows given this class, the share that has it. Recall, also called the class's accuracy: "
         "of the rows that have it, the share found. Press a heading to sort."
     )
+    hint += " A row is given a class from its threshold on, which was chosen on validation." if several else ""
     hint += " The changes are those since before training." if untuned else ""
     table = (
         f'<div class="scroll tall card"><table class="figures" data-sortable><thead><tr>{head}</tr></thead>'
@@ -115,6 +139,8 @@ def _class_row(number: int, figures: Mapping[str, Any], before: Mapping[str, Any
     if not figures["support"]:
         shown = [f'<td data-value="{figures[name]}">–</td>' for name in ("precision", "recall", "f1")]
     changes = "".join(_change_cell(name, before, figures) for name in ("f1", "recall")) if before else ""
+    if "threshold" in figures:
+        changes += f'<td data-value="{figures["threshold"]}">{figures["threshold"]:.2f}</td>'
     return (
         f'<tr{"" if figures["support"] else " class=none"}><th scope="row" title="{label}">'
         f'<i class="dot" style="--c:{colour}"></i><bdi>{label}</bdi></th>'
@@ -171,14 +197,21 @@ def calibration(report: Report) -> str:
         f'<u style="left:{step["confidence"] * 100:.1f}%;width:0"></u></span></td></tr>'
         for step in reversed(test["calibration"])
     )
+    several = report.get("kind") == "multi"
     hint = (
         "Whether its probabilities can be believed: how sure it was (the mark) against how often it was right (the "
         "bar). "
-        f"Expected calibration error {percent(test['calibration_error'])}: the mean distance between the two."
     )
+    if several:
+        hint = (
+            "Whether its probabilities can be believed, over every class of every row: how probable it said that a row "
+            "has a class (the mark) against how often that was so (the bar). "
+        )
+    hint += f"Expected calibration error {percent(test['calibration_error'])}: the mean distance between the two."
+    names = ("Probability", "Pairs", "On average", "Was so") if several else CALIBRATION_HEADS
+    heads = "".join(f'<th scope="col">{name}</th>' for name in names)
     table = (
-        '<div class="scroll card"><table class="figures"><thead><tr><th scope="col">How sure</th>'
-        '<th scope="col">Rows</th><th scope="col">Sure on average</th><th scope="col">Right</th>'
+        f'<div class="scroll card"><table class="figures"><thead><tr>{heads}'
         f"{BAR_HEAD}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
     return section("How sure it is", hint, table)

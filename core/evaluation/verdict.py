@@ -41,13 +41,29 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class SetComparison:
+    """The model beside a baseline on the same rows where a row may have several classes; see multi_verdict.py."""
+
+    name: str
+    difference: float
+    """Micro F1 of the model less that of the baseline."""
+    interval: list[float]
+    """From, to: where the difference lies with 95 % confidence."""
+    model_only: int
+    """Rows of which the model alone has all classes right."""
+    baseline_only: int
+    p_value: float
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
 class Verdict:
     sentences: tuple[str, ...]
     """The first stands alone: the headline."""
     tone: Tone
     """bad: collapsed, or no better than a baseline or than before training. caution: rough, or not clearly better.
     good: neither."""
-    comparisons: dict[str, Comparison]
+    comparisons: Mapping[str, "Comparison | SetComparison"]
     findings: tuple[str, ...]
     """Where it fails, in words, the worst first."""
 
@@ -158,7 +174,7 @@ def _beaten(test: Mapping[str, Any], baseline: Mapping[str, Any], comparison: Co
     model, other = percent(test["accuracy"]), percent(baseline["accuracy"])
     both = f"{model} against {other}"
     if comparison.outcome == "worse":
-        return f"{_capital(words)} beats this model: right on {other} against {model} of the same {rows}.", "bad"
+        return f"{capital(words)} beats this model: right on {other} against {model} of the same {rows}.", "bad"
     if comparison.model_only == comparison.baseline_only:
         return f"This model is no better than {words}: both are right on {model} of the same {rows}.", "bad"
     if comparison.model_only < comparison.baseline_only:
@@ -205,7 +221,7 @@ def _right(test: Mapping[str, Any], baselines: Mapping[str, Mapping[str, Any]]) 
     if "majority" in baselines:
         scores.append(f"guessing the commonest class {percent(baselines['majority']['accuracy'])}")
     if scores:
-        sentences.append(f"{_capital(', '.join(scores))}.")
+        sentences.append(f"{capital(', '.join(scores))}.")
     return sentences
 
 
@@ -225,7 +241,7 @@ def _macro_sentence(
 
 
 def _findings(test: Mapping[str, Any]) -> list[str]:
-    """The commonest confusions, the classes that are never found, and those that cannot be judged."""
+    """The commonest confusions, then what `unjudged` says."""
     per_class = test["per_class"]
     support = {figures["label"]: figures["support"] for figures in per_class}
     labels = [figures["label"] for figures in per_class]
@@ -234,6 +250,12 @@ def _findings(test: Mapping[str, Any]) -> list[str]:
         f"({percent(rows / support[true])} of its {counted(support[true], 'row')})."
         for true, predicted, rows in top_confusions(test["confusion"], labels, WORST_CONFUSIONS)
     ]
+    return [*found, *unjudged(per_class)]
+
+
+def unjudged(per_class: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The classes that are never found, and those that cannot be judged."""
+    found = []
     never = [figures["label"] for figures in per_class if figures["support"] and not figures["predicted"]]
     if never:
         found.append(f"Never predicted although there are rows of {_these(never)}.")
@@ -255,5 +277,5 @@ def _it(labels: Sequence[str]) -> str:
     return "it" if len(labels) == 1 else "them"
 
 
-def _capital(words: str) -> str:
+def capital(words: str) -> str:
     return words[:1].upper() + words[1:]

@@ -25,6 +25,7 @@ Format = Literal["folder", "zip"]
 
 CARD_NAME = "README.md"
 ADAPTER_CONFIG = "adapter_config.json"
+CONFIG = "config.json"
 
 
 def export_run(workspace: Workspace, run_id: str, export_format: Format, to: Path) -> Path:
@@ -99,7 +100,12 @@ def _contents(folder: RunFolder) -> Iterator[tuple[str, Path | str]]:
         name = path.relative_to(folder.model).as_posix()
         if not path.is_file() or name in (CARD_NAME, MODEL_FACTS_FILE):
             continue
-        yield name, _adapter_config(path, facts) if name == ADAPTER_CONFIG else path
+        if name == ADAPTER_CONFIG:
+            yield name, _adapter_config(path, facts)
+        elif name == CONFIG and facts.label_kind == "multi":
+            yield name, _with_thresholds(path, facts)
+        else:
+            yield name, path
     # A local base is named, without the path on this computer.
     yield MODEL_FACTS_FILE, json.dumps({**asdict(facts), "base": shown_base(facts)}, ensure_ascii=False, indent=1)
     yield CARD_NAME, model_card(folder)
@@ -110,6 +116,12 @@ def _adapter_config(path: Path, facts: ModelFacts) -> str:
     content = json.loads(path.read_text(encoding="utf-8"))
     named = {"base_model_name_or_path": shown_base(facts), "revision": facts.base_revision if hub_id(facts) else None}
     return json.dumps({**content, **named}, ensure_ascii=False, indent=2)
+
+
+def _with_thresholds(path: Path, facts: ModelFacts) -> str:
+    """transformers keeps what it does not know of a config, so the lines that load the model find them there."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return json.dumps({**content, "thresholds": list(facts.thresholds)}, ensure_ascii=False, indent=2)
 
 
 def _put(content: Path | str, target: Path) -> None:

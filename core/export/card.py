@@ -10,6 +10,7 @@ from typing import Any
 from core.data.examples import DataFacts, read_data_facts
 from core.export.base import base_license, hub_id, shown_base
 from core.export.chat_card import chat_data, chat_introduction, chat_limits, chat_results
+from core.export.kind_words import KIND_WORDS, columns_words, kind_limit, several_table
 from core.export.loading import loading_code
 from core.export.markdown import code, duration, interval, percent, plain, table
 from core.export.metadata import PROGRAM, card_metadata
@@ -81,7 +82,8 @@ def _introduction(facts: ModelFacts, data: DataFacts, report: dict[str, Any] | N
     named = ", ".join(plain(label) for label in facts.labels[:12])
     more = f" and {len(facts.labels) - 12} more" if len(facts.labels) > 12 else ""
     asked = ", each scored as the answer to a prompt" if facts.task == "answer" else ""
-    yield f"It sorts texts into {len(facts.labels)} classes{asked}: {named}{more}. {made} labelled rows."
+    does = KIND_WORDS[facts.label_kind].format(classes=len(facts.labels))
+    yield f"{does}{asked}: {named}{more}. {made} labelled rows."
 
 
 def _use(facts: ModelFacts) -> str:
@@ -109,32 +111,43 @@ def _use_words(facts: ModelFacts) -> str:
 
 def _results(report: dict[str, Any]) -> Iterator[str]:
     test = report["test"]
+    several = report.get("kind") == "multi"
     yield "## Results"
     yield (
         f"On {test['rows']:,} test rows, which neither training nor the choice of the checkpoint saw. The interval "
-        "says where the true accuracy lies with 95 % confidence."
+        f"says where the true {'micro F1' if several else 'accuracy'} lies with 95 % confidence."
     )
     rows = [("**This model**", test)]
     rows += [("The same model before training", report["untuned"])] if report.get("untuned") else []
     rows += [(plain(scores["title"]), scores) for scores in report["baselines"].values()]
-    yield table(
-        ["", "accuracy", "95 % interval", "macro F1", "weighted F1"],
-        [
-            [name, percent(s["accuracy"]), interval(s["accuracy_interval"]), f"{s['macro_f1']:.3f}",
-             f"{s['weighted_f1']:.3f}"]
-            for name, s in rows
-        ],
-    )  # fmt: skip
+    yield several_table(rows) if several else _accuracy_table(rows)
     yield "### Where it is weak"
     yield "\n".join(f"- {line}" for line in [*weak_classes(test), *map(plain, report["findings"])])
     yield "### Each class"
     yield table(
-        ["class", "precision", "recall", "F1", "test rows"],
+        ["class", "precision", "recall", "F1", "test rows", *(["threshold"] if several else [])],
         [
-            [plain(c["label"]), percent(c["precision"]), percent(c["recall"]), f"{c['f1']:.3f}", f"{c['support']:,}"]
+            [
+                plain(c["label"]), percent(c["precision"]), percent(c["recall"]), f"{c['f1']:.3f}",
+                f"{c['support']:,}", *([f"{c['threshold']:.3f}"] if several else []),
+            ]
             for c in test["per_class"][:MOST_CLASSES]
         ],
-    )
+    )  # fmt: skip
+
+
+def _accuracy_table(rows: list[tuple[str, dict[str, Any]]]) -> str:
+    soft = "kl_divergence" in rows[0][1]
+    return table(
+        ["", "accuracy", "95 % interval", "macro F1", "weighted F1", *(["KL divergence", "Brier"] if soft else [])],
+        [
+            [
+                name, percent(s["accuracy"]), interval(s["accuracy_interval"]), f"{s['macro_f1']:.3f}",
+                f"{s['weighted_f1']:.3f}", *([f"{s['kl_divergence']:.3f}", f"{s['brier']:.3f}"] if soft else []),
+            ]
+            for name, s in rows
+        ],
+    )  # fmt: skip
 
 
 def weak_classes(test: dict[str, Any]) -> Iterator[str]:
@@ -163,12 +176,17 @@ def _data(facts: ModelFacts, data: DataFacts, spec: RunSpec) -> Iterator[str]:
         f"training file{', keeping each class its share' if spec.split.stratified else ''} (seed {spec.split.seed})."
     )  # fmt: skip
     yield (
-        f"Files: {files}. Text from {columns}, label from {code(spec.mapping.label)}. Rows used: "
+        f"Files: {files}. Text from {columns}, {columns_words(spec.mapping)}. Rows used: "
         f"{data.parts['train']:,} for training, {data.parts['validation']:,} for choosing the checkpoint, "
         f"{data.parts['test']:,} for the test.{drawn} Half of the training texts have at most "
         f"{data.lengths['p50']:,.0f} characters, 99 % at most {data.lengths['p99']:,.0f}."
     )
-    reasons = {"empty_text": "no text", "empty_label": "no label", "label_not_in_train": "a label not in training"}
+    reasons = {
+        "empty_text": "no text",
+        "empty_label": "no label",
+        "label_not_in_train": "a label not in training",
+        "rare_class": "rare classes alone",
+    }
     left_out = [f"{count:,} with {reasons[reason]}" for reason, count in data.left_out.items() if count]
     if left_out:
         yield f"Left out: {', '.join(left_out)}."
@@ -230,7 +248,7 @@ def _limits(facts: ModelFacts, data: DataFacts, report: dict[str, Any] | None) -
 
 
 def _class_limits(facts: ModelFacts, data: DataFacts, report: dict[str, Any] | None) -> Iterator[str]:
-    yield f"It always answers with one of its {len(facts.labels)} classes, also for texts that belong to none of them."
+    yield kind_limit(facts)
     yield "It knows only what its training rows showed; texts of another kind, source or language will be sorted worse."
     if facts.task == "answer":
         most = f"Prompt, text and answer are at most {facts.max_length} tokens; a longer text is cut at its end."

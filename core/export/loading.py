@@ -9,6 +9,8 @@ from core.export.base import hub_id, shown_base
 from core.model_facts import ModelFacts
 from core.schema import FOUR_BIT_METHODS
 
+OWN_CODE = "neobert"
+"""The architecture that transformers does not know; its source file is part of the export."""
 NEW_TOKENS = 256
 """Longest answer that the lines for a chat model ask for."""
 
@@ -30,15 +32,72 @@ def works_in(facts: ModelFacts) -> str:
 
 
 def _encoder(facts: ModelFacts, place: str) -> str:
+    if facts.head != "model":
+        return _own_head(facts, place)
+    trust = ", trust_remote_code=True" if facts.architecture == OWN_CODE else ""
     return f"""# pip install transformers torch
 from transformers import pipeline
 
 # truncation=True cuts longer texts at {facts.max_length} tokens, as in training
-classifier = pipeline("text-classification", model={json.dumps(place)}, truncation=True)
+classifier = pipeline("text-classification", model={json.dumps(place)}, truncation=True{trust})
 
 {_text(facts)}
-print(classifier(text))  # the likeliest class and its probability
+{_SEVERAL if facts.label_kind == "multi" else _ONE}"""
+
+
+_ONE = """print(classifier(text))  # the likeliest class and its probability
 print(classifier(text, top_k=None))  # every class"""
+_SEVERAL = """found = {entry["label"]: entry["score"] for entry in classifier(text, top_k=None)}
+config = classifier.model.config
+thresholds = {label: config.thresholds[number] for number, label in config.id2label.items()}
+print([label for label, share in found.items() if share >= thresholds[label]])  # the classes it is given
+print(found)"""
+
+
+def _own_head(facts: ModelFacts, place: str) -> str:
+    """A head that transformers has no class for: a few lines of arithmetic on what its body says."""
+    trust = ", trust_remote_code=True" if facts.architecture == OWN_CODE else ""
+    pooled = {
+        "first": "states[0]",
+        "mean": "states.mean(0)",
+        "both": "torch.cat([states[0], states.mean(0)])",
+    }[facts.pooling]
+    return f"""# pip install transformers torch
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModel, AutoTokenizer
+
+folder = {json.dumps(place)}  # this folder; for one on the Hub: huggingface_hub.snapshot_download("USER/NAME")
+tokenizer = AutoTokenizer.from_pretrained(folder)
+body = AutoModel.from_pretrained(folder{trust}).eval()
+weights = load_file(f"{{folder}}/model.safetensors")
+layers = sorted(name.removesuffix(".weight") for name in weights if name.startswith("head.") and "weight" in name)
+
+{_text(facts)}
+read = tokenizer(
+    text, truncation=True, max_length={facts.max_length}, return_tensors="pt", return_token_type_ids=False
+)
+with torch.inference_mode():
+    states = body(**read).last_hidden_state[0]
+    state = {pooled}
+    for layer in layers:
+        state = torch.relu(state) if layer != layers[0] else state
+        state = weights[f"{{layer}}.weight"] @ state + weights[f"{{layer}}.bias"]
+    shares = torch.{_FUNCTIONS[facts.label_kind]}.tolist()
+found = {{body.config.id2label[number]: share for number, share in enumerate(shares)}}
+{_given(facts, "body.config.thresholds")}"""
+
+
+_FUNCTIONS = {"single": "softmax(state, -1)", "soft": "softmax(state, -1)", "multi": "sigmoid(state)"}
+
+
+def _given(facts: ModelFacts, thresholds: str) -> str:
+    """From `found`, class -> probability, to what is printed."""
+    if facts.label_kind != "multi":
+        return "print(max(found, key=found.get), found)"
+    return (
+        f"print([label for (label, share), least in zip(found.items(), {thresholds}) if share >= least])\nprint(found)"
+    )
 
 
 def _text(facts: ModelFacts) -> str:
@@ -60,7 +119,8 @@ def _loaded(facts: ModelFacts, place: str) -> str:
     four_bits = facts.method in FOUR_BIT_METHODS
     names = sorted([loader, "AutoTokenizer", *(["BitsAndBytesConfig"] if four_bits else [])])
     packages = "transformers torch" + (" peft" if facts.is_adapter else "") + (" bitsandbytes" if four_bits else "")
-    before = "import json\n\n" if facts.task == "answer" else ""
+    reads_json = facts.task == "answer" or facts.label_kind == "multi"
+    before = "import json\n\n" if reads_json else ""
     peft = "from peft import PeftModel\n" if facts.is_adapter else ""
     return f"""# pip install {packages}
 {before}import torch
@@ -119,14 +179,21 @@ print(max(found, key=found.get), found)"""
 
 
 def _head(facts: ModelFacts) -> str:
+    function = _FUNCTIONS[facts.label_kind].replace("state", "model(**read).logits[0].float()")
+    read_thresholds = (
+        '\nwith open(f"{folder}/tunedesk.json", encoding="utf-8") as file:\n'
+        '    thresholds = json.load(file)["thresholds"]'
+        if facts.label_kind == "multi"
+        else ""
+    )
     return f"""
-labels = {json.dumps(list(facts.labels), ensure_ascii=False)}
+labels = {json.dumps(list(facts.labels), ensure_ascii=False)}{read_thresholds}
 {_text(facts)}
 read = tokenizer([text], truncation=True, max_length={facts.max_length}, return_tensors="pt").to(model.device)
 with torch.inference_mode():
-    shares = torch.softmax(model(**read).logits[0].float(), -1).tolist()
+    shares = torch.{function}.tolist()
 found = dict(zip(labels, shares))
-print(max(found, key=found.get), found)"""
+{_given(facts, "thresholds")}"""
 
 
 _ANSWER = '''

@@ -41,15 +41,22 @@ def _tags(facts: ModelFacts) -> Iterator[str]:
         yield "lora"
     if facts.method == "qlora":
         yield "qlora"
+    if facts.label_kind == "multi":
+        yield "multi-label-classification"
     yield PROGRAM.lower()
 
 
 def _results(data: DataFacts, report: dict[str, Any]) -> Iterator[EvalResult]:
     test = report["test"]
-    for kind, name, value in (("accuracy", "Accuracy", test["accuracy"]), ("f1", "Macro F1", test["macro_f1"])):
+    several = report.get("kind") == "multi"
+    first = [("f1", "Micro F1", test["micro_f1"])] if several else []
+    accuracy = "Subset accuracy" if several else "Accuracy"
+    for kind, name, value in [
+        *first, ("accuracy", accuracy, test["accuracy"]), ("f1", "Macro F1", test["macro_f1"]),
+    ]:  # fmt: skip
         yield EvalResult(
             task_type="text-classification",
-            task_name="Text classification",
+            task_name="Multi-label text classification" if several else "Text classification",
             dataset_type="local-file",
             dataset_name=str(data.files["test" if "test" in data.files else "train"]["name"]),
             dataset_split="test",

@@ -3,10 +3,12 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import (
     AutoConfig,
+    AutoModel,
     AutoModelForSequenceClassification,
     PreTrainedConfig,
     PreTrainedModel,
@@ -14,9 +16,11 @@ from transformers import (
 )
 
 from core.errors import UserError
+from core.models.heads import EncoderWithHead, save_with_head
+from core.models.neobert import NeoBERTConfig, write_source
 from core.models.pretrained import open_tokenizer, require_length
 from core.models.source import download
-from core.schema import ModelSpec
+from core.schema import LabelKind, ModelSpec
 
 # What transformers calls the dropout before the classifier, where it is not `classifier_dropout`.
 _DROPOUT_NAMES = {"distilbert": "seq_classif_dropout"}
@@ -24,16 +28,28 @@ _DROPOUT_NAMES = {"distilbert": "seq_classif_dropout"}
 _NEW_WEIGHTS = re.compile(r"(^|\.)(classifier|pre_classifier|score|head|pooler|dense|out_proj)\.")
 
 
-def load_encoder(spec: ModelSpec, labels: Sequence[str]) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+# What transformers calls a problem with labels of a kind, in config.json.
+_PROBLEMS: dict[LabelKind, str] = {
+    "single": "single_label_classification",
+    "multi": "multi_label_classification",
+    # Its loss takes probabilities as well as class numbers.
+    "soft": "single_label_classification",
+}
+
+
+def load_encoder(
+    spec: ModelSpec, labels: Sequence[str], kind: LabelKind = "single"
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A float32 model with a new head of one output a label, and its tokenizer.
 
     Raises UserError where the model cannot be had, is not an encoder, has no whole tokenizer, or is too short for
     `max_length`.
     """
     folder = download(spec)
-    config = _config(spec, folder, labels)
+    config = _config(spec, folder, labels, kind)
     tokenizer = _tokenizer(spec, folder)
-    model, loading = AutoModelForSequenceClassification.from_pretrained(
+    auto: Any = AutoModelForSequenceClassification if spec.head == "model" else AutoModel
+    model, loading = auto.from_pretrained(
         folder,
         config=config,
         dtype=torch.float32,
@@ -44,12 +60,17 @@ def load_encoder(spec: ModelSpec, labels: Sequence[str]) -> tuple[PreTrainedMode
     )
     unusable = set(loading["missing_keys"]) | {mismatch[0] for mismatch in loading["mismatched_keys"]}
     missing = sorted(key for key in unusable if not _NEW_WEIGHTS.search(key))
+    if config.model_type == NeoBERTConfig.model_type:
+        # Another order of the same sizes would load without a word, so no name may be left over either.
+        missing += sorted(loading["unexpected_keys"])
     if missing:
         raise UserError(
             f"{spec.source} lacks {len(missing)} of its weights ({', '.join(missing[:3])} ...).",
             "model.source",
             "The files are incomplete or of another architecture: download the model again or choose another.",
         )
+    if spec.head != "model":
+        model = EncoderWithHead(model, spec.head, spec.pooling, spec.head_size, spec.classifier_dropout)
     _check_finite(spec, model, tokenizer)
     return model, tokenizer
 
@@ -66,7 +87,7 @@ def _check_finite(spec: ModelSpec, model: PreTrainedModel, tokenizer: PreTrained
         )
 
 
-def _config(spec: ModelSpec, folder: str, labels: Sequence[str]) -> PreTrainedConfig:
+def _config(spec: ModelSpec, folder: str, labels: Sequence[str], kind: LabelKind) -> PreTrainedConfig:
     names = dict(enumerate(labels))
     try:
         config = AutoConfig.from_pretrained(
@@ -87,7 +108,7 @@ def _config(spec: ModelSpec, folder: str, labels: Sequence[str]) -> PreTrainedCo
     longest = config.to_dict().get("max_position_embeddings")
     if longest is not None:
         require_length(spec, longest)
-    config.problem_type = "single_label_classification"
+    config.problem_type = _PROBLEMS[kind]
     setattr(config, _DROPOUT_NAMES.get(config.model_type, "classifier_dropout"), spec.classifier_dropout)
     return config
 
@@ -100,6 +121,14 @@ def _tokenizer(spec: ModelSpec, folder: str) -> PreTrainedTokenizerBase:
 
 
 def save_encoder(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Write config, safetensors and tokenizer, so that plain transformers loads the folder."""
-    model.save_pretrained(folder)
+    """Write config, safetensors and tokenizer, so that plain transformers loads the folder.
+
+    Of an own head see core.models.heads. NeoBERT, which transformers does not know, goes with its source file.
+    """
+    if isinstance(model, EncoderWithHead):
+        save_with_head(model, folder)
+    else:
+        model.save_pretrained(folder)
+    if model.config.model_type == NeoBERTConfig.model_type:
+        write_source(folder)
     tokenizer.save_pretrained(folder)

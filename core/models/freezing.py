@@ -1,12 +1,20 @@
-"""What is trained: every layer, the upper ones, the head alone, or adapters. Worker only: imports torch and peft."""
+"""What is trained: every layer, the upper ones, the head alone, or adapters. Worker only: imports torch and peft.
 
-from collections.abc import Iterator
+Frozen parts stay in evaluation mode, without dropout: what they say of a text never changes, which is what lets
+core.models.prefix_cache keep it.
+"""
+
+from collections.abc import Iterable, Iterator
+from types import MethodType
 
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
 from torch import nn
 from transformers import PreTrainedModel
 
 from core.errors import UserError
+from core.models.architecture import embeddings, encoder_layers, head_parameter_names
+from core.models.known import require_layers
+from core.models.layers import suggested_frozen_layers
 from core.schema import ModelSpec
 
 
@@ -16,49 +24,31 @@ def apply_method(model: PreTrainedModel, spec: ModelSpec) -> PreTrainedModel | P
         return _with_lora(model, spec)
     if spec.method == "head":
         _freeze(_body_parameters(model))
+        _keep_in_evaluation([embeddings(model), *encoder_layers(model)])
     elif spec.method == "freeze":
         layers = encoder_layers(model)
-        if spec.frozen_layers > len(layers):
-            raise UserError(
-                f"frozen_layers is {spec.frozen_layers}, but {spec.source} has {len(layers)} layers.",
-                "model.frozen_layers",
-                f"Choose 0 to {len(layers)}; to train only the head choose the method head.",
-            )
-        _freeze(embeddings(model).parameters())
-        _freeze(layers[: spec.frozen_layers].parameters())
+        require_layers(spec, len(layers))
+        frozen = [embeddings(model), *layers[: spec.frozen_layers]]
+        for module in frozen:
+            _freeze(module.parameters())
+        _keep_in_evaluation(frozen)
     return model
 
 
-def trainable_parameters(model: nn.Module) -> tuple[int, int]:
-    """(trainable, all) numbers in the model's parameters."""
-    sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
-    return sum(size for size, trained in sizes if trained), sum(size for size, _ in sizes)
+def frozen_layer_count(model: PreTrainedModel, spec: ModelSpec) -> int | None:
+    """How many of the lowest layers, embeddings below them, stay as they are; None where not even the embeddings do."""
+    if spec.method == "head":
+        return len(encoder_layers(model))
+    return spec.frozen_layers if spec.method == "freeze" else None
 
 
-def encoder_layers(model: PreTrainedModel) -> nn.ModuleList:
-    """The stack of transformer layers, lowest first."""
-    for module in model.base_model.modules():
-        if isinstance(module, nn.ModuleList) and len(module) == model.config.num_hidden_layers:
-            return module
-    raise UserError(
-        f"The layers of {model.config.model_type} models cannot be told apart.",
-        "model.method",
-        "Choose the method full or lora for this model.",
+def with_chosen_layers(spec: ModelSpec, layers: int, rows: int) -> ModelSpec:
+    """The spec with `frozen_layers` for a model of so many layers and so many train rows, if it is to be chosen."""
+    if spec.method != "freeze" or not spec.choose_frozen_layers:
+        return spec
+    return spec.model_copy(
+        update={"frozen_layers": suggested_frozen_layers(layers, rows), "choose_frozen_layers": False}
     )
-
-
-def embeddings(model: PreTrainedModel) -> nn.Module:
-    """The part of the body below its first layer: the child that holds the token embedding."""
-    table = model.get_input_embeddings()
-    return next(child for child in model.base_model.children() if any(module is table for module in child.modules()))
-
-
-def head_parameter_names(model: PreTrainedModel) -> set[str]:
-    """Parameters that are new in this task: everything outside the body, and the body's pooler, which feeds it."""
-    body = f"{model.base_model_prefix}."
-    return {
-        name for name, _ in model.named_parameters() if not name.startswith(body) or name.startswith(f"{body}pooler.")
-    }
 
 
 def _body_parameters(model: PreTrainedModel) -> Iterator[nn.Parameter]:
@@ -69,6 +59,17 @@ def _body_parameters(model: PreTrainedModel) -> Iterator[nn.Parameter]:
 def _freeze(parameters: Iterator[nn.Parameter]) -> None:
     for parameter in parameters:
         parameter.requires_grad = False
+
+
+def _keep_in_evaluation(modules: Iterable[nn.Module]) -> None:
+    """Trainer puts the whole model into training mode before each step; these stay as they are."""
+    for module in modules:
+        module.eval()
+        module.train = MethodType(_unchanged, module)  # type: ignore[method-assign]
+
+
+def _unchanged(module: nn.Module, mode: bool = True) -> nn.Module:
+    return module
 
 
 def _with_lora(model: PreTrainedModel, spec: ModelSpec) -> PeftModel:

@@ -8,7 +8,9 @@ import numpy.typing as npt
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from core.models.tokens import TokenRows, pad_rows, tokenise
+from core.models.prefix_cache import CachedRows, collate_cached
+from core.models.tokens import TokenRows, collate, tokenise
+from core.schema import LabelKind
 
 if TYPE_CHECKING:
     # Importing peft takes seconds that a prediction does not need.
@@ -22,6 +24,7 @@ def class_probabilities(
     max_length: int,
     batch_size: int,
     on_progress: Callable[[int, int], None] | None = None,
+    kind: LabelKind = "single",
 ) -> npt.NDArray[np.float32]:
     """The probability of each class for each text: float32 [texts, classes]; `max_length` in tokens.
 
@@ -30,28 +33,38 @@ def class_probabilities(
     logits = class_logits(
         model, tokenise(tokenizer, texts, max_length), tokenizer.pad_token_id, batch_size, on_progress
     )
-    return torch.softmax(torch.from_numpy(logits), dim=-1).numpy()
+    return probabilities_of(logits, kind)
+
+
+def probabilities_of(logits: npt.NDArray[np.float32], kind: LabelKind) -> npt.NDArray[np.float32]:
+    """Each class by itself between 0 and 1 where a row may have several, else each row summing to 1."""
+    values = torch.from_numpy(logits)
+    return (torch.sigmoid(values) if kind == "multi" else torch.softmax(values, dim=-1)).numpy()
 
 
 @torch.inference_mode()
 def class_logits(
     model: "PreTrainedModel | PeftModel",
-    rows: TokenRows,
+    rows: TokenRows | CachedRows,
     pad_token_id: int,
     batch_size: int,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> npt.NDArray[np.float32]:
-    """Logits in the order of `rows`: float32 [rows, classes]. Batches hold neighbours in length."""
+    """Logits in the order of `rows`: float32 [rows, classes]. Batches hold neighbours in length.
+
+    Rows with cached states need core.models.prefix_cache.skipped_prefix around the call.
+    """
     model.eval()
     classes = model.config.num_labels
     assert classes is not None
     logits = np.zeros((len(rows), classes), dtype=np.float32)
-    order = rows.shortest_first()
+    tokens, join = (rows.rows, collate_cached) if isinstance(rows, CachedRows) else (rows, collate)
+    order = tokens.shortest_first()
     with torch.autocast(model.device.type, torch.bfloat16, enabled=model.device.type == "cuda"):
         for start in range(0, len(order), batch_size):
             chosen = order[start : start + batch_size]
-            ids = [rows.flat[rows.offsets[row] : rows.offsets[row + 1]].tolist() for row in chosen]
-            batch = {name: tensor.to(model.device) for name, tensor in pad_rows(ids, pad_token_id).items()}
+            joined = join([rows[row] for row in chosen], pad_token_id)
+            batch = {name: tensor.to(model.device) for name, tensor in joined.items() if name != "labels"}
             logits[chosen] = model(**batch).logits.float().cpu().numpy()
             if on_progress is not None:
                 on_progress(min(start + batch_size, len(order)), len(order))

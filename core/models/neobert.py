@@ -3,9 +3,12 @@ xformers. Worker only: imports torch and transformers.
 
 Importing this file makes `chandar-lab/NeoBERT` known to transformers' Auto classes. Parameter names are those of the
 published checkpoint. Attention is PyTorch's own; texts of up to 4,096 tokens. The MLM head (`decoder`) is not built:
-its weights are left out on loading.
+its weights are left out on loading. The file imports nothing of this project, since it travels with exported models.
 """
 
+import json
+import shutil
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -163,6 +166,7 @@ class NeoBERT(NeoBERTPreTrainedModel):
     def forward(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, **_unused: Any
     ) -> BaseModelOutput:
+        """input_ids, attention_mask: int64 [batch, length]; last_hidden_state: [batch, length, hidden]."""
         mask = None if attention_mask is None else attention_mask.bool()[:, None, None]
         head_size = self.config.hidden_size // self.config.num_attention_heads
         # Made anew in every pass: a table kept in a buffer is not initialised where weights are loaded lazily.
@@ -200,6 +204,23 @@ class NeoBERTForSequenceClassification(NeoBERTPreTrainedModel):
         logits = self.classifier(self.dropout(torch.tanh(self.dense(self.dropout(first)))))
         loss = None if labels is None else functional.cross_entropy(logits, labels)
         return SequenceClassifierOutput(loss=loss, logits=logits)  # type: ignore[arg-type]
+
+
+def write_source(folder: Path) -> None:
+    """Put this file beside the saved weights, and name it in their config.json.
+
+    So whoever has transformers alone can load the folder too, if they trust its code (trust_remote_code=True).
+    """
+    shutil.copyfile(__file__, folder / Path(__file__).name)
+    file = folder / "config.json"
+    content = json.loads(file.read_text(encoding="utf-8"))
+    module = Path(__file__).stem
+    content["auto_map"] = {
+        "AutoConfig": f"{module}.{NeoBERTConfig.__name__}",
+        "AutoModel": f"{module}.{NeoBERT.__name__}",
+        "AutoModelForSequenceClassification": f"{module}.{NeoBERTForSequenceClassification.__name__}",
+    }
+    file.write_text(json.dumps(content, ensure_ascii=False, indent=2), encoding="utf-8")
 
 
 AutoConfig.register(NeoBERTConfig.model_type, NeoBERTConfig, exist_ok=True)

@@ -4,10 +4,12 @@ core/models/causal.py imports this before unsloth."""
 from typing import TYPE_CHECKING
 
 from core.errors import UserError
-from core.schema import ModelSpec
+from core.models.known import require_length
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+__all__ = ["open_tokenizer", "require_length"]
 
 
 def open_tokenizer(source: str, folder: str) -> "PreTrainedTokenizerBase":
@@ -22,13 +24,3 @@ def open_tokenizer(source: str, folder: str) -> "PreTrainedTokenizerBase":
             "model.source",
             "Copy the tokenizer's files beside the model, e.g. with tokenizer.save_pretrained(folder).",
         ) from error
-
-
-def require_length(spec: ModelSpec, longest: int) -> None:
-    """Raises UserError where the model reads fewer tokens than `max_length`."""
-    if spec.max_length > longest:
-        raise UserError(
-            f"max_length is {spec.max_length} tokens, but {spec.source} reads at most {longest}.",
-            "model.max_length",
-            f"Set it to {longest} or less, or choose a model that reads more.",
-        )

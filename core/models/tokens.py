@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,21 +18,22 @@ class TokenRows:
     """Rows of token ids with their class; an indexable data set as transformers' Trainer takes it.
 
     flat: int32 [all tokens]; offsets: int64 [rows + 1], row i is flat[offsets[i]:offsets[i + 1]];
-    labels: int64 [rows], the class index, or None where it is not known.
+    labels: int64 [rows], the class index, or float32 [rows, classes] (see core.training.job.LabelledTexts); None where
+    they are not known.
     """
 
     flat: npt.NDArray[np.int32]
     offsets: npt.NDArray[np.int64]
-    labels: npt.NDArray[np.int64] | None = None
+    labels: npt.NDArray[Any] | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    def __getitem__(self, index: int) -> dict[str, list[int] | int]:
+    def __getitem__(self, index: int) -> dict[str, Any]:
         ids = self.flat[self.offsets[index] : self.offsets[index + 1]].tolist()
         if self.labels is None:
             return {"input_ids": ids}
-        return {"input_ids": ids, "labels": int(self.labels[index])}
+        return {"input_ids": ids, "labels": self.labels[index]}
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
@@ -54,7 +56,7 @@ def tokenise(
     tokenizer: PreTrainedTokenizerBase,
     texts: Sequence[str],
     max_length: int,
-    labels: npt.NDArray[np.int64] | None = None,
+    labels: npt.NDArray[Any] | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> TokenRows:
     """Cut each text to `max_length` tokens, special tokens counted. `on_progress` gets the rows done."""
@@ -84,10 +86,9 @@ def pad_rows(rows: Sequence[Sequence[int]], pad_token_id: int) -> dict[str, torc
     return {"input_ids": input_ids, "attention_mask": mask}
 
 
-def collate(features: Sequence[dict[str, list[int] | int]], pad_token_id: int) -> dict[str, torch.Tensor]:
-    """A Trainer batch: pad_rows' two tensors and labels, int64 [rows]."""
-    rows = [feature["input_ids"] for feature in features]
-    batch = pad_rows(rows, pad_token_id)  # type: ignore[arg-type]
+def collate(features: Sequence[dict[str, Any]], pad_token_id: int) -> dict[str, torch.Tensor]:
+    """A Trainer batch: pad_rows' two tensors and labels, int64 [rows] or float32 [rows, classes]."""
+    batch = pad_rows([feature["input_ids"] for feature in features], pad_token_id)
     if "labels" in features[0]:
-        batch["labels"] = torch.tensor([feature["labels"] for feature in features], dtype=torch.int64)
+        batch["labels"] = torch.from_numpy(np.stack([feature["labels"] for feature in features]))
     return batch

@@ -2,6 +2,7 @@
 
 import math
 import time
+from dataclasses import asdict
 from typing import Any
 
 import psutil
@@ -10,6 +11,17 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from core.errors import UserError
 from core.runs.store import Best, Progress, Store
+from core.schema import RunSpec
+from core.training.collapse import (
+    NAMES,
+    NOTICE,
+    WITHDRAWN,
+    describe,
+    evaluations,
+    find,
+    open_notices,
+    still_holds,
+)
 
 SECONDS_BETWEEN_WRITES = 0.5
 
@@ -26,10 +38,11 @@ _EVALUATION_OVERHEAD = ("runtime", "samples_per_second", "steps_per_second", "ep
 class StoreCallback(TrainerCallback):
     """Writes progress and metrics of a run to the store, and ends training when the store says stop."""
 
-    def __init__(self, store: Store, run_id: str, best_metric: str) -> None:
+    def __init__(self, store: Store, run_id: str, best_metric: str, spec: RunSpec) -> None:
         self.store = store
         self.run_id = run_id
         self.best_metric = best_metric
+        self.spec = spec
         self.stopped = False
         self._written = 0.0
         self._first_step = 0
@@ -94,6 +107,23 @@ class StoreCallback(TrainerCallback):
             if key.startswith(_EVALUATION_PREFIX) and key.removeprefix(_EVALUATION_PREFIX) not in _EVALUATION_OVERHEAD
         }
         self.store.add_metrics(self.run_id, state.global_step, _finite(values))
+        if all(f"validation/{name}" in values for name in NAMES):
+            self._watch(state, kwargs["model"].config.id2label)
+
+    def _watch(self, state: TrainerState, class_names: dict[int, str]) -> None:
+        """Give notice where the run has stopped learning, once for each finding, and withdraw what no longer holds."""
+        seen = evaluations(self.store.metrics(self.run_id, [f"validation/{name}" for name in NAMES]))
+        finding = find(seen, state.max_steps, state.num_train_epochs)
+        given = {notice.finding for notice in open_notices(self.store.events(self.run_id))}
+        for earlier in given - {finding}:
+            if finding is not None or not still_holds(earlier, seen[-1]):
+                self.store.add_event(self.run_id, WITHDRAWN, {"finding": earlier, "step": state.global_step})
+        if finding is not None and finding not in given:
+            commonest = self.store.metrics(self.run_id, ["baseline/majority/accuracy"])
+            share = commonest[-1].value if commonest and self.spec.mapping.kind != "multi" else None
+            notice = describe(finding, seen, self.spec, class_names.__getitem__, share)
+            print(f"{time.strftime('%H:%M:%S')} {notice.what} {notice.todo}", flush=True)
+            self.store.add_event(self.run_id, NOTICE, asdict(notice))
 
     def _speed(self, args: TrainingArguments, state: TrainerState) -> dict[str, float]:
         """Rows and tokens a second since the last log."""

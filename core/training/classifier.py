@@ -1,20 +1,31 @@
 """Training a classifier with a head, from labelled texts to a saved model and its predictions: encoders, and language
 models whose answer in words gave way to a head. Worker only: imports torch."""
 
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from core.data.examples import DataFacts
+from core.evaluation.multi_label import tuned_thresholds
 from core.evaluation.predictions import Predictions
+from core.models.architecture import encoder_layers
 from core.models.causal import choose_backend, load_causal_classifier, with_adapter
+from core.models.device import best_device
 from core.models.encoder import load_encoder, save_encoder
-from core.models.freezing import apply_method
-from core.models.inference import class_logits
+from core.models.freezing import apply_method, frozen_layer_count, with_chosen_layers
+from core.models.inference import class_logits, probabilities_of
+from core.models.prefix_cache import CachedRows, can_be_skipped, fill_cache, plan_cache, skipped_prefix
 from core.models.tokens import TokenRows, tokenise
+from core.schema import RunSpec
 from core.training.job import Job, LabelledTexts, Trained
 from core.training.learning import learn, training_facts
 from core.training.saving import save_model
@@ -28,22 +39,36 @@ def train_classifier(job: Job, facts: DataFacts, parts: dict[str, LabelledTexts]
     """
     spec = job.spec
     set_seed(spec.training.seed)
-    model, tokenizer = _load(job, facts)
+    model, tokenizer, spec = _load(job, facts, len(parts["train"].texts))
     job.enter("tokenising")
     rows = {name: tokenise(tokenizer, part.texts, spec.model.max_length, part.labels) for name, part in parts.items()}
-    learned = learn(
-        job,
-        model,
-        spec.training.best_metric,
-        lambda callback: classifier_trainer(
-            spec, job.folder, model, tokenizer, rows["train"], rows["validation"], len(facts.labels), [callback]
-        ),
-    )
-    job.enter("evaluating")
-    predicted = {name: _predict(job, model, tokenizer, rows[name], parts[name]) for name in ("validation", "test")}
+    # Batches of an evaluation are neighbours: sorted, they need next to no padding.
+    order = rows["validation"].shortest_first()
+    rows["validation"] = rows["validation"].take(order)
+    with _read_rows(job, spec, model, tokenizer, rows) as read:
+        learned = learn(
+            job,
+            model,
+            spec.training.best_metric,
+            lambda callback: classifier_trainer(
+                spec, job.folder, model, tokenizer, read["train"], read["validation"], [callback]
+            ),
+        )
+        job.enter("evaluating")
+        said = {name: _probabilities(job, model, tokenizer, read[name]) for name in ("validation", "test")}
+    said["validation"] = said["validation"][np.argsort(order)]
+    predicted = {name: Predictions(parts[name].row_ids, parts[name].labels, said[name]) for name in said}
     told = training_facts(job, model, learned)
     job.enter("saving")
-    save_model(job, facts.labels, lambda folder: _write(job, model, tokenizer, folder))
+    validation = predicted["validation"]
+    thresholds = tuned_thresholds(validation.true, validation.probabilities) if facts.kind == "multi" else ()
+    save_model(
+        job,
+        facts.labels,
+        lambda folder: _write(job, model, tokenizer, folder),
+        thresholds=[float(threshold) for threshold in thresholds],
+        architecture=model.config.model_type,
+    )
     return Trained(
         validation=predicted["validation"],
         test=predicted["test"],
@@ -51,26 +76,62 @@ def train_classifier(job: Job, facts: DataFacts, parts: dict[str, LabelledTexts]
     )
 
 
-def _load(job: Job, facts: DataFacts) -> tuple[PreTrainedModel | PeftModel, PreTrainedTokenizerBase]:
+def _load(
+    job: Job, facts: DataFacts, rows: int
+) -> tuple[PreTrainedModel | PeftModel, PreTrainedTokenizerBase, RunSpec]:
+    """The model with what is frozen of it, its tokenizer, and the spec with the number of those layers."""
     spec = job.spec
-    if spec.model.family == "encoder":
-        encoder, tokenizer = load_encoder(spec.model, facts.labels)
-        return apply_method(encoder, spec.model), tokenizer
-    backend = choose_backend(spec.model)
-    decoder, tokenizer = load_causal_classifier(spec.model, facts.labels)
-    return with_adapter(decoder, spec.model, spec.training, backend), tokenizer
+    if spec.model.family == "causal":
+        backend = choose_backend(spec.model)
+        decoder, tokenizer = load_causal_classifier(spec.model, facts.labels)
+        return with_adapter(decoder, spec.model, spec.training, backend), tokenizer, spec
+    encoder, tokenizer = load_encoder(spec.model, facts.labels, facts.kind)
+    layers = len(encoder_layers(encoder)) if spec.model.choose_frozen_layers else 0
+    chosen = with_chosen_layers(spec.model, layers, rows)
+    if chosen is not spec.model:
+        job.say(f"Of {layers} layers the lowest {chosen.frozen_layers} stay as they are: there are {rows:,} train rows")
+    return apply_method(encoder, chosen), tokenizer, spec.model_copy(update={"model": chosen})
 
 
-def _predict(
+@contextmanager
+def _read_rows(
     job: Job,
+    spec: RunSpec,
     model: PreTrainedModel | PeftModel,
     tokenizer: PreTrainedTokenizerBase,
-    rows: TokenRows,
-    part: LabelledTexts,
-) -> Predictions:
+    rows: dict[str, TokenRows],
+) -> Iterator[Mapping[str, TokenRows | CachedRows]]:
+    """The rows as they are, or with what the frozen layers say of them, which the model then takes."""
+    frozen = frozen_layer_count(model, spec.model) if isinstance(model, PreTrainedModel) else None
+    if frozen is None:
+        yield rows
+        return
+    assert isinstance(model, PreTrainedModel)
+    plan = plan_cache(model, frozen, spec.training, rows, job.folder.root)
+    job.say(plan.words)
+    torch.nn.Module.to(model, best_device())
+    if plan.place is not None and not can_be_skipped(model, frozen, rows["train"], tokenizer.pad_token_id):
+        job.say("It is not kept all the same: the layers of this architecture cannot be skipped.")
+        plan = replace(plan, place=None)
+    if plan.place is None:
+        yield rows
+        return
+    folder = job.folder.prefix_cache
+    try:
+        tell = job.counting("computing frozen layers")
+        place = folder if plan.place == "disk" else None
+        kept = fill_cache(model, frozen, spec.training, rows, tokenizer.pad_token_id, place, tell)
+        with skipped_prefix(model, frozen):
+            yield kept
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _probabilities(
+    job: Job, model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase, rows: TokenRows | CachedRows
+) -> npt.NDArray[np.float32]:
     logits = class_logits(model, rows, tokenizer.pad_token_id, job.spec.training.evaluation_batch_size)
-    probabilities = torch.softmax(torch.from_numpy(logits), dim=-1).numpy()
-    return Predictions(row_ids=part.row_ids, true=part.labels, probabilities=probabilities)
+    return probabilities_of(logits, job.spec.mapping.kind)
 
 
 def _write(job: Job, model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:

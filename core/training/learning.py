@@ -12,8 +12,8 @@ from safetensors.torch import load_model
 from transformers import PreTrainedModel, Trainer
 
 from core.errors import UserError
+from core.models.architecture import trainable_parameters
 from core.models.device import best_device
-from core.models.freezing import trainable_parameters
 from core.training.callbacks import StoreCallback
 from core.training.checkpoints import best_checkpoint, remove_torn_checkpoints, whole_checkpoints
 from core.training.job import Job, StopRequestedError
@@ -50,7 +50,7 @@ def learn(
     step = int(whole[-1].name.removeprefix("checkpoint-")) if whole else 0
     # Step 0 holds the baselines' scores, measured anew by this worker before it came here.
     job.store.forget_metrics_after(job.folder.id, step)
-    callback = StoreCallback(job.store, job.folder.id, metric)
+    callback = StoreCallback(job.store, job.folder.id, metric, job.spec)
     trainer = make_trainer(callback)
     job.enter("training")
     trainer.train(resume_from_checkpoint=str(whole[-1]) if whole else None)

@@ -13,7 +13,12 @@ from core.training.job import Job
 
 
 def save_model(
-    job: Job, labels: Sequence[str], write: Callable[[Path], None], prompt_columns: Sequence[str] = ()
+    job: Job,
+    labels: Sequence[str],
+    write: Callable[[Path], None],
+    prompt_columns: Sequence[str] = (),
+    thresholds: Sequence[float] = (),
+    architecture: str = "",
 ) -> None:
     """`write` puts weights and tokenizer into a folder, which then takes its place; tunedesk.json goes with them."""
     mapping, model = job.spec.mapping, job.spec.model
@@ -35,6 +40,12 @@ def save_model(
         "joiner": mapping.joiner,
         "backslash_is_space": mapping.backslash_is_space,
         "class_names": dict(mapping.class_names),
+        "label_kind": mapping.kind,
+        "architecture": architecture,
+        "head": model.head,
+        "head_size": model.head_size,
+        "pooling": model.pooling,
+        "thresholds": list(thresholds),
     }
     partial = job.folder.root / "model.partial"
     shutil.rmtree(partial, ignore_errors=True)

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from peft import PeftModel
 from sklearn.metrics import accuracy_score, f1_score
@@ -20,13 +21,18 @@ from transformers import (
     TrainingArguments,
 )
 
-from core.models.freezing import head_parameter_names
-from core.models.losses import balanced_weights, cross_entropy
+from core.models.architecture import head_parameter_names, learning_rate_depths, output_layer
+from core.models.freezing import frozen_layer_count
+from core.models.losses import Features, balanced_weights, training_loss
+from core.models.prefix_cache import CachedRows, collate_cached
 from core.models.tokens import TokenRows, collate
-from core.schema import RunSpec, TrainingSpec
+from core.schema import LabelKind, RunSpec, TrainingSpec
+from core.training.collapse import class_shares, watch_figures
+from core.training.unfreezing import GradualUnfreezing
 from core.workspace import RunFolder
 
-POINTS_ON_A_CURVE = 1000
+POINTS_ON_A_CURVE = 300
+"""Of the training loss. Each is a write to the store and to TensorBoard, which a small model's step would wait for."""
 
 
 def classifier_trainer(
@@ -34,30 +40,49 @@ def classifier_trainer(
     folder: RunFolder,
     model: PreTrainedModel | PeftModel,
     tokenizer: PreTrainedTokenizerBase,
-    train: TokenRows,
-    validation: TokenRows,
-    classes: int,
+    train: TokenRows | CachedRows,
+    validation: TokenRows | CachedRows,
     callbacks: list[TrainerCallback],
 ) -> Trainer:
-    """A Trainer over token rows that keeps the best checkpoint by `training.best_metric` on validation."""
-    training = spec.training
-    assert train.labels is not None
-    weights = balanced_weights(train.labels, classes) if training.class_weights == "balanced" else None
-    arguments = TrainingArguments(**argument_values(training, folder, len(train)))
+    """A Trainer over token rows that keeps the best checkpoint by `training.best_metric` on validation.
+
+    Rows with cached states need core.models.prefix_cache.skipped_prefix around the training.
+    """
+    training, kind = spec.training, spec.mapping.kind
+    rows = train.rows if isinstance(train, CachedRows) else train
+    assert rows.labels is not None
+    classes = model.config.num_labels
+    assert classes is not None
+    weights = balanced_weights(rows.labels, classes, kind) if training.class_weights == "balanced" else None
+    shares = class_shares(rows.labels, classes, kind)
+    features = Features(output_layer(model)) if training.contrastive_alpha else None
+    # What the batches hold is not to be guessed from the forward pass, which need not take labels or kept states.
+    arguments = TrainingArguments(
+        **argument_values(training, folder, len(train)), remove_unused_columns=False, label_names=["labels"]
+    )
     if spec.model.family == "encoder":
         torch.nn.Module.to(model, arguments.device)
     return Trainer(
         model=model,
         args=arguments,
-        data_collator=partial(collate, pad_token_id=tokenizer.pad_token_id),
+        data_collator=partial(
+            collate_cached if isinstance(train, CachedRows) else collate, pad_token_id=tokenizer.pad_token_id
+        ),
         train_dataset=train,
         eval_dataset=validation,
         processing_class=tokenizer,
-        compute_loss_func=cross_entropy(training.label_smoothing, weights),
-        compute_metrics=_validation_metrics,
-        callbacks=with_early_stopping(training, callbacks),
+        compute_loss_func=training_loss(training, kind, weights, features),
+        compute_metrics=partial(_validation_metrics, kind=kind, shares=shares),
+        callbacks=with_early_stopping(training, [*callbacks, *_unfreezing(model, spec)]),
         optimizers=(_optimizer(model, training, arguments), None),
     )
+
+
+def _unfreezing(model: PreTrainedModel | PeftModel, spec: RunSpec) -> list[TrainerCallback]:
+    if not spec.training.gradual_unfreezing or spec.model.method not in ("full", "freeze"):
+        return []
+    assert isinstance(model, PreTrainedModel)
+    return [GradualUnfreezing(model, frozen_layer_count(model, spec.model))]
 
 
 def with_early_stopping(training: TrainingSpec, callbacks: list[TrainerCallback]) -> list[TrainerCallback]:
@@ -141,35 +166,45 @@ def _trackers(training: TrainingSpec) -> list[str]:
 def _optimizer(
     model: PreTrainedModel | PeftModel, training: TrainingSpec, arguments: TrainingArguments
 ) -> torch.optim.Optimizer:
-    """AdamW in four groups: body and head (which learns faster), each with and without weight decay.
+    """AdamW in groups of one learning rate: the head, which learns faster, and the layers, slower towards the lowest.
 
     Biases and normalisation weights, the one-dimensional ones, are not pulled towards zero.
     """
     base = cast(PreTrainedModel, model.get_base_model()) if isinstance(model, PeftModel) else model
     head = head_parameter_names(base)
-    groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
+    depths = learning_rate_depths(base) if training.layer_decay < 1 else {}
+    groups: dict[tuple[float, bool], list[torch.nn.Parameter]] = {}
     for name, parameter in base.named_parameters():
         if parameter.requires_grad:
-            groups.setdefault((name in head, parameter.dim() > 1), []).append(parameter)
+            factor = training.head_learning_rate_factor if name in head else training.layer_decay ** depths.get(name, 0)
+            groups.setdefault((factor, parameter.dim() > 1), []).append(parameter)
     kind, options = Trainer.get_optimizer_cls_and_kwargs(arguments)
     return kind(
         [
             {
                 "params": parameters,
-                "lr": training.learning_rate * (training.head_learning_rate_factor if in_head else 1),
+                "lr": training.learning_rate * factor,
                 "weight_decay": training.weight_decay if decayed else 0.0,
             }
-            for (in_head, decayed), parameters in groups.items()
+            for (factor, decayed), parameters in groups.items()
         ],
         **options,
     )
 
 
-def _validation_metrics(prediction: EvalPrediction) -> dict[str, float]:
-    predicted = np.asarray(prediction.predictions).argmax(axis=-1)
-    true = np.asarray(prediction.label_ids)
+def _validation_metrics(
+    prediction: EvalPrediction, kind: LabelKind, shares: npt.NDArray[np.float64]
+) -> dict[str, float]:
+    """Of several classes a row those with a probability of a half or more; thresholds are tuned when training is over.
+
+    Of soft labels the likeliest class, in truth and prediction. shares: of the classes in train, [classes].
+    """
+    logits, labels = np.asarray(prediction.predictions), np.asarray(prediction.label_ids)
+    predicted: npt.NDArray[Any] = (logits >= 0).astype(int) if kind == "multi" else logits.argmax(axis=-1)
+    true = labels.argmax(axis=-1) if kind == "soft" else labels.astype(int)
     return {
         "accuracy": float(accuracy_score(true, predicted)),
         "macro_f1": float(f1_score(true, predicted, average="macro", zero_division=0)),
         "weighted_f1": float(f1_score(true, predicted, average="weighted", zero_division=0)),
+        **watch_figures(logits, labels, shares, kind),
     }

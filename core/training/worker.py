@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import psutil
 
-from core.data.examples import DataFacts, extra_columns, read_examples
+from core.data.examples import DataFacts, extra_columns, label_array, read_examples
 from core.data.split import write_split
 from core.evaluation.baselines import Baseline, run_baselines
 from core.evaluation.chat_report import write_chat_report
-from core.evaluation.metrics import classification_metrics
+from core.evaluation.kinds import KIND_FIGURES, label_metrics
+from core.evaluation.multi_label import USUAL_THRESHOLD
 from core.evaluation.report import write_report
 from core.runs.store import ACTIVE, Store, open_store
 from core.schema import RunSpec, read_spec
@@ -122,11 +123,10 @@ def _backend(job: Job) -> "Backend":
 def _labelled_texts(folder: RunFolder, part: str, facts: DataFacts) -> LabelledTexts:
     more = extra_columns(folder)
     table = read_examples(folder, part, more)
-    index = {label: number for number, label in enumerate(facts.labels)}
     return LabelledTexts(
         row_ids=table["row_id"].to_numpy(),
         texts=table["text"].to_pylist(),
-        labels=np.array([index[label] for label in table["label"].to_pylist()], dtype=np.int64),
+        labels=label_array(table["label"], facts),
         cells={name: table[name].to_pylist() for name in more},
     )
 
@@ -136,22 +136,39 @@ def _baselines(job: Job, facts: DataFacts, parts: dict[str, LabelledTexts]) -> l
     if not job.spec.evaluation.baselines:
         return []
     job.enter("baselines")
-    baselines = run_baselines(parts, facts.labels)
+    baselines = run_baselines(parts, facts.labels, facts.kind)
+    # The curve of a model beside it is of one half too: thresholds are tuned when training is over.
+    halves = np.full(len(facts.labels), USUAL_THRESHOLD)
     for baseline in baselines:
-        scores = classification_metrics(parts["validation"].labels, baseline.probabilities["validation"], facts.labels)
+        scores = label_metrics(
+            facts.kind,
+            parts["validation"].labels,
+            baseline.probabilities["validation"],
+            facts.labels,
+            halves,
+        )
         values = {name: scores[name] for name in BASELINE_FIGURES}
         if job.spec.task == "classify":
             # A model that answers in words logs the loss of its tokens, which is on another scale.
-            values["loss"] = scores["log_loss"]
+            values["loss"] = scores[_loss_figure(job.spec)]
         job.store.add_metrics(
             job.folder.id, 0, {f"baseline/{baseline.name}/{name}": value for name, value in values.items()}
         )
     return baselines
 
 
+def _loss_figure(spec: RunSpec) -> str:
+    """The figure on the scale of the loss that the run's model is trained with."""
+    if spec.mapping.kind != "soft":
+        return "log_loss"
+    return "kl_divergence" if spec.training.loss == "kl" else "cross_entropy"
+
+
 def _summary(report: dict[str, Any]) -> dict[str, Any]:
-    headline = ("rows", "accuracy", "accuracy_interval", "macro_f1", "weighted_f1")
+    kind = report["kind"]
+    headline = ("rows", "accuracy", "accuracy_interval", "macro_f1", "weighted_f1", *KIND_FIGURES[kind])
     return {
+        **({"kind": kind} if kind != "single" else {}),
         "verdict": report["verdict"],
         "labels": len(report["labels"]),
         "rows": report["parts"],

@@ -1,6 +1,7 @@
 """Real files and a small real model for flows through the real worker process."""
 
 import csv
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,10 @@ import torch
 from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
 
 from core.models.source import packaged_encoder
+from core.runs.store import Run, open_store
+from core.runs.supervisor import submit
 from core.schema import RunSpec, parse_spec
+from core.workspace import Workspace
 
 QUESTIONS = {
     "HUM": ("Who wrote {} ?", "Which president signed {} ?", "What person founded {} ?"),
@@ -49,6 +53,24 @@ def tiny_bert(tmp_path_factory) -> Path:
     BertForSequenceClassification(config).save_pretrained(folder)
     AutoTokenizer.from_pretrained(packaged_encoder()).save_pretrained(folder)
     return folder
+
+
+def run_here(workspace: Workspace, spec: RunSpec) -> Run:
+    """Submit a run and take it to its end by the worker's own entry point, in this process.
+
+    A worker process imports for ten seconds before it begins: those that test the process have one, others this.
+    """
+    # Only where it is needed: the worker takes seconds to import.
+    from core.training.worker import main
+
+    run_id, store = submit(workspace, spec), open_store(workspace)
+    folder = workspace.run(run_id)
+    with folder.log.open("a", encoding="utf-8") as log, redirect_stdout(log), redirect_stderr(log):
+        while store.run(run_id).state == "queued":
+            claimed = store.claim_next()
+            assert claimed is not None and claimed.id == run_id
+            main(str(folder.root))
+    return store.run(run_id)
 
 
 def tiny_spec(questions: Path, tiny_bert: Path, model: dict | None = None, **training) -> RunSpec:

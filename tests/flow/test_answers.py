@@ -23,6 +23,7 @@ from core.runs import supervisor
 from core.runs.store import open_store
 from core.runs.supervisor import Supervisor, run_to_end, submit
 from core.schema import RunSpec, parse_spec
+from tests.flow.conftest import run_here
 from tests.flow.test_train import wait_until
 from tests.small_llama import write_small_llama
 
@@ -61,7 +62,7 @@ def answer_spec(questions: Path, model: Path, method: str, prompt: dict | None =
 
 
 def finished(workspace, spec):
-    run = run_to_end(workspace, submit(workspace, spec))
+    run = run_here(workspace, spec)
     folder = workspace.run(run.id)
     assert run.state == "finished", folder.log.read_text(encoding="utf-8")
     return run, folder, json.loads((folder.report / "report.json").read_text(encoding="utf-8"))
@@ -184,7 +185,9 @@ def test_a_stopped_run_goes_on_and_keeps_what_the_untuned_model_said(workspace, 
 def test_when_memory_runs_out_the_batch_is_halved_until_it_fits(workspace, questions, tiny_llama, monkeypatch):
     monkeypatch.setattr(supervisor, "WORKER", [sys.executable, "-m", "tests.flow.worker_with_little_memory"])
     spec = answer_spec(questions, tiny_llama, "lora", batch_size=16, gradient_accumulation=1)
-    run, folder, _ = finished(workspace, spec)
+    run = run_to_end(workspace, submit(workspace, spec))
+    folder = workspace.run(run.id)
+    assert run.state == "finished", folder.log.read_text(encoding="utf-8")
     found = [event.detail for event in open_store(workspace).events(run.id, "smaller_batch")]
     assert [(tried["batch_size"], tried["gradient_accumulation"]) for tried in found] == [(8, 2), (4, 4)]
     assert "ran out of memory at 16 rows a batch" in folder.log.read_text(encoding="utf-8")

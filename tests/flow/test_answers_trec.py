@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch.nn import functional
 
-from core.runs.supervisor import run_to_end, submit
 from core.schema import parse_spec
+from tests.flow.conftest import run_here
 from tests.small_llama import small_llama, small_tokenizer, write_small_llama
 from tests.small_tokenizers import questions
 
@@ -29,7 +29,7 @@ def trained(workspace, data: Path, model: dict, training: dict) -> dict:
         },
         "the test",
     )
-    run = run_to_end(workspace, submit(workspace, spec))
+    run = run_here(workspace, spec)
     folder = workspace.run(run.id)
     assert run.state == "finished", folder.log.read_text(encoding="utf-8")
     return json.loads((folder.report / "report.json").read_text(encoding="utf-8"))

@@ -82,7 +82,12 @@ def test_spec_of_a_run_does_it_again(trained, tmp_path):
 
 def start_and_wait_for_steps(workspace: Path, *words: object) -> subprocess.Popen[str]:
     child = subprocess.Popen(
-        command(workspace, *words, "--json"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command(workspace, *words, "--json"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A suite that a shell put into the background has SIGINT ignored, which its children inherit.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert child.stderr is not None
     assert any(line.startswith("training, step") for line in child.stderr), "it ended before its first step"

@@ -13,9 +13,9 @@ from huggingface_hub import ModelCard
 
 from core.export.bundle import export_folder
 from core.predictor import chat_answers, load_predictor, predict_probabilities
-from core.runs.supervisor import run_to_end, submit
 from core.schema import FOUR_BIT_METHODS, parse_spec
 from core.workspace import RunFolder, Workspace
+from tests.flow.conftest import run_here
 from tests.run_folders import run_spec, write_run
 from tests.small_llama import write_small_llama
 
@@ -48,7 +48,7 @@ def trained(workspace: Workspace, base: Path, data: Path, method: str, **more) -
         "evaluation": {"generated_rows": 0, "baselines": False, "untuned": False},
         **more,
     }
-    run = run_to_end(workspace, submit(workspace, parse_spec(content, "the test")))
+    run = run_here(workspace, parse_spec(content, "the test"))
     folder = workspace.run(run.id)
     assert run.state == "finished", folder.log.read_text(encoding="utf-8")
     return folder

@@ -19,7 +19,7 @@ from core.runs.store import ENDED, open_store
 from core.runs.supervisor import PROJECT, Supervisor, run_to_end, submit
 from core.schema import EvaluationSpec
 from core.training.checkpoints import whole_checkpoints
-from tests.flow.conftest import tiny_spec
+from tests.flow.conftest import run_here, tiny_spec
 
 PATIENCE_SECONDS = 120
 
@@ -51,9 +51,8 @@ def has_steps(store, run_id, count):
 @pytest.mark.parametrize("method", ["full", "freeze", "head", "lora"])
 def test_every_method_ends_with_a_model_a_report_and_its_curves(workspace, questions, tiny_bert, method):
     spec = tiny_spec(questions, tiny_bert, {"method": method, "frozen_layers": 3}, epochs=1)
-    run_id = submit(workspace, spec)
-    run = run_to_end(workspace, run_id)
-    folder = workspace.run(run_id)
+    run = run_here(workspace, spec)
+    run_id, folder = run.id, workspace.run(run.id)
     assert run.state == "finished", folder.log.read_text(encoding="utf-8")
 
     report = json.loads((folder.report / "report.json").read_text(encoding="utf-8"))
@@ -77,9 +76,9 @@ def test_the_model_folder_loads_in_plain_transformers_and_says_what_the_report_s
     import pyarrow.parquet as pq
     from transformers import pipeline
 
-    run_id = submit(workspace, without_baselines(tiny_spec(questions, tiny_bert, {"method": "lora"})))
-    assert run_to_end(workspace, run_id).state == "finished"
-    folder = workspace.run(run_id)
+    run = run_here(workspace, without_baselines(tiny_spec(questions, tiny_bert, {"method": "lora"})))
+    folder = workspace.run(run.id)
+    assert run.state == "finished", folder.log.read_text(encoding="utf-8")
     classify = pipeline("text-classification", model=str(folder.model), top_k=None)
     rows = pq.read_table(folder.report / "predictions.parquet").slice(0, 20).to_pylist()
     for row in rows:
@@ -212,7 +211,7 @@ def test_a_model_that_gives_no_numbers_is_not_trained(workspace, questions, tiny
     weights = load_file(broken / "model.safetensors")
     weights["bert.encoder.layer.0.output.dense.bias"].fill_(float("nan"))
     save_file(weights, broken / "model.safetensors", {"format": "pt"})
-    run = run_to_end(workspace, submit(workspace, without_baselines(tiny_spec(questions, broken))))
+    run = run_here(workspace, without_baselines(tiny_spec(questions, broken)))
     assert run.state == "failed"
     assert "gives no numbers" in run.error["what"]
 
@@ -225,8 +224,7 @@ def test_a_loss_that_is_no_number_fails_with_advice(workspace, questions, tiny_b
     mark = AutoTokenizer.from_pretrained(broken).convert_tokens_to_ids("?")
     weights["bert.embeddings.word_embeddings.weight"][mark] = float("nan")
     save_file(weights, broken / "model.safetensors", {"format": "pt"})
-    run_id = submit(workspace, without_baselines(tiny_spec(questions, broken)))
-    run = run_to_end(workspace, run_id)
+    run = run_here(workspace, without_baselines(tiny_spec(questions, broken)))
     assert run.state == "failed"
     assert "no longer a number" in run.error["what"]
     assert run.error["where"] == "training.learning_rate"

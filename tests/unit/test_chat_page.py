@@ -255,7 +255,7 @@ def test_the_command_line_of_the_review_starts_the_same_run(workspace: Workspace
 def test_the_review_says_what_is_learned(workspace: Workspace, draft: Draft) -> None:
     table = open_role(workspace, draft, "train")
     assert table is not None
-    said = " ".join(sentences(draft, spec_of(draft), {"train": table}, []))
+    said = " ".join(sentences(draft, spec_of(draft), {"train": table}))
     assert 'learns the answers in <b dir="auto">output</b>' in said
     assert 'about <b dir="auto">32 rows</b>' in said
     assert 'best <b dir="auto">validation loss</b> is kept' in said

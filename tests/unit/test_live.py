@@ -10,7 +10,8 @@ from core.runs.store import Best, Event, MetricPoint, Progress, Run
 from ui.run.class_table import class_table_html
 from ui.run.free_answers import free_answers_html
 from ui.run.header import course_html, header_html
-from ui.run.live import curves_html, notes_html
+from ui.run.live import curves_html
+from ui.run.notices import notes_html
 from ui.run.report import verdict_html
 from ui.run.try_it import FIELDS, model_text, own_columns, shown_text
 from ui.run.words import progress_words

@@ -1,24 +1,123 @@
-"""The loss that trains may be smoothed and weighted; the one that is shown beside the baselines never is."""
+"""The loss that trains may be smoothed, weighted, focused, contrasted; the one shown beside baselines never is."""
 
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from core.evaluation.metrics import log_loss
-from core.models.losses import balanced_weights, cross_entropy
+from core.models.losses import Features, balanced_weights, row_losses, supervised_contrast, training_loss
+from core.schema import TrainingSpec
+
+CLASSES = 4
+LOGITS = torch.randn(50, CLASSES, generator=torch.Generator().manual_seed(1)) * 3
+SINGLE = torch.arange(50) % 4 % 3
+MULTI = (torch.rand(50, CLASSES, generator=torch.Generator().manual_seed(2)) > 0.6).float()
+SOFT = functional.softmax(torch.randn(50, CLASSES, generator=torch.Generator().manual_seed(3)), dim=-1)
+
+
+def value(loss, labels, logits=LOGITS, items=None):
+    return loss(SimpleNamespace(logits=logits.clone().requires_grad_()), labels, items)
 
 
 def test_the_loss_of_an_evaluation_is_the_baselines_log_loss():
-    logits = torch.randn(50, 4, generator=torch.Generator().manual_seed(1)) * 3
-    labels = torch.arange(50) % 4 % 3
-    smoothed = cross_entropy(0.2, balanced_weights(labels.numpy(), 4))
-    plain = log_loss(labels.numpy().astype(np.int64), logits.softmax(-1).numpy().astype(np.float32))
-    with torch.no_grad():
-        assert smoothed(SimpleNamespace(logits=logits), labels).item() == pytest.approx(plain, rel=1e-5)
-        # Trainer gives the rows of a step in evaluation too; the mean is of this batch.
-        assert smoothed(SimpleNamespace(logits=logits), labels, 400).item() == pytest.approx(plain, rel=1e-5)
-    learned = smoothed(SimpleNamespace(logits=logits.requires_grad_()), labels)
-    assert learned.requires_grad
-    assert abs(learned.item() - plain) > 0.05
+    weights = balanced_weights(SINGLE.numpy(), CLASSES, "single")
+    plain = log_loss(SINGLE.numpy().astype(np.int64), LOGITS.softmax(-1).numpy().astype(np.float32))
+    for name in ("cross_entropy", "focal"):
+        loss = training_loss(TrainingSpec(label_smoothing=0.2, loss=name), "single", weights)
+        with torch.no_grad():
+            assert loss(SimpleNamespace(logits=LOGITS), SINGLE).item() == pytest.approx(plain, rel=1e-5)
+            # Trainer gives the rows of a step in evaluation too; the mean is of this batch.
+            assert loss(SimpleNamespace(logits=LOGITS), SINGLE, 400).item() == pytest.approx(plain, rel=1e-5)
+        learned = value(loss, SINGLE)
+        assert learned.requires_grad
+        assert abs(learned.item() - plain) > 0.05
+
+
+@pytest.mark.parametrize(
+    ("kind", "labels", "given"),
+    [
+        ("single", SINGLE, TrainingSpec(label_smoothing=0.1)),
+        ("single", SINGLE, TrainingSpec(loss="focal")),
+        ("multi", MULTI, TrainingSpec(label_smoothing=0.1)),
+        ("multi", MULTI, TrainingSpec(loss="focal")),
+        ("soft", SOFT, TrainingSpec(label_smoothing=0.1)),
+        ("soft", SOFT, TrainingSpec(loss="kl", label_smoothing=0)),
+    ],
+)
+def test_batches_of_an_accumulated_step_add_up_to_its_mean(kind, labels, given):
+    """Trainer passes how many numbers the labels of the whole step hold."""
+    loss = training_loss(given, kind, None)
+    whole = value(loss, labels).item()
+    pieces = [value(loss, labels[at : at + 10], LOGITS[at : at + 10], labels.numel()).item() for at in range(0, 50, 10)]
+    assert sum(pieces) == pytest.approx(whole, rel=1e-5)
+
+
+def test_each_loss_is_what_its_name_says():
+    smoothed = row_losses(LOGITS, SINGLE, "cross_entropy", 0.1).mean()
+    assert smoothed == pytest.approx(functional.cross_entropy(LOGITS, SINGLE, label_smoothing=0.1).item(), rel=1e-5)
+    binary = row_losses(LOGITS, MULTI, "bce").mean()
+    assert binary == pytest.approx(functional.binary_cross_entropy_with_logits(LOGITS, MULTI).item(), rel=1e-5)
+    divergence = functional.kl_div(LOGITS.log_softmax(-1), SOFT, reduction="batchmean")
+    assert row_losses(LOGITS, SOFT, "kl").mean() == pytest.approx(divergence.item(), rel=1e-5)
+    assert row_losses(LOGITS, SOFT, "cross_entropy").mean() == pytest.approx(
+        functional.cross_entropy(LOGITS, SOFT).item(), rel=1e-5
+    )
+
+
+def test_focal_without_focus_is_cross_entropy_and_with_it_looks_at_what_is_wrong():
+    plain = row_losses(LOGITS, SINGLE, "cross_entropy")
+    assert torch.allclose(row_losses(LOGITS, SINGLE, "focal", gamma=0), plain, atol=1e-5)
+    assert torch.allclose(row_losses(LOGITS, MULTI, "focal", gamma=0), row_losses(LOGITS, MULTI, "bce"), atol=1e-5)
+    focused = row_losses(LOGITS, SINGLE, "focal", gamma=2) / plain
+    sure = LOGITS.softmax(-1).gather(1, SINGLE[:, None])[:, 0]
+    assert torch.equal(focused.argsort(), sure.argsort(descending=True))
+
+
+def test_contrast_is_that_of_the_paper():
+    """Equation 2 of arXiv 2004.11362, written out with loops."""
+    features = torch.randn(9, 5, generator=torch.Generator().manual_seed(4))
+    labels = torch.tensor([0, 0, 1, 1, 1, 2, 2, 0, 3])
+    z = functional.normalize(features, dim=-1)
+    each = []
+    for i in range(9):
+        positives = [p for p in range(9) if p != i and labels[p] == labels[i]]
+        if not positives:
+            continue
+        others = sum(torch.exp(z[i] @ z[a] / 0.07) for a in range(9) if a != i)
+        each.append(-sum(torch.log(torch.exp(z[i] @ z[p] / 0.07) / others) for p in positives) / len(positives))
+    expected = sum(each) / len(each)
+    assert supervised_contrast(features, labels, 0.07).item() == pytest.approx(expected.item(), rel=1e-4)
+    one_hot = functional.one_hot(labels).float()
+    assert supervised_contrast(features, one_hot, 0.07).item() == pytest.approx(expected.item(), rel=1e-4)
+    assert supervised_contrast(features, one_hot * 0.9 + 0.025, 0.07).item() == pytest.approx(expected.item(), rel=1e-4)
+
+
+def test_contrast_of_a_batch_without_a_pair_is_nothing():
+    features = torch.randn(3, 5).requires_grad_()
+    contrast = supervised_contrast(features, torch.tensor([0, 1, 2]), 0.07)
+    contrast.backward()
+    assert contrast.item() == 0
+    assert torch.isfinite(features.grad).all()
+
+
+def test_contrast_is_added_with_its_weight():
+    output = torch.nn.Linear(6, CLASSES)
+    features = Features(output)
+    states = torch.randn(50, 6)
+    logits = output(states)
+    given = TrainingSpec(contrastive_alpha=0.5, contrastive_temperature=0.1, label_smoothing=0)
+    total = training_loss(given, "single", None, features)(SimpleNamespace(logits=logits), SINGLE).item()
+    expected = functional.cross_entropy(logits, SINGLE) + 0.5 * supervised_contrast(states, SINGLE, 0.1)
+    assert total == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_rare_classes_weigh_more():
+    single = balanced_weights(np.array([0] * 8 + [1] * 2), 2, "single")
+    assert single.tolist() == [0.625, 2.5]
+    multi = balanced_weights(np.array([[1, 0]] * 8 + [[1, 1]] * 2, dtype=np.float32), 2, "multi")
+    assert multi.tolist() == [1, 4]
+    soft = balanced_weights(np.array([[0.8, 0.2]] * 10, dtype=np.float32), 2, "soft")
+    assert soft.tolist() == pytest.approx([0.625, 2.5])

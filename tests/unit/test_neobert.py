@@ -1,14 +1,24 @@
 """NeoBERT step by step, against a second writing-down of its published description with loops in place of tensors."""
 
+import ast
 import math
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, PreTrainedTokenizerFast
 
-from core.models.freezing import embeddings, encoder_layers, head_parameter_names
+from core.errors import UserError
+from core.models.architecture import embeddings, encoder_layers, head_parameter_names
+from core.models.encoder import load_encoder, save_encoder
 from core.models.neobert import NeoBERT, NeoBERTConfig, NeoBERTForSequenceClassification, rotary_table, rotated
+from core.schema import ModelSpec
 
 SMALL = {
     "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 36, "vocab_size": 50,
@@ -100,7 +110,7 @@ def test_a_published_checkpoint_loads_without_remote_code(tmp_path, model):
     """Names as on the hub: `model.` before the body's, an MLM head beside it, and code of its own in auto_map."""
     model.float().model.config.save_pretrained(tmp_path)
     config = (tmp_path / "config.json").read_text(encoding="utf-8")
-    auto_map = '"auto_map": {"AutoConfig": "model.NeoBERTConfig", "AutoModel": "model.NeoBERT"},'
+    auto_map = '"auto_map": {"AutoConfig": "model.NeoBERTConfig", "AutoModel": "model.NeoBERT"}, "max_length": 4096,'
     (tmp_path / "config.json").write_text(config.replace("{", "{" + auto_map, 1), encoding="utf-8")
     weights = {f"model.{name}": value.contiguous() for name, value in model.model.state_dict().items()}
     weights |= {"decoder.weight": torch.zeros(50, 24), "decoder.bias": torch.zeros(50)}
@@ -113,6 +123,59 @@ def test_a_published_checkpoint_loads_without_remote_code(tmp_path, model):
     ids = torch.tensor([[3, 14, 15]])
     torch.testing.assert_close(loaded.eval().model(ids).last_hidden_state, model.model(ids).last_hidden_state)
     assert isinstance(AutoModel.from_pretrained(tmp_path), NeoBERT)
+
+
+def test_a_weight_of_another_name_is_not_left_out_without_a_word(tmp_path, model):
+    folder = _with_tokenizer(tmp_path / "base", model)
+    spec = ModelSpec(source=str(folder), max_length=64)
+    loaded, _ = load_encoder(spec, ["a", "b"])
+    torch.testing.assert_close(loaded.model.encoder.weight, model.float().model.encoder.weight)
+
+    weights = load_file(folder / "model.safetensors")
+    weights["model.transformer_encoder.0.wq.weight"] = weights.pop("model.transformer_encoder.0.qkv.weight")
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match="qkv"):
+        load_encoder(spec, ["a", "b"])
+    weights["model.transformer_encoder.0.qkv.weight"] = weights["model.transformer_encoder.0.wq.weight"].clone()
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match="wq"):
+        load_encoder(spec, ["a", "b"])
+
+
+def test_plain_transformers_loads_an_export_if_its_code_is_trusted(tmp_path, model):
+    """In a process that knows nothing of this project."""
+    folder = _with_tokenizer(tmp_path / "base", model)
+    loaded, tokenizer = load_encoder(ModelSpec(source=str(folder), max_length=64), ["a", "b"])
+    save_encoder(loaded.eval(), tokenizer, tmp_path / "export")
+    code = (
+        "import sys; from transformers import AutoModelForSequenceClassification as Auto, pipeline;"
+        "Auto.from_pretrained(sys.argv[1], trust_remote_code=True);"
+        "print(pipeline('text-classification', sys.argv[1], trust_remote_code=True)('3 14 15', top_k=None))"
+    )
+    environment = os.environ | {"HF_MODULES_CACHE": str(tmp_path / "modules"), "HF_HUB_OFFLINE": "1"}
+    told = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "export")],
+        capture_output=True, text=True, cwd=tmp_path, env=environment, check=True,
+    )  # fmt: skip
+    found = {entry["label"]: entry["score"] for entry in ast.literal_eval(told.stdout.splitlines()[-1])}
+    with torch.no_grad():
+        expected = loaded(**tokenizer("3 14 15", return_tensors="pt")).logits.softmax(-1)[0]
+    assert [found["a"], found["b"]] == pytest.approx(expected.tolist(), abs=1e-5)
+
+
+def _with_tokenizer(folder, model):
+    """The model as a published checkpoint of a body, with a tokenizer that knows numbers."""
+    model.float().model.config.save_pretrained(folder)
+    weights = {f"model.{name}": value.contiguous() for name, value in model.model.state_dict().items()}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    words = {"[PAD]": 0} | {str(number): number for number in range(1, 50)}
+    tokenizer = Tokenizer(WordLevel(words, "1"))
+    tokenizer.pre_tokenizer = Whitespace()
+    names = ["input_ids", "attention_mask"]
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", model_input_names=names).save_pretrained(
+        folder
+    )
+    return folder
 
 
 def test_what_is_saved_loads_back(tmp_path, model):

@@ -348,7 +348,7 @@ def test_the_command_line_of_a_head_says_nothing_of_a_prompt() -> None:
 def test_the_sentences_say_what_is_asked(draft: Draft, table: Table) -> None:
     keep(draft, "prompt.user", f"{EVIL} {{text}} {{level}}")
     keep(draft, "model.max_length", "300")
-    told = " ".join(sentences(draft, spec_of(draft), {"train": table}, [("a", 3), ("b", 2)]))
+    told = " ".join(sentences(draft, spec_of(draft), {"train": table}))
     assert "2 classes" in told
     assert "&lt;img" in told
     assert "<img" not in told

@@ -1,7 +1,8 @@
 """The presets as cards: what each is for, how large it is, what it was measured to do, whether it can run here."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
+from types import MappingProxyType
 
 from core.errors import UserError
 from core.models.source import Source, check_source
@@ -13,6 +14,7 @@ GROUPS = {
     "encoder": "Encoders",
     "llm": "Language models (GPU)",
 }
+NO_MISFITS: Mapping[str, str] = MappingProxyType({})
 WITHOUT_GPU = (
     "Take a small model or an encoder; or choose one of these for its settings and give the folder of a small language "
     "model as the pretrained model: that trains on the processor."
@@ -41,14 +43,22 @@ def cards_html(
     *,
     has_gpu: bool,
     checking: bool = False,
+    misfits: Mapping[str, str] = NO_MISFITS,
 ) -> str:
-    """A group of cards after the other. found: preset's name -> where its model is, for those that were looked for."""
+    """A group of cards after the other. found: preset's name -> where its model is, for those that were looked for.
+
+    misfits: preset's name -> why it cannot learn from the data, for those that cannot.
+    """
     parts = []
     for group, title in GROUPS.items():
         members = [preset for preset in presets if preset.group == group]
         if members:
             cards = "".join(
-                _card(preset, preset.name == chosen, found.get(preset.name), has_gpu=has_gpu, checking=checking)
+                _card(
+                    preset,
+                    preset.name == chosen,
+                    _status(preset, found.get(preset.name), misfits, has_gpu=has_gpu, checking=checking),
+                )
                 for preset in members
             )
             parts.append(
@@ -65,14 +75,14 @@ def _what_to_do(presets: Sequence[Preset], found: dict[str, Source | UserError])
     return "".join(f'<p class="preset-note">{escape(todo)}</p>' for todo in todos)
 
 
-def _card(preset: Preset, is_chosen: bool, found: Source | UserError | None, *, has_gpu: bool, checking: bool) -> str:
+def _card(preset: Preset, is_chosen: bool, status: str) -> str:
     measured = "".join(f"<li>{_measured(line)}</li>" for line in preset.measured[:2])
     return (
         f'<button type="button" role="radio" aria-checked="{"true" if is_chosen else "false"}" class="preset" '
         f'data-key="{escape(preset.name)}"><strong>{escape(preset.title)}</strong><span>{escape(preset.purpose)}</span>'
         f'<span class="facts"><b>{count_words(preset.parameters)}</b> weights · {_download(preset)}</span>'
         + (f'<ul class="measured">{measured}</ul>' if measured else "")
-        + _status(preset, found, has_gpu=has_gpu, checking=checking)
+        + status
         + "</button>"
     )
 
@@ -81,7 +91,11 @@ def _download(preset: Preset) -> str:
     return f"{size(preset.download_bytes)} to download once" if preset.download_bytes else "nothing to download"
 
 
-def _status(preset: Preset, found: Source | UserError | None, *, has_gpu: bool, checking: bool) -> str:
+def _status(
+    preset: Preset, found: Source | UserError | None, misfits: Mapping[str, str], *, has_gpu: bool, checking: bool
+) -> str:
+    if preset.name in misfits:
+        return f'<span class="cannot">Not for these data: {escape(misfits[preset.name])}.</span>'
     if isinstance(found, UserError):
         return f'<span class="cannot">Cannot run now: {escape(found.what)}</span>'
     if found is None:

@@ -1,4 +1,4 @@
-"""Which columns hold the conversations, and the switch between those and texts with a class."""
+"""Which columns hold the conversations, and the switch between those and the kinds of label."""
 
 from dataclasses import dataclass
 from html import escape
@@ -8,15 +8,20 @@ import gradio as gr
 
 from core.chat_rows import Conversation, NoConversationError, conversation, suggest_chat_columns
 from core.data.conversations import chat_columns
-from core.data.mapping import suggest_mapping
 from core.data.table import Table, preview
 from core.runs.store import Store
 from core.schema import ChatColumns
 from ui.bubbles import conversation_html
 from ui.new_run.draft import Draft, editing
-from ui.new_run.source import suggest_chat, suggest_classes
+from ui.new_run.label_columns import choose_label_kind
+from ui.new_run.source import suggest_chat
 
-KINDS = [("Texts with a class", "single"), ("Conversations to learn from", "none")]
+KINDS = [
+    ("Texts with a class", "single"),
+    ("Texts with several classes", "multi"),
+    ("Texts with probabilities", "soft"),
+    ("Conversations to learn from", "none"),
+]
 NONE = ""
 FIELDS = {
     "conversation": ("Conversations", "A column of messages, each with its role. None: each side has its own column."),
@@ -63,7 +68,7 @@ def chat_columns_view(choice: ChatChoice, draft: Draft, table: Table) -> dict[An
     listed = bool(chat.get("conversation"))
     reasons = "".join(f"<li>{escape(reason)}</li>" for reason in draft.reasons)
     updates: dict[Any, Any] = {
-        choice.kind: "none" if draft.is_chat else "single",
+        choice.kind: draft.kind,
         choice.box: gr.update(visible=draft.is_chat),
         choice.reasons: gr.update(value=f"<ul>{reasons}</ul>", visible=bool(reasons)),
     }
@@ -78,11 +83,10 @@ def chat_columns_view(choice: ChatChoice, draft: Draft, table: Table) -> dict[An
 
 def choose_kind(store: Store, draft_id: str, table: Table, kind: str) -> Draft:
     """Another kind of data: its columns are suggested anew."""
+    if kind != "none":
+        return choose_label_kind(store, draft_id, table, kind)
     with editing(store, draft_id) as draft:
-        if kind == "none":
-            suggest_chat(draft, suggest_chat_columns(table.names))
-        else:
-            suggest_classes(draft, suggest_mapping(table))
+        suggest_chat(draft, suggest_chat_columns(table.names))
     return draft
 
 

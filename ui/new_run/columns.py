@@ -8,11 +8,12 @@ from typing import Any
 import gradio as gr
 
 from core.data.mapping import class_names_from_lines, natural_order
-from core.data.table import Table, label_counts, open_table
+from core.data.table import Table, open_table
 from core.errors import UserError
 from core.runs.store import Store
 from core.workspace import Workspace
-from ui.new_run.draft import Draft, editing, read_draft
+from ui.new_run.draft import Draft, by_columns, editing, read_draft
+from ui.new_run.label_columns import LabelChoice, build_label_columns, build_place, build_rare, draft_counts, label_view
 
 MOST_NAMED = 200
 """Classes whose names can be edited here; more are named by a file."""
@@ -23,6 +24,7 @@ class Columns:
     box: gr.Column
     text: gr.Dropdown
     label: gr.Dropdown
+    labels: LabelChoice
     reasons: gr.HTML
     names_fold: gr.Accordion
     names: gr.Dataframe
@@ -35,14 +37,17 @@ class Columns:
 
 def build_columns() -> Columns:
     with gr.Column() as box:
+        place = build_place()
         with gr.Row(elem_classes="two"):
             text = gr.Dropdown(
                 [], multiselect=True, label="Text columns", min_width=260, elem_id="text-columns",
                 info="What the model reads. Several are joined in this order.",
             )  # fmt: skip
-            label = gr.Dropdown(
-                [], label="Label column", info="The class of each row.", min_width=260, elem_id="label-column"
-            )
+            with gr.Column(min_width=260, elem_classes="labels"):
+                label = gr.Dropdown(
+                    [], label="Label column", info="The class of each row.", min_width=260, elem_id="label-column"
+                )
+                label_columns, separator = build_label_columns()
         reasons = gr.HTML(apply_default_css=False, visible=False, elem_classes="reasons")
         with gr.Accordion("Class names", open=False, elem_id="class-names", elem_classes="fold") as fold:
             gr.HTML(
@@ -60,6 +65,7 @@ def build_columns() -> Columns:
                     "Take names from classes.txt", file_types=[".txt"], size="md", elem_id="names-file"
                 )
                 clear = gr.Button("Names as in the file", size="md", elem_id="names-clear")
+        rare = build_rare()
         with gr.Accordion("More", open=False, elem_classes="fold", elem_id="more-mapping"):
             joiner = gr.Textbox(
                 label="Between joined columns", max_lines=1,
@@ -68,7 +74,8 @@ def build_columns() -> Columns:
             backslash = gr.Checkbox(
                 label="Backslashes are spaces", info="As in the AG News files, where one stands for a line break."
             )
-    return Columns(box, text, label, reasons, fold, names, names_file, clear, problem, joiner, backslash)
+    labels = LabelChoice(place, label_columns, separator, *rare)
+    return Columns(box, text, label, labels, reasons, fold, names, names_file, clear, problem, joiner, backslash)
 
 
 def columns_view(columns: Columns, draft: Draft, table: Table, counts: list[tuple[str, int]]) -> dict[Any, Any]:
@@ -79,7 +86,8 @@ def columns_view(columns: Columns, draft: Draft, table: Table, counts: list[tupl
     ordered = natural_order([value for value, _ in counts]) if nameable else []
     # Opened where numbers stand for classes; closed by nobody but the person.
     wanted = bool(given) or (nameable and all(value.lstrip("-").isdigit() for value in ordered))
-    found = f"{len(counts):,} class{'es' if len(counts) != 1 else ''}." if counts else "The class of each row."
+    said = "The classes of each row." if draft.kind == "multi" else "The class of each row."
+    found = f"{len(counts):,} class{'es' if len(counts) != 1 else ''}." if counts else said
     reasons = "".join(f"<li>{escape(reason)}</li>" for reason in draft.reasons)
     return {
         columns.box: gr.update(visible=not draft.is_chat),
@@ -87,8 +95,12 @@ def columns_view(columns: Columns, draft: Draft, table: Table, counts: list[tupl
             choices=list(table.names), value=[name for name in mapping["text"] if name in table.names]
         ),
         columns.label: gr.update(
-            choices=list(table.names), value=mapping["label"] if mapping["label"] in table.names else None, info=found
+            choices=list(table.names),
+            value=mapping["label"] if mapping["label"] in table.names else None,
+            info=found,
+            visible=not by_columns(draft),
         ),
+        **label_view(columns.labels, draft, table, counts),
         columns.reasons: gr.update(value=f"<ul>{reasons}</ul>", visible=bool(reasons)),
         columns.names_fold: gr.update(visible=bool(counts), **({"open": True} if wanted else {})),
         columns.names: gr.update(value=[[value, given.get(value, value)] for value in ordered], visible=nameable),
@@ -104,6 +116,8 @@ def choose_columns(
     """Keep the choice of columns; class names of another label are forgotten."""
     with editing(store, draft_id) as draft:
         mapping = draft.spec["mapping"]
+        if by_columns(draft):
+            label = ""
         if mapping["label"] != label:
             mapping["class_names"] = {}
         if mapping["label"] != label or list(mapping["text"]) != list(text):
@@ -124,14 +138,13 @@ def rename_classes(store: Store, draft_id: str, rows: list[list[str]]) -> Draft:
 def names_from_file(workspace: Workspace, store: Store, draft_id: str, file: Path) -> Draft:
     """Names from a text file, one a line. Raises UserError where it is no such file or counts disagree."""
     draft = read_draft(store, draft_id)
-    label = draft.get("mapping.label")
     try:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise UserError(
             f"{file.name} is not UTF-8 text.", file.name, "Save it as UTF-8, with a class name a line."
         ) from error
-    values = [value for value, _ in label_counts(open_table(draft.file("train"), workspace), label)]
+    values = [value for value, _ in draft_counts(draft, open_table(draft.file("train"), workspace))]
     names = class_names_from_lines(lines, values)
     with editing(store, draft_id) as draft:
         draft.spec["mapping"]["class_names"] = names

@@ -7,17 +7,24 @@ from typing import Any
 
 import gradio as gr
 
-from core.data.table import label_counts
 from core.deletion import delete_draft
 from core.errors import UserError
 from core.runs.store import open_store
 from core.workspace import Workspace
 from ui.new_run.chat_columns import build_chat_columns, build_kind, choose_chat_columns, choose_kind
 from ui.new_run.columns import build_columns, choose_columns, names_from_file, rename_classes
-from ui.new_run.data_html import bars_html, busy_html, findings_html, problem_html
-from ui.new_run.data_view import DataStep, data_view, find_problems, page_rows, preview_view, ready_words
+from ui.new_run.data_html import busy_html, findings_html, problem_html
+from ui.new_run.data_view import DataStep, classes_html, data_view, find_problems, page_rows, preview_view, ready_words
 from ui.new_run.draft import Draft, editing, read_draft
 from ui.new_run.files import given_path, keep_upload, open_role
+from ui.new_run.label_columns import (
+    choose_label_columns,
+    choose_place,
+    choose_rare,
+    choose_separator,
+    draft_counts,
+    follow_label,
+)
 from ui.new_run.parts import PRIVATE, build_part, connect_part
 from ui.new_run.reading import build_reading, read_again
 from ui.new_run.source import build_source, drafts_view, start_over, take_file, take_sample
@@ -73,6 +80,7 @@ def connect_data(
     _connect_source(workspace, step, draft_id, outputs, then, keep_address)
     _connect_reading(workspace, step, draft_id, outputs, then)
     _connect_columns(workspace, step, draft_id, outputs, then)
+    _connect_labels(workspace, step, draft_id, outputs, then)
     _connect_chat(workspace, step, draft_id, outputs, then)
     connect_part(workspace, step.test, draft_id, check, seen)
     connect_part(workspace, step.validation, draft_id, check, seen)
@@ -191,8 +199,7 @@ def _connect_reading(
             table = open_role(workspace, draft, "train")
             if table is None:
                 return {}
-            label = draft.spec["mapping"]["label"]
-            counts = label_counts(table, label) if label in table.names else []
+            counts = [] if draft.is_chat else draft_counts(draft, table)
             size = page_rows(draft)
             last_page = (table.rows - 1) // size * size
             return preview_view(step, table, draft, min(max(0, offset + direction * size), last_page), counts)
@@ -212,16 +219,21 @@ def _connect_columns(
     store, columns = open_store(workspace), step.columns
 
     def choose(draft_id: str, *chosen: Any) -> dict[Any, Any]:
-        return data_view(workspace, step, choose_columns(store, draft_id, *chosen))
+        before = read_draft(store, draft_id)
+        draft = choose_columns(store, draft_id, *chosen)
+        table = open_role(workspace, draft, "train")
+        if table and draft.kind == "multi" and draft.spec["mapping"]["label"] != before.spec["mapping"]["label"]:
+            draft = follow_label(store, draft_id, table)
+        return data_view(workspace, step, draft)
 
     def rename(draft_id: str, names: list[list[str]], offset: int) -> dict[Any, Any]:
         draft = rename_classes(store, draft_id, names)
         table = open_role(workspace, draft, "train")
         if table is None:
             return {}
-        counts = label_counts(table, draft.spec["mapping"]["label"])
+        counts = draft_counts(draft, table)
         rows = preview_view(step, table, draft, offset, counts)
-        return {step.bars: bars_html(counts, draft.spec["mapping"]["class_names"]), step.preview: rows[step.preview]}
+        return {step.bars: classes_html(draft, table, counts), step.preview: rows[step.preview]}
 
     def name_by_file(draft_id: str, uploaded: str) -> dict[Any, Any]:
         try:
@@ -245,6 +257,38 @@ def _connect_columns(
     columns.names_file.upload(name_by_file, [draft_id, columns.names_file], outputs, **PRIVATE).then(**then)
     columns.names_clear.click(clear, draft_id, outputs, **PRIVATE).then(**then)
     step.stratified.input(stratify, [draft_id, step.stratified], None, **PRIVATE).then(**then)
+
+
+def _connect_labels(
+    workspace: Workspace, step: DataStep, draft_id: gr.Textbox, outputs: list[Any], then: dict[str, Any]
+) -> None:
+    store, labels = open_store(workspace), step.columns.labels
+
+    def place(draft_id: str, place: str) -> dict[Any, Any]:
+        table = open_role(workspace, read_draft(store, draft_id), "train")
+        return data_view(workspace, step, choose_place(store, draft_id, table, place)) if table else {}
+
+    def choose(draft_id: str, columns: list[str]) -> dict[Any, Any]:
+        return data_view(workspace, step, choose_label_columns(store, draft_id, columns))
+
+    def separate(draft_id: str, separator: str | None) -> dict[Any, Any]:
+        return data_view(workspace, step, choose_separator(store, draft_id, separator))
+
+    def rare(draft_id: str, how: str, below: str) -> dict[Any, Any]:
+        return data_view(workspace, step, choose_rare(store, draft_id, how, below))
+
+    def typed(draft_id: str, how: str, below: str) -> None:
+        choose_rare(store, draft_id, how, below)
+
+    labels.place.input(place, [draft_id, labels.place], outputs, **PRIVATE).then(**then)
+    labels.columns.input(choose, [draft_id, labels.columns], outputs, **PRIVATE).then(**then)
+    labels.separator.input(separate, [draft_id, labels.separator], outputs, **PRIVATE).then(**then)
+    given = [draft_id, labels.rare, labels.rare_below]
+    # Kept with each change; shown, which takes longer, when the field is left.
+    labels.rare_below.input(typed, given, None, **PRIVATE | {"trigger_mode": "always_last"})
+    gr.on([labels.rare.input, labels.rare_below.blur, labels.rare_below.submit], rare, given, outputs, **PRIVATE).then(
+        **then
+    )
 
 
 def _connect_chat(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from html import escape
 
 from core.data.checks import Finding
+from core.data.label_guess import cell_classes
 from core.data.mapping import natural_order
 from core.data.table import Table
 from core.errors import UserError
@@ -84,11 +85,15 @@ def class_colours(counts: Sequence[tuple[str, int]], names: dict[str, str]) -> d
     return {value: class_colour(place[names.get(value, value)]) for value, _ in counts}
 
 
-def bars_html(counts: Sequence[tuple[str, int]], names: dict[str, str]) -> str:
-    """A bar a class, the largest first; the small ones folded."""
+def bars_html(
+    counts: Sequence[tuple[str, int]], names: dict[str, str], kind: str = "single", rows_in_all: int = 0
+) -> str:
+    """A bar a class, the largest first; the small ones folded. Shares are of all rows where a row has several."""
     if not counts:
-        return '<h3>Classes</h3><p class="quiet">Choose the label column to see its classes.</p>'
-    total, most, colours = sum(count for _, count in counts), counts[0][1], class_colours(counts, names)
+        where = "the columns of the classes" if kind == "soft" else "the label column"
+        return f'<h3>Classes</h3><p class="quiet">Choose {where} to see its classes.</p>'
+    found, most, colours = sum(count for _, count in counts), max(counts[0][1], 1), class_colours(counts, names)
+    total = max(rows_in_all if kind == "multi" else found, 1)
 
     def bar(value: str, count: int) -> str:
         name = names.get(value, value)
@@ -105,6 +110,10 @@ def bars_html(counts: Sequence[tuple[str, int]], names: dict[str, str]) -> str:
         f"{''.join(bar(*pair) for pair in rest[:300])}</ol></details>"
     )
     title = f"{len(counts):,} class{'es' if len(counts) != 1 else ''}"
+    if kind == "multi":
+        title += f" <small>{found / total:.1f} a row</small>"
+    if kind == "soft":
+        title += " <small>rows, by the likeliest class</small>"
     return f'<h3>{title}</h3><ol class="bars">{first}</ol>{folded if rest else ""}'
 
 
@@ -151,13 +160,18 @@ def preview_html(
     label: str | None,
     colours: dict[str, str],
     class_names: dict[str, str],
+    separator: str | None = None,
 ) -> str:
-    """Rows of the file as they are, classes with the names given to them; long cells are clamped and fold open."""
+    """Rows of the file as they are, classes with the names given to them; long cells are clamped and fold open.
+
+    separator: what stands between the classes of a label cell that may hold several.
+    """
     head = "".join(f'<th dir="auto"{" class=text" if name in text else ""}>{escape(name)}</th>' for name in names)
     body = "".join(
         f"<tr><td class=n>{offset + number:,}</td>"
         + "".join(
-            _label_cell(row[name], colours, class_names) if name == label else _cell(row[name], None) for name in names
+            _label_cell(row[name], colours, class_names, separator) if name == label else _cell(row[name], None)
+            for name in names
         )
         + "</tr>"
         for number, row in enumerate(found, start=1)
@@ -168,7 +182,14 @@ def preview_html(
     )
 
 
-def _label_cell(value: str | None, colours: dict[str, str], class_names: dict[str, str]) -> str:
+def _label_cell(value: str | None, colours: dict[str, str], class_names: dict[str, str], separator: str | None) -> str:
+    if separator is not None and value:
+        dots = "".join(
+            f'<span class="one-class"><i class="swatch" style="background:{colours.get(piece, "transparent")}"></i>'
+            f"{escape(class_names.get(piece, piece)[:80])}</span>"
+            for piece in cell_classes(value, separator)
+        )
+        return f'<td dir="auto">{dots}</td>'
     written = str(value or "").strip()
     name = class_names.get(written)
     colour = colours.get(written)

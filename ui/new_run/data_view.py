@@ -7,7 +7,7 @@ import gradio as gr
 
 from core.data.chat_checks import check_chat
 from core.data.checks import Finding, check_data
-from core.data.table import Table, label_counts, preview, text_lengths
+from core.data.table import Table, preview, text_lengths
 from core.errors import UserError
 from core.runs.store import Store, open_store
 from core.schema import MappingSpec, SplitSpec
@@ -24,8 +24,9 @@ from ui.new_run.data_html import (
     preview_html,
     problem_html,
 )
-from ui.new_run.draft import Draft, missing
+from ui.new_run.draft import Draft, by_columns, missing
 from ui.new_run.files import open_role
+from ui.new_run.label_columns import counts_shown, draft_counts
 from ui.new_run.parts import PartBlock, part_view
 from ui.new_run.reading import Reading, reading_view
 from ui.new_run.source import Source, drafts_view
@@ -69,7 +70,7 @@ class DataStep:
         return [
             source.box, source.drop, source.path, source.drafts, self.problem, self.opened, self.facts, self.change,
             reading.box, *reading.inputs(), self.said, *self.chat.components(), columns.box, columns.text,
-            columns.label, columns.reasons, columns.names_fold,
+            columns.label, *columns.labels.components(), columns.reasons, columns.names_fold,
             columns.names, columns.names_problem, columns.joiner, columns.backslash, self.bars, self.lengths,
             self.profile, self.preview, self.back, self.position, self.forth, self.offset, *self.test.components(),
             *self.validation.components(), self.stratified, self.findings, self.foot, self.status,
@@ -107,20 +108,32 @@ def data_view(workspace: Workspace, step: DataStep, draft: Draft) -> dict[Any, A
 
 
 def _class_view(step: DataStep, draft: Draft, table: Table) -> dict[Any, Any]:
-    """Columns, classes, lengths and rows of texts with a class."""
+    """Columns, classes, lengths and rows of texts with labels."""
     mapping = draft.spec["mapping"]
     text = tuple(name for name in mapping["text"] if name in table.names)
-    label = mapping["label"] if mapping["label"] in table.names else None
-    counts = label_counts(table, label) if label else []
+    labels = [name for name in label_names(draft) if name in table.names]
+    counts = draft_counts(draft, table)
     lengths = text_lengths(table, text, mapping["joiner"], mapping["backslash_is_space"]) if text else {}
-    roles = dict.fromkeys(text, "text") | ({label: "label"} if label else {})
+    roles = dict.fromkeys(text, "text") | dict.fromkeys(labels, "class" if by_columns(draft) else "label")
     return {
         **columns_view(step.columns, draft, table, counts),
-        step.bars: gr.update(value=bars_html(counts, mapping.get("class_names") or {}), visible=True),
+        step.bars: gr.update(value=classes_html(draft, table, counts), visible=True),
         step.lengths: lengths_html(lengths),
         step.profile: columns_html(table, roles),
         **preview_view(step, table, draft, 0, counts),
     }
+
+
+def label_names(draft: Draft) -> list[str]:
+    """The columns that hold the labels, as far as they are chosen."""
+    mapping = draft.spec["mapping"]
+    return list(mapping["label_columns"]) if by_columns(draft) else [mapping["label"]] if mapping["label"] else []
+
+
+def classes_html(draft: Draft, table: Table, counts: list[tuple[str, int]]) -> str:
+    """The chart of classes, with rare ones merged or dropped as chosen."""
+    shown, names = counts_shown(draft, table, counts)
+    return bars_html(shown, names, draft.kind, table.rows)
 
 
 def _chat_view(step: DataStep, draft: Draft, table: Table) -> dict[Any, Any]:
@@ -182,7 +195,9 @@ def _rows_html(table: Table, draft: Draft, offset: int, counts: list[tuple[str, 
     class_names = mapping.get("class_names") or {}
     colours = class_colours(counts, class_names)
     found = preview(table, offset, PAGE_ROWS)
-    return preview_html(table.names, found, offset, mapping["text"], mapping["label"], colours, class_names)
+    label = None if by_columns(draft) else mapping["label"]
+    separator = mapping.get("label_separator", ";") if draft.kind == "multi" else None
+    return preview_html(table.names, found, offset, mapping["text"], label, colours, class_names, separator)
 
 
 def find_problems(workspace: Workspace, draft: Draft) -> list[Finding]:

@@ -12,8 +12,8 @@ from typing import Any
 from core.errors import UserError
 from core.presets import DEFAULT_PRESET, Preset, find_preset
 from core.runs.store import Store
-from core.schema import Family, Method, RunSpec, Setting, TableFile, Task, parse_spec, settings, task_of
-from ui.forms import read_value
+from core.schema import Family, LabelKind, Method, RunSpec, Setting, TableFile, Task, parse_spec, settings, task_of
+from ui.forms import choice_words, read_value
 
 _EDITING = threading.Lock()
 """Two fields may be left within a moment of each other; each change reads, alters and writes the whole draft."""
@@ -63,13 +63,20 @@ class Draft:
         return TableFile.model_validate(content) if content else None
 
     @property
+    def kind(self) -> LabelKind:
+        """Of the labels."""
+        return self.spec["mapping"].get("kind") or "single"
+
+    @property
     def is_chat(self) -> bool:
         """Whether it learns from conversations, which have no classes."""
-        return bool(self.spec["mapping"].get("kind") == "none")
+        return self.kind == "none"
 
     @property
     def task(self) -> Task:
-        return task_of("none" if self.is_chat else "single", self.get("model.family"), self.get("model.method"))
+        if self.kind in ("multi", "soft"):
+            return "classify"
+        return task_of(self.kind, self.get("model.family"), self.get("model.method"))
 
     def preset(self) -> Preset:
         """Raises UserError where the preset is gone."""
@@ -159,9 +166,21 @@ def _missing_columns(draft: Draft) -> str:
             return "Choose the column of conversations, or those of what is asked and what is answered."
     elif not mapping["text"]:
         return "Choose the column that holds the text."
+    elif by_columns(draft):
+        if len(mapping["label_columns"]) < 2:
+            return "Choose the columns of the classes, one for each."
     elif not mapping["label"]:
         return "Choose the column that holds the label."
+    if "mapping.rare_below" in draft.raw:
+        return "Correct the number of rows below which a class is rare."
     return ""
+
+
+def by_columns(draft: Draft) -> bool:
+    """Whether each class has a column of its own; '' as the label says so, None that it is still to be chosen."""
+    mapping = draft.spec["mapping"]
+    named = bool(mapping.get("label_columns")) or mapping["label"] == ""
+    return draft.kind == "soft" or (draft.kind == "multi" and named)
 
 
 def learns_chat(family: Family, method: Method) -> bool:
@@ -169,11 +188,28 @@ def learns_chat(family: Family, method: Method) -> bool:
     return task_of("single", family, method) == "answer"
 
 
+def misfit(kind: LabelKind, family: Family, method: Method) -> str:
+    """Why such a model cannot learn this kind of label, in short; '' where it can."""
+    answers = learns_chat(family, method)
+    if kind == "none" and not answers:
+        return "it gives classes, and cannot learn to answer"
+    if kind in ("multi", "soft") and answers:
+        what = "several classes a text" if kind == "multi" else "probabilities"
+        return f"it answers with one class in words, and cannot learn {what}"
+    return ""
+
+
 def unfit(draft: Draft) -> str:
-    """Why the model cannot learn from these data; '' where it can."""
-    if not draft.is_chat or learns_chat(draft.get("model.family"), draft.get("model.method")):
+    """Why the model cannot learn from these data, and what to do; '' where it can."""
+    if not misfit(draft.kind, draft.get("model.family"), draft.get("model.method")):
         return ""
-    return "Conversations can only be learned by a language model that answers in words: choose one of those."
+    if draft.is_chat:
+        return "Conversations can only be learned by a language model that answers in words: choose one of those."
+    what = "Several classes a text" if draft.kind == "multi" else "Probabilities"
+    return (
+        f"{what} can only be learned by a model with a head: choose a small model, an encoder, or the method "
+        f"'{choice_words('head-on-llm')}'."
+    )
 
 
 def spec_of(draft: Draft) -> RunSpec:
@@ -187,7 +223,8 @@ def spec_of(draft: Draft) -> RunSpec:
     if needed:
         raise UserError("The data is not complete.", "Data", needed)
     if unfit(draft):
-        raise UserError("This model cannot learn from conversations.", "Model", unfit(draft))
+        what = "learn from conversations" if draft.is_chat else "learn these labels"
+        raise UserError(f"This model cannot {what}.", "Model", unfit(draft))
     return parse_spec(draft.spec, "The form")
 
 

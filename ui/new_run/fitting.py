@@ -11,6 +11,12 @@ from ui.new_run.draft import SETTINGS, Draft
 METHOD = "model.method"
 ONLY_WITH: dict[str, tuple[str, ...]] = {
     "model.frozen_layers": ("freeze",),
+    "model.choose_frozen_layers": ("freeze",),
+    **dict.fromkeys(("model.head", "model.head_size", "model.pooling", "training.layer_decay"), ("encoder",)),
+    **{key: ("classify",) for key in SETTINGS if key.startswith(("training.focal", "training.contrastive"))},
+    **{key: ("freeze", "head") for key in SETTINGS if key.startswith(("training.prefix_cache", "training.cache"))},
+    "training.gradual_unfreezing": ("full", "freeze"),
+    "training.loss": ("classify",),
     "model.double_quantization": FOUR_BIT_METHODS,
     **{key: ADAPTER_METHODS for key in SETTINGS if key.startswith("model.lora.")},
     "model.classifier_dropout": ("classify",),

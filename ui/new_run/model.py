@@ -10,19 +10,32 @@ import gradio as gr
 from core.errors import UserError
 from core.models.source import Source
 from core.presets import load_presets
-from core.runs.store import Store, open_store
+from core.runs.store import open_store
 from core.workspace import Workspace
 from ui.forms import Field, build_field, field_updates, label, note_update, read_value, shown
 from ui.new_run.cards import availability, cards_html
-from ui.new_run.draft import SETTINGS, Draft, changed_keys, choose_preset, editing, keep, read_draft, unfit, usual
+from ui.new_run.draft import (
+    SETTINGS,
+    Draft,
+    changed_keys,
+    choose_preset,
+    editing,
+    keep,
+    misfit,
+    read_draft,
+    unfit,
+    usual,
+)
 from ui.new_run.fitting import METHOD, ONLY_WITH, has_meaning, method_choices
+from ui.new_run.frozen_layers import CHOOSE, LAYERS, FrozenLayers, build_frozen_layers, frozen_view, told_view
+from ui.new_run.frozen_words import frozen_of
 from ui.new_run.parts import PRIVATE
 from ui.new_run.source import PICK_SCRIPT
 from ui.sidebar import Machine
 
 PARTS = ("model.", "training.", "evaluation.")
 FOLLOWS_THE_PRESET = "model.family"
-FIRST = ("model.method", "model.frozen_layers", "model.lora.rank", "model.lora.alpha")
+FIRST = ("model.method", LAYERS, CHOOSE, "model.lora.rank", "model.lora.alpha")
 """What is trained, and how much of it."""
 SEARCH = """(text) => {
   const wanted = text.trim().toLowerCase();
@@ -38,6 +51,7 @@ class ModelStep:
     cards: gr.HTML
     said: gr.HTML
     fields: dict[str, Field]
+    frozen: FrozenLayers
     search: gr.Textbox
     fold: gr.Accordion
     foot_status: gr.HTML
@@ -46,7 +60,8 @@ class ModelStep:
 
     def components(self) -> list[Any]:
         parts = [part for field in self.fields.values() for part in (field.box, *field.parts())]
-        return [self.cards, self.said, self.fold, self.foot_status, self.next, *parts]
+        frozen = [self.frozen.row, self.frozen.slider, self.frozen.told]
+        return [self.cards, self.said, self.fold, self.foot_status, self.next, *frozen, *parts]
 
 
 def build_model() -> ModelStep:
@@ -61,8 +76,9 @@ def build_model() -> ModelStep:
     with gr.Column(elem_classes="card", elem_id="essential"):
         gr.HTML("<h3>The settings that matter</h3>", apply_default_css=False)
         fields[METHOD] = build_field(leaves[METHOD], radio=True)
+        frozen = build_frozen_layers(leaves, fields)
         with gr.Row(elem_classes="fields"):
-            for key in (*FIRST[1:], *essential):
+            for key in (*(key for key in FIRST if key not in fields), *essential):
                 fields[key] = build_field(leaves[key])
         fields["model.source"] = build_field(leaves["model.source"])
     with gr.Accordion("All settings", open=False, elem_classes="card fold", elem_id="all-settings") as fold:
@@ -74,17 +90,17 @@ def build_model() -> ModelStep:
         status = gr.HTML(apply_default_css=False, elem_id="model-status")
         back = gr.Button("Back", min_width=90, elem_id="back-to-data")
         onward = gr.Button("Review →", variant="primary", min_width=150, elem_id="to-review")
-    return ModelStep(cards, said, fields, search, fold, status, back, onward)
+    return ModelStep(cards, said, fields, frozen, search, fold, status, back, onward)
 
 
-def model_view(step: ModelStep, draft: Draft, cards: str) -> dict[Any, Any]:
+def model_view(workspace: Workspace, step: ModelStep, draft: Draft, cards: str) -> dict[Any, Any]:
     """New values for every field, from the draft."""
     updates: dict[Any, Any] = {step.cards: cards, step.said: gr.update(value="", visible=False)}
     for key, field in step.fields.items():
         given = draft.raw.get(key, shown(field.setting, draft.get(key)))
         values = field_updates(field.setting, given, usual(draft, key), _problem(draft, key))
         updates |= dict(zip(field.parts(), values, strict=True))
-    return updates | _method_view(step, draft) | _count_view(step, draft)
+    return updates | frozen_view(workspace, step.frozen, draft) | _method_view(step, draft) | _count_view(step, draft)
 
 
 def _problem(draft: Draft, key: str) -> str:
@@ -127,9 +143,13 @@ class Presets:
         self._machine = machine
         self._found: dict[str, Source | UserError] = {}
 
-    def cards(self, chosen: str, *, checking: bool = False) -> str:
+    def cards(self, draft: Draft, *, checking: bool = False) -> str:
         presets = list(load_presets().values())
-        return cards_html(presets, chosen, self._found, has_gpu=self._machine.has_gpu(), checking=checking)
+        said = {preset.name: misfit(draft.kind, preset.model.family, preset.model.method) for preset in presets}
+        return cards_html(
+            presets, draft.spec["preset"], self._found, has_gpu=self._machine.has_gpu(), checking=checking,
+            misfits={name: why for name, why in said.items() if why},
+        )  # fmt: skip
 
     def look(self) -> None:
         """Look for every model that was not found yet; all at once, since a hub that does not answer takes seconds."""
@@ -154,7 +174,7 @@ def connect_model(
     def pick(draft_id: str, event: gr.EventData) -> dict[Any, Any]:
         with editing(store, draft_id) as draft:
             lost = choose_preset(draft, event.key)
-        view = model_view(step, draft, presets.cards(event.key))
+        view = model_view(workspace, step, draft, presets.cards(draft))
         if lost:
             names = ", ".join(label(SETTINGS[key]) for key in lost)
             told = f'<p class="quiet" role="status">Settings are the preset\'s again: {names}.</p>'
@@ -163,40 +183,64 @@ def connect_model(
 
     def look(draft_id: str) -> dict[Any, Any]:
         presets.look()
-        return {step.cards: presets.cards(read_draft(store, draft_id).spec["preset"])}
+        return {step.cards: presets.cards(read_draft(store, draft_id))}
 
     step.cards.click(pick, draft_id, step.components(), **PRIVATE).then(**then)
     step.search.input(None, step.search, None, js=SEARCH, **PRIVATE)
     for key, field in step.fields.items():
-        changed = _connect_field(store, step, draft_id, key, field)
+        changed = _connect_field(workspace, step, draft_id, key, field)
         if key == METHOD:
             for event in changed:
                 event.then(**then)
+    _connect_slider(workspace, step, draft_id)
     return look
 
 
-def _connect_field(store: Store, step: ModelStep, draft_id: gr.Textbox, key: str, field: Field) -> list[Any]:
+def _connect_field(workspace: Workspace, step: ModelStep, draft_id: gr.Textbox, key: str, field: Field) -> list[Any]:
     """Returns the events of a change and a reset."""
-    outputs = [field.note, field.input, step.fold, step.foot_status]
+    store = open_store(workspace)
+    outputs = [field.note, field.input, step.fold, step.foot_status, step.frozen.row, step.frozen.slider]
+    outputs += [step.frozen.told, *([step.frozen.number] if key != LAYERS else [])]
     if key == METHOD:
         outputs += [step.next, *(step.fields[name].box for name in ONLY_WITH)]
+
+    def seen(draft: Draft) -> dict[Any, Any]:
+        view = frozen_view(workspace, step.frozen, draft) | _count_view(step, draft)
+        # Of the field itself only its value changes, and that only where it is reset.
+        view = {component: value for component, value in view.items() if component is not field.input}
+        return view | (_method_view(step, draft) if key == METHOD else {})
 
     def change(draft_id: str, given: Any) -> dict[Any, Any]:
         with editing(store, draft_id) as draft:
             problem = keep(draft, key, given)
-        note = {field.note: note_update(field.setting, given, usual(draft, key), problem)}
-        return note | _count_view(step, draft) | (_method_view(step, draft) if key == METHOD else {})
+        return {field.note: note_update(field.setting, given, usual(draft, key), problem)} | seen(draft)
 
     def reset(draft_id: str) -> dict[Any, Any]:
         with editing(store, draft_id) as draft:
             draft.raw.pop(key, None)
             draft.put(key, usual(draft, key))
         values = field_updates(field.setting, shown(field.setting, usual(draft, key)), usual(draft, key))
-        view = dict(zip(field.parts(), values, strict=True)) | _count_view(step, draft)
-        return view | (_method_view(step, draft) if key == METHOD else {})
+        return dict(zip(field.parts(), values, strict=True)) | seen(draft)
 
     # Not when a field is left as well: that could come after a reset and undo it.
     return [
         field.input.input(change, [draft_id, field.input], outputs, **PRIVATE | {"trigger_mode": "always_last"}),
         field.note.click(reset, draft_id, outputs, **PRIVATE),
     ]
+
+
+def _connect_slider(workspace: Workspace, step: ModelStep, draft_id: gr.Textbox) -> None:
+    store, field, slider = open_store(workspace), step.fields[LAYERS], step.frozen.slider
+
+    def move(draft_id: str, given: float | None) -> dict[Any, Any]:
+        typed = "" if given is None else str(round(given))
+        with editing(store, draft_id) as draft:
+            problem = keep(draft, LAYERS, typed)
+        return {
+            field.note: note_update(field.setting, typed, usual(draft, LAYERS), problem),
+            step.frozen.told: told_view(frozen_of(workspace, draft), draft),
+            **_count_view(step, draft),
+        }
+
+    outputs = [field.note, step.frozen.told, step.fold, step.foot_status]
+    slider.input(move, [draft_id, slider], outputs, **PRIVATE | {"trigger_mode": "always_last"})

@@ -1,14 +1,15 @@
 """What the Prompt step shows of a draft: what is wrong under each field, and one row as the model reads it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gradio as gr
 
 from core.chat_templates import ModelTokenizer
+from core.data.labels import OTHER, class_counts
 from core.data.mapping import natural_order
-from core.data.prompt_sample import SampleRow, sample_row
+from core.data.prompt_sample import SampleRow, row_beside, sample_row
 from core.data.table import Table, label_counts, open_table
 from core.errors import UserError
 from core.models.tokenizer_files import tokenizer_of
@@ -112,7 +113,9 @@ def prompt_typed(draft: Draft) -> PromptSpec:
 
 
 def class_names(table: Table, mapping: MappingSpec) -> list[str]:
-    """The classes in the order in which a prompt lists them."""
+    """The classes in the order in which a prompt lists them, rare ones merged or dropped."""
+    if mapping.rare_below:
+        return natural_order([name for name, _ in class_counts(table, mapping)])
     values = [value for value, _ in label_counts(table, mapping.label)]
     return natural_order(list(dict.fromkeys(mapping.class_names.get(value, value) for value in values)))
 
@@ -123,7 +126,8 @@ def look_at(workspace: Workspace, draft: Draft, tokenizers: Tokenizers) -> Look:
     if table is None or missing(draft):
         raise UserError("The data is not complete.", "Data", missing(draft))
     mapping, spec = MappingSpec.model_validate(draft.spec["mapping"]), prompt_typed(draft)
-    row = sample_row(table, mapping, draft.row, prompt_columns(spec, table.names))
+    labels = class_names(table, mapping)
+    row = _learned(table, mapping, sample_row(table, mapping, draft.row, prompt_columns(spec, table.names)), labels)
     wrong = _cannot_be_used(draft)
     try:
         tokenizer = tokenizers.find(ModelSpec.model_validate(draft.spec["model"]))
@@ -134,10 +138,22 @@ def look_at(workspace: Workspace, draft: Draft, tokenizers: Tokenizers) -> Look:
         return Look(row, table.rows, table.names, None, (*wrong, *problems), (), error)
     found = preview(
         spec, tokenizer, row.values, row.label, columns=table.names, label_column=mapping.label,
-        labels=class_names(table, mapping), max_length=draft.get("model.max_length"),
+        labels=labels, max_length=draft.get("model.max_length"),
     )  # fmt: skip
     control = tuple(str(tokenizer.tokens.id_to_token(index)) for index in tokenizer.special_ids)
     return Look(row, table.rows, table.names, found, (*wrong, *found.problems), control, None)
+
+
+def _learned(table: Table, mapping: MappingSpec, row: SampleRow, labels: list[str]) -> SampleRow:
+    """The row with the class that it is learned with; where its class is dropped, the next row that has one."""
+    if not labels:
+        raise UserError("Every class is dropped as rare.", "Data", "Set the number for rare classes lower.")
+    if row.label not in labels and mapping.rare_classes == "merge":
+        return replace(row, label=OTHER)
+    while row.label not in labels:
+        columns = [name for name in row.values if name != "text"]
+        row = sample_row(table, mapping, row_beside(table, mapping, row.number), columns)
+    return row
 
 
 def _cannot_be_used(draft: Draft) -> list[Problem]:

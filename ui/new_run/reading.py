@@ -112,12 +112,17 @@ def _fit_mapping(draft: Draft, old: tuple[str, ...], table: Table) -> str:
     """Follow renamed columns; where the columns are others, suggest anew and say so."""
     mapping = draft.spec["mapping"]
     chat = {role: name for role, name in (mapping.get("chat") or {}).items() if name}
-    chosen = [*mapping["text"], *([mapping["label"]] if mapping["label"] else []), *chat.values()]
+    columns = list(mapping.get("label_columns") or ())
+    chosen = [*mapping["text"], *([mapping["label"]] if mapping["label"] else []), *columns, *chat.values()]
     if len(old) == len(table.names):
         renamed = dict(zip(old, table.names, strict=True))
         mapping["chat"] = {role: renamed.get(name) for role, name in chat.items()}
         mapping["text"] = [renamed[name] for name in mapping["text"]]
-        mapping["label"] = renamed.get(mapping["label"], "" if draft.is_chat else None)
+        mapping["label"] = renamed.get(mapping["label"], mapping["label"])
+        if columns:
+            mapping["label_columns"] = [renamed[name] for name in columns]
+            names = mapping.get("class_names") or {}
+            mapping["class_names"] = {renamed[value]: name for value, name in names.items() if value in renamed}
         draft.reasons = () if old != table.names else draft.reasons
         return ""
     if all(name in table.names for name in chosen) and chosen:

@@ -8,8 +8,9 @@ from typing import Any
 import gradio as gr
 
 from core.data.findings import Finding
-from core.data.table import Table, label_counts
+from core.data.table import Table
 from core.errors import UserError
+from core.models.known import require_known_sizes
 from core.models.source import Source, check_source
 from core.presets import find_preset
 from core.prompts import prompt_problems
@@ -22,6 +23,7 @@ from ui.new_run.data_html import busy_html, findings_html, problem_html
 from ui.new_run.data_view import find_problems
 from ui.new_run.draft import Draft, editing, read_draft, spec_of
 from ui.new_run.files import ROLES, open_role
+from ui.new_run.frozen_words import frozen_of, frozen_sentence
 from ui.new_run.parts import PRIVATE
 from ui.new_run.prompt_view import Tokenizers, check_prompt
 from ui.new_run.review_text import command_line, download_words, run_name, sentences
@@ -93,7 +95,8 @@ def review_view(workspace: Workspace, store: Store, step: ReviewStep, draft: Dra
         tables: dict[str, Table] = {
             role: table for role in ROLES if (table := open_role(workspace, draft, role)) is not None
         }
-        counts = [] if spec.task == "chat" else label_counts(tables["train"], spec.mapping.label)
+        parts = [*sentences(draft, spec, tables), frozen_sentence(frozen_of(workspace, draft))]
+        told = "".join(f"<li>{sentence}</li>" for sentence in parts if sentence)
         if spec.task == "answer":
             for wrong in prompt_problems(spec.prompt, tables["train"].names, spec.mapping.label):
                 raise wrong
@@ -106,7 +109,6 @@ def review_view(workspace: Workspace, store: Store, step: ReviewStep, draft: Dra
             step.status: "",
             step.problem: gr.update(visible=False),
         }
-    told = "".join(f"<li>{sentence}</li>" for sentence in sentences(draft, spec, tables, counts))
     busy = bool(store.runs(limit=1, states=(*ACTIVE, "queued")))
     return {
         step.words: f'<h2>This is what will happen</h2><ol class="sentences">{told}</ol>',
@@ -129,6 +131,7 @@ def check_model(spec: RunSpec, has_gpu: bool) -> Source:
     preset = find_preset(spec.preset)
     if preset.needs_gpu and not has_gpu and spec.model.source == preset.model.source:
         raise UserError("This model needs an NVIDIA GPU, and this computer shows none.", "GPU", WITHOUT_GPU)
+    require_known_sizes(spec.model)
     return check_source(spec.model)
 
 

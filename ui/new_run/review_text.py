@@ -10,8 +10,7 @@ from typing import Any
 
 import yaml
 
-from core.data.conversations import conversations_of
-from core.data.mapping import natural_order
+from core.data.labels import has_label_columns
 from core.data.table import Table
 from core.presets import Preset, find_preset, preset_spec
 from core.prompts import prompt_columns
@@ -19,29 +18,27 @@ from core.schema import PACKAGED_ENCODER, DataSpec, MappingSpec, RunSpec
 from ui.forms import choice_words, label, number_words, shown
 from ui.new_run.cards import count_words
 from ui.new_run.draft import SETTINGS, Draft, changed_keys, usual, words
+from ui.new_run.review_labels import bold, class_task, usable_rows, with_and
 from ui.run.words import rows, size
 
 BEFORE_TEST = {
     "full": "Every layer is trained.",
     "head": "Only a new head is trained; the model below it stays as it is.",
 }
-CLASSES_NAMED = 8
 PROMPT_SHOWN = 280
 """Characters of the prompt that the sentences repeat."""
+SAID_OF_MAPPING = ("text", "label", "kind", "label_columns", "label_separator")
+"""What options of their own say."""
 LONG_SETTINGS = ("prompt.system", "prompt.user", "prompt.assistant")
 """Said to have been changed, without what they are and were."""
 
 
-def sentences(draft: Draft, spec: RunSpec, tables: dict[str, Table], counts: list[tuple[str, int]]) -> list[str]:
-    """What will happen, in about six plain sentences, as markup. tables: by role; counts: the label's values."""
-    is_chat = spec.task == "chat"
-    usable = (
-        int(conversations_of(tables["train"], spec.mapping.chat).usable.sum())
-        if is_chat
-        else sum(count for _, count in counts)
-    )
+def sentences(draft: Draft, spec: RunSpec, tables: dict[str, Table]) -> list[str]:
+    """What will happen, in about six plain sentences, as markup. tables: by role."""
+    found = usable_rows(spec, tables["train"])
+    is_chat, usable = spec.task == "chat", found.rows
     told = [
-        _chat_task(spec, tables) if is_chat else _task(spec, tables, counts), *_prompt(spec, tables),
+        _chat_task(spec, tables) if is_chat else class_task(spec, tables, found), *_prompt(spec, tables),
         _rows(spec, tables, usable), _model(spec), _training(spec, tables, usable), _choice(spec),
         _chat_end(spec) if is_chat else _end(spec),
     ]  # fmt: skip
@@ -51,35 +48,16 @@ def sentences(draft: Draft, spec: RunSpec, tables: dict[str, Table], counts: lis
     return told
 
 
-def _bold(text: str) -> str:
-    return f'<b dir="auto">{escape(text)}</b>'
-
-
-def _and(words: list[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
-
-
-def _task(spec: RunSpec, tables: dict[str, Table], counts: list[tuple[str, int]]) -> str:
-    names = natural_order(list(dict.fromkeys(spec.mapping.class_names.get(value, value) for value, _ in counts)))
-    listed = ", ".join(escape(name[:40]) for name in names[:CLASSES_NAMED])
-    more = f" and {len(names) - CLASSES_NAMED:,} more" if len(names) > CLASSES_NAMED else ""
-    columns = _and([_bold(name) for name in spec.mapping.text])
-    return (
-        f"It learns to tell {_bold(f'{len(names):,} classes')} apart ({listed}{more}) by reading {columns} in "
-        f"{_bold(tables['train'].path.name)}; the right answers stand in {_bold(spec.mapping.label)}."
-    )
-
-
 def _chat_task(spec: RunSpec, tables: dict[str, Table]) -> str:
     chat = spec.mapping.chat
-    asked = [_bold(name) for name in (chat.instruction, chat.input) if name]
+    asked = [bold(name) for name in (chat.instruction, chat.input) if name]
     where = (
-        f"The messages stand in {_bold(chat.conversation)}; it learns everything that the assistant says."
+        f"The messages stand in {bold(chat.conversation)}; it learns everything that the assistant says."
         if chat.conversation
-        else f"What is asked stands in {_and(asked)}; it learns the answers in {_bold(chat.response or '')}."
+        else f"What is asked stands in {with_and(asked)}; it learns the answers in {bold(chat.response or '')}."
     )
     return (
-        f"It learns to answer from the conversations in {_bold(tables['train'].path.name)}. {where} Of a conversation "
+        f"It learns to answer from the conversations in {bold(tables['train'].path.name)}. {where} Of a conversation "
         f"of more than {spec.model.max_length:,} tokens, the turns at the end are left out."
     )
 
@@ -93,12 +71,12 @@ def _prompt(spec: RunSpec, tables: dict[str, Table]) -> list[str]:
     asked = question if len(question) <= PROMPT_SHOWN else f"{question[:PROMPT_SHOWN].rstrip()}…"
     how = "in the model's own chat template" if prompt.template == "chat" else "as it stands, without a chat template"
     told = " after what it is told to be" if prompt.system.strip() else ""
-    also = [_bold(name) for name in prompt_columns(prompt, tables["train"].names)]
-    beside = f" The prompt also holds {_and(also)}." if also else ""
+    also = [bold(name) for name in prompt_columns(prompt, tables["train"].names)]
+    beside = f" The prompt also holds {with_and(also)}." if also else ""
     return [
         f'For each row it is asked, {how}{told}: <q dir="auto">{escape(asked)}</q> and learns to answer '
         f'<q dir="auto">{escape(prompt.assistant)}</q>. Prompt and answer are at most '
-        f"{_bold(f'{spec.model.max_length:,} tokens')}; of longer ones the end of the text is cut.{beside}"
+        f"{bold(f'{spec.model.max_length:,} tokens')}; of longer ones the end of the text is cut.{beside}"
     ]
 
 
@@ -114,11 +92,11 @@ def _part_rows(spec: RunSpec, tables: dict[str, Table], usable: int) -> dict[str
 def _rows(spec: RunSpec, tables: dict[str, Table], usable: int) -> str:
     parts = _part_rows(spec, tables, usable)
     where = {
-        role: f" ({_bold(tables[role].path.name)})" if role in tables else f" ({getattr(spec.split, role) * 100:.4g} %)"
+        role: f" ({bold(tables[role].path.name)})" if role in tables else f" ({getattr(spec.split, role) * 100:.4g} %)"
         for role in ("validation", "test")
     }
     return (
-        f"It trains on about {_bold(rows(parts['train']))}; {rows(parts['validation'])}{where['validation']} decide "
+        f"It trains on about {bold(rows(parts['train']))}; {rows(parts['validation'])}{where['validation']} decide "
         f"which checkpoint is best, and {rows(parts['test'])}{where['test']} are held back for the final test."
     )
 
@@ -130,14 +108,14 @@ def _model(spec: RunSpec) -> str:
     where = "comes with the installation" if model.source == PACKAGED_ENCODER else "is pretrained"
     how = {
         **BEFORE_TEST,
-        "freeze": f"Embeddings and the lower {model.frozen_layers} layers stay as they are; the rest is trained.",
+        "freeze": "Its lower layers stay as they are; the upper ones and a new head are trained.",
         "lora": f"Small adapters of rank {model.lora.rank} are trained beside the frozen layers (LoRA).",
         "qlora": f"Its layers are kept in 4 bits; small adapters of rank {model.lora.rank} are trained beside them "
         "(QLoRA).",
         "head-on-llm": f"Its layers are kept in 4 bits; small adapters of rank {model.lora.rank} beside them and a new "
         "head, which gives the class, are trained.",
     }[model.method]
-    return f"It starts from {_bold(name)}{size_words}, which {where}. {how}"
+    return f"It starts from {bold(name)}{size_words}, which {where}. {how}"
 
 
 def _training(spec: RunSpec, tables: dict[str, Table], usable: int) -> str:
@@ -149,8 +127,8 @@ def _training(spec: RunSpec, tables: dict[str, Table], usable: int) -> str:
     cut = f"; texts longer than {spec.model.max_length} tokens are cut" if spec.task == "classify" else ""
     passes = f"{number_words(training.epochs)} pass{'es' if training.epochs != 1 else ''}"
     return (
-        f"It makes {_bold(passes)} over the training rows in batches of {batch}, about {math.ceil(steps):,} steps"
-        f"{limit}, with a learning rate of {_bold(number_words(training.learning_rate))}{cut}."
+        f"It makes {bold(passes)} over the training rows in batches of {batch}, about {math.ceil(steps):,} steps"
+        f"{limit}, with a learning rate of {bold(number_words(training.learning_rate))}{cut}."
     )
 
 
@@ -163,7 +141,7 @@ def _choice(spec: RunSpec) -> str:
         else ""
     )
     # Conversations have no classes to be right about.
-    metric = _bold("validation loss" if spec.task == "chat" else choice_words(training.best_metric))
+    metric = bold("validation loss" if spec.task == "chat" else choice_words(training.best_metric))
     return f"{when} it is measured; the checkpoint with the best {metric} is kept{early}."
 
 
@@ -192,10 +170,10 @@ def _chat_end(spec: RunSpec) -> str:
 def _change(draft: Draft, key: str) -> str:
     setting = SETTINGS[key]
     if key in LONG_SETTINGS:
-        return _bold(words(setting))
+        return bold(words(setting))
     now = draft.raw.get(key, shown(setting, draft.get(key)))
     before = shown(setting, usual(draft, key))
-    return f"{escape(label(setting).lower())} {_bold(_value_words(now))} (was {escape(_value_words(before))})"
+    return f"{escape(label(setting).lower())} {bold(_value_words(now))} (was {escape(_value_words(before))})"
 
 
 def _value_words(value: Any) -> str:
@@ -210,7 +188,8 @@ def command_line(spec: RunSpec) -> str:
     """The command that starts the same run, with what differs from preset and defaults as --set."""
     preset = find_preset(spec.preset)
     mapping, is_chat = spec.mapping, spec.task == "chat"
-    usual_mapping = MappingSpec(kind=mapping.kind, text=mapping.text, label=mapping.label, chat=mapping.chat)
+    labels = {"label_columns": mapping.label_columns, "label_separator": mapping.label_separator}
+    usual_mapping = MappingSpec(kind=mapping.kind, text=mapping.text, label=mapping.label, chat=mapping.chat, **labels)
     usual_spec = preset_spec(preset, DataSpec(train=spec.data.train), usual_mapping)
     words = ["python launch.py train", f"--preset {shlex.quote(spec.preset)}"]
     words.append(f"--data {shlex.quote(spec.data.train.path)}")
@@ -222,11 +201,22 @@ def command_line(spec: RunSpec) -> str:
         words.append("--chat")
     else:
         words.append(f"--text {' '.join(shlex.quote(name) for name in mapping.text)}")
-        words.append(f"--label {shlex.quote(mapping.label)}")
+        words += _label_words(mapping)
     if spec.name:
         words.append(f"--name {shlex.quote(spec.name)}")
     words += [f"--set {shlex.quote(f'{key}={_yaml_word(value)}')}" for key, value in _differences(spec, usual_spec)]
     return " \\\n  ".join(words)
+
+
+def _label_words(mapping: MappingSpec) -> list[str]:
+    """The options that say where the labels stand, and of what kind they are."""
+    if has_label_columns(mapping):
+        columns = " ".join(shlex.quote(name) for name in mapping.label_columns)
+        return [f"--{mapping.kind}", f"--label-columns {columns}"]
+    label = f"--label {shlex.quote(mapping.label)}"
+    return [label] if mapping.kind == "single" else [
+        "--multi", label, f"--label-separator {shlex.quote(mapping.label_separator)}"
+    ]  # fmt: skip
 
 
 def _differences(spec: RunSpec, usual_spec: RunSpec) -> list[tuple[str, Any]]:
@@ -234,7 +224,7 @@ def _differences(spec: RunSpec, usual_spec: RunSpec) -> list[tuple[str, Any]]:
     now, before = spec.model_dump(mode="json"), usual_spec.model_dump(mode="json")
     before["data"]["train"] = {"path": None}
     before["mapping"]["chat"] = {}
-    said = {"name", "preset", "mapping.text", "mapping.label"}
+    said = {"name", "preset", *(f"mapping.{name}" for name in SAID_OF_MAPPING)}
     found = []
     for key, setting in SETTINGS.items():
         if key in said or key.endswith(".path") or (key.startswith("prompt.") and spec.task != "answer"):

@@ -12,7 +12,7 @@ from core.data.conversations import likely_chat
 from core.data.mapping import Suggestion, suggest_mapping
 from core.data.samples import open_sample, samples
 from core.data.table import Table, open_table
-from core.presets import load_presets
+from core.presets import DEFAULT_PRESET, load_presets
 from core.runs.store import Store
 from core.schema import ChatColumns, DataSpec, MappingSpec, TableFile
 from core.workspace import Workspace
@@ -44,7 +44,8 @@ def build_source() -> Source:
     with gr.Column(visible=False, elem_id="source", elem_classes="card") as box:
         gr.HTML(
             "<h2>Which data shall it learn from?</h2><p>A table with one row for each example: a text, and the class "
-            "it belongs to; or a conversation. CSV, TSV, Parquet, JSON or JSON Lines, also as .gz or .zst.</p>",
+            "or classes it belongs to; or a conversation. CSV, TSV, Parquet, JSON or JSON Lines, also as .gz or "
+            ".zst.</p>",
             apply_default_css=False,
             elem_classes="lead",
         )
@@ -147,12 +148,24 @@ def suggest(draft: Draft, table: Table) -> None:
 
 def suggest_classes(draft: Draft, suggestion: Suggestion) -> None:
     draft.spec["mapping"] = _empty_mapping() | {
+        "kind": suggestion.kind,
         "text": list(suggestion.text),
-        "label": suggestion.label,
+        "label": "" if suggestion.label_columns else suggestion.label,
+        "label_columns": list(suggestion.label_columns),
+        "label_separator": suggestion.label_separator,
         "class_names": suggestion.class_names,
         "backslash_is_space": suggestion.backslash_is_space,
     }
     draft.reasons = suggestion.reasons
+    fit_model(draft)
+
+
+def fit_model(draft: Draft) -> None:
+    """A preset that cannot learn this kind of label gives way to the usual one, and the reasons say so."""
+    if unfit(draft) and not draft.is_chat:
+        choose_preset(draft, DEFAULT_PRESET)
+        why = "Only a model with a head can learn them: the preset is now"
+        draft.reasons = (*draft.reasons, f"{why} {draft.preset().title}.")
 
 
 def suggest_chat(draft: Draft, form: ChatColumns | None) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 SORT_SCRIPT = (Path(__file__).parent / "class_table.js").read_text(encoding="utf-8")
 COLUMNS = ("Class", "Rows", "Precision", "Recall", "F1", "Accuracy", "Predicted")
+SEVERAL_COLUMNS = tuple(name for name in COLUMNS if name != "Accuracy")
+"""Where a row may have several classes, and accuracy is of whole rows."""
 CHANGES = ("Change of F1", "Change of recall")
 """Columns more where the model was measured before training."""
 HINTS = {
@@ -16,17 +18,20 @@ HINTS = {
     "F1": "Precision and recall in one figure",
     "Accuracy": "Share of all its rows that are right; for single labels the same as recall",
     "Predicted": "Rows that the model gave this class",
+    "Threshold": "The probability from which on a row is given this class, chosen on validation",
     "Change of F1": "F1 before training and after; sorts by the difference",
     "Change of recall": "Recall before training and after; sorts by the difference",
 }
 
 
 def class_table_html(per_class: Sequence[dict[str, Any]], untuned: Sequence[dict[str, Any]] = ()) -> str:
-    """In the order of the labels at first; a press on a heading sorts, another turns it round.
+    """In the order given at first; a press on a heading sorts, another turns it round.
 
     untuned: the same figures before training, of a language model.
     """
     columns = (*COLUMNS, *CHANGES) if untuned else COLUMNS
+    if per_class and "threshold" in per_class[0]:
+        columns = (*SEVERAL_COLUMNS, "Threshold")
     earlier = untuned or [None] * len(per_class)
     head = "".join(
         f'<th scope="col"{" class=td-number" if number else ""} title="{HINTS.get(name, "")}">'
@@ -42,9 +47,8 @@ def class_table_html(per_class: Sequence[dict[str, Any]], untuned: Sequence[dict
 
 def _row(scores: dict[str, Any], before: dict[str, Any] | None) -> str:
     label = escape(scores["label"])
-    figures = (
-        scores["support"], scores["precision"], scores["recall"], scores["f1"], scores["accuracy"], scores["predicted"],
-    )  # fmt: skip
+    last = ("predicted", "threshold") if "threshold" in scores else ("accuracy", "predicted")
+    figures = [scores[name] for name in ("support", "precision", "recall", "f1", *last)]
     cells = "".join(
         f'<td data-value="{figure}">{f"{figure:,}" if isinstance(figure, int) else f"{figure:.3f}"}</td>'
         for figure in figures

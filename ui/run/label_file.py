@@ -12,7 +12,8 @@ import gradio as gr
 
 from core.errors import UserError
 from core.label_jobs import LabelJob, cancel_label_job, label_jobs, start_label_job
-from core.schema import TableFile
+from core.model_facts import run_model_facts
+from core.schema import LabelKind, TableFile
 from core.workspace import RunFolder, Workspace, new_id
 from ui.run.actions import QUIET, Updates, tell
 from ui.run.downloads import offered
@@ -24,20 +25,18 @@ FILE_TYPES = [".csv", ".tsv", ".txt", ".parquet", ".json", ".jsonl", ".ndjson", 
 
 @dataclass(frozen=True)
 class LabelFile:
+    about: gr.HTML
     jobs: gr.HTML
     stop: gr.Button
     timer: gr.Timer
 
     def parts(self) -> list[Any]:
         """What `label_file_updates` may change."""
-        return [self.jobs, self.stop, self.timer]
+        return [self.about, self.jobs, self.stop, self.timer]
 
 
 def build_label_file(workspace: Workspace) -> LabelFile:
-    gr.HTML(
-        "<h3>Label a whole file</h3><p>The same columns, plus the label and how likely it is.</p>",
-        apply_default_css=False, elem_classes="td-heading td-section",
-    )  # fmt: skip
+    about = gr.HTML(about_html("single"), apply_default_css=False, elem_classes="td-heading td-section")
     with gr.Row(elem_classes="td-label-file"):
         given = gr.File(
             label="A file with the text columns", file_types=FILE_TYPES, height=160, elem_id="run-file", min_width=260
@@ -54,7 +53,7 @@ def build_label_file(workspace: Workspace) -> LabelFile:
                 stop = gr.Button("Stop labelling", visible=False, min_width=120)
                 start = gr.Button("Label the file", min_width=120, elem_id="run-label-file")
     jobs = gr.HTML(apply_default_css=False, elem_id="run-jobs")
-    tab = LabelFile(jobs, stop, gr.Timer(WATCHING_SECONDS, active=False))
+    tab = LabelFile(about, jobs, stop, gr.Timer(WATCHING_SECONDS, active=False))
     _connect(workspace, tab, start, [given, kind, top, columns])
     return tab
 
@@ -98,7 +97,23 @@ def _kept(workspace: Workspace, upload: Path) -> Path:
 def label_file_updates(tab: LabelFile, folder: RunFolder) -> Updates:
     jobs = label_jobs(folder.workspace, folder.id)
     running = any(job.state == "running" for job in jobs)
-    return {tab.jobs: jobs_html(jobs), tab.stop: gr.update(visible=running), tab.timer: gr.Timer(active=running)}
+    return {
+        tab.about: about_html(run_model_facts(folder).label_kind),
+        tab.jobs: jobs_html(jobs),
+        tab.stop: gr.update(visible=running),
+        tab.timer: gr.Timer(active=running),
+    }
+
+
+def about_html(kind: LabelKind) -> str:
+    words = {
+        "multi": "The same columns, plus the labels that reach their thresholds, and the likeliest ones with how "
+        "likely they are.",
+        "soft": "The same columns, plus the likeliest label and how likely it and every other is.",
+    }
+    return (
+        f"<h3>Label a whole file</h3><p>{words.get(kind, 'The same columns, plus the label and how likely it is.')}</p>"
+    )
 
 
 def jobs_html(jobs: Sequence[LabelJob]) -> str:

@@ -3,7 +3,7 @@
 import math
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from html import escape
@@ -12,12 +12,12 @@ from typing import Any
 
 import gradio as gr
 
-from core.evaluation.html import LONGEST_REASON
-from core.runs.store import Event, MetricPoint, Progress, Run, Store
+from core.runs.store import MetricPoint, Progress, Run, Store
 from core.runs.supervisor import last_log_lines
 from core.schema import RunSpec, read_spec
 from core.workspace import Workspace
 from ui.plots import Reference, Series, line_chart
+from ui.run.notices import collapse_html, notes_html
 from ui.run.words import METRIC_WORDS, training_steps
 
 TRAIN_COLOUR = "var(--td-train)"
@@ -41,6 +41,8 @@ Curves = dict[str, list[MetricPoint]]
 @dataclass(frozen=True)
 class Live:
     done: gr.HTML
+    collapse: gr.HTML
+    """What is wrong with the learning itself, and what to try."""
     notes: gr.HTML
     """What the run had to do otherwise than it was asked, quietly."""
     figures: gr.HTML
@@ -48,11 +50,12 @@ class Live:
     small: gr.HTML
 
     def parts(self) -> list[gr.HTML]:
-        return [self.done, self.notes, self.figures, self.curves, self.small]
+        return [self.done, self.collapse, self.notes, self.figures, self.curves, self.small]
 
 
 def build_live(workspace: Workspace) -> Live:
     done = gr.HTML(apply_default_css=False, visible=False, elem_id="run-done")
+    collapse = gr.HTML(apply_default_css=False, visible=False, elem_id="run-collapse")
     notes = gr.HTML(apply_default_css=False, visible=False, elem_id="run-notes")
     figures = gr.HTML(figures_html({}, None, None), apply_default_css=False)
     curves = gr.HTML(elem_id="run-curves", apply_default_css=False, js_on_load=CHART_SCRIPT)
@@ -69,7 +72,7 @@ def build_live(workspace: Workspace) -> Live:
     fold.expand(read_log, log, log, **quiet).then(lambda: gr.Timer(active=True), outputs=timer, **quiet)
     fold.collapse(lambda: gr.Timer(active=False), outputs=timer, **quiet)
     timer.tick(read_log, log, log, concurrency_limit=None, **quiet)
-    return Live(done, notes, figures, curves, small)
+    return Live(done, collapse, notes, figures, curves, small)
 
 
 def log_html(text: str) -> str:
@@ -101,7 +104,11 @@ def live_updates(live: Live, store: Store, spec_path: Path, run: Run, seen: Seen
         ("small", live.small, small_html(curves, run.progress)),
     )
     updates: dict[Any, Any] = {component: html for name, component, html in pieces if changed(seen, name, html)}
-    notes = notes_html(store.events(run.id))
+    events = store.events(run.id)
+    wrong = collapse_html(events, run.state)
+    if changed(seen, "collapse", wrong):
+        updates[live.collapse] = gr.update(value=wrong, visible=bool(wrong))
+    notes = notes_html(events)
     if changed(seen, "notes", notes):
         updates[live.notes] = gr.update(value=notes, visible=bool(notes))
     if changed(seen, "done", run.state):
@@ -118,22 +125,6 @@ def done_html(run: Run) -> str:
         '<div class="td-trouble td-good" role="status"><strong>The report is ready.</strong>'
         f'<p dir="auto">{verdict}</p><p><a href="?run={escape(run.id)}&amp;tab=report">Read the report</a></p></div>'
     )
-
-
-def notes_html(events: Sequence[Event]) -> str:
-    """The smaller batches that fit, and why Unsloth was left out; '' where all went as asked."""
-    last = {event.kind: event.detail for event in events}
-    lines = []
-    if "smaller_batch" in last:
-        rows, batches = last["smaller_batch"]["batch_size"], last["smaller_batch"]["gradient_accumulation"]
-        lines.append(
-            f"The GPU was full: {rows:,} {'row' if rows == 1 else 'rows'} a batch, {batches:,} "
-            f"{'batch' if batches == 1 else 'batches'} a step; it learns the same."
-        )
-    if "backend_refused" in last:
-        reason = " ".join(str(last["backend_refused"]["reason"]).split())[:LONGEST_REASON]
-        lines.append(f"Trained with transformers, not Unsloth: {reason}")
-    return "".join(f'<p class="td-hint td-note" dir="auto">{escape(line)}</p>' for line in lines)
 
 
 def changed(seen: Seen, part: str, content: str) -> bool:

@@ -1,8 +1,9 @@
 """Run / Mistakes: the wrong predictions on the test part, the surest first."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from types import MappingProxyType
 from typing import Any
 
 import gradio as gr
@@ -14,6 +15,7 @@ from ui.plots import probability_bars
 from ui.run.actions import QUIET, Updates
 from ui.run.chat_report import is_chat
 from ui.run.report import filled, read_report, unfilled
+from ui.run.several_classes import is_several
 
 PAGE_ROWS = 20
 TEXT_SHOWN = 4000
@@ -90,10 +92,14 @@ def mistakes_updates(tab: MistakesTab, folder: RunFolder) -> Updates:
             "the answers in your data."
         )
         return unfilled(tab.empty, tab.body, "No mistakes to list", words)
-    choices = gr.update(choices=[("any", ANY), *((label, label) for label in report["labels"])])
+    choices = [("any", ANY), *((label, label) for label in report["labels"])]
+    names = ("Class it missed", "Class it wrongly added") if is_several(report) else ("True class", "Predicted class")
     return (
         filled(tab.empty, tab.body)
-        | {tab.true: choices, tab.predicted: choices}
+        | {
+            box: gr.update(choices=choices, label=name)
+            for box, name in zip((tab.true, tab.predicted), names, strict=True)
+        }
         | _page_updates(tab, folder, ANY, ANY, "", 0, 0)
     )
 
@@ -110,17 +116,30 @@ def _page_updates(
     total = count_mistakes(folder, **wanted)
     rows = mistakes(folder, **wanted, offset=offset, limit=PAGE_ROWS)
     return {
-        tab.list: list_html(rows, report["labels"], offset, total, report["test"]["rows"], any(wanted.values())),
+        tab.list: list_html(
+            rows, report["labels"], offset, total, report["test"]["rows"], any(wanted.values()), _thresholds(report)
+        ),
         tab.offset: offset,
         tab.earlier: gr.update(visible=total > PAGE_ROWS, interactive=offset > 0),
         tab.later: gr.update(visible=total > PAGE_ROWS, interactive=offset + PAGE_ROWS < total),
     }
 
 
+def _thresholds(report: dict[str, Any]) -> dict[str, float]:
+    """Class -> the probability from which on a row is given it; of rows with one class nothing."""
+    return {figures["label"]: figures["threshold"] for figures in report["test"]["per_class"] if "threshold" in figures}
+
+
 def list_html(
-    rows: Sequence[dict[str, Any]], labels: Sequence[str], offset: int, total: int, tested: int, filtered: bool
+    rows: Sequence[dict[str, Any]],
+    labels: Sequence[str],
+    offset: int,
+    total: int,
+    tested: int,
+    filtered: bool,
+    thresholds: Mapping[str, float] = MappingProxyType({}),
 ) -> str:
-    """One folded line a mistake; opening one closes the others."""
+    """One folded line a mistake; opening one closes the others. thresholds: of each class, where rows have several."""
     if not total:
         words = "No mistake fits these filters." if filtered else f"Nothing to show: all {tested:,} rows are right."
         return f'<p class="td-count">{words}</p>'
@@ -132,24 +151,59 @@ def list_html(
     index = {label: number for number, label in enumerate(labels)}
     return (
         f'<p class="td-count">{head}</p>'
-        f'<div class="td-mistakes">{"".join(_mistake(row, labels, index) for row in rows)}</div>'
+        f'<div class="td-mistakes">{"".join(_mistake(row, labels, index, thresholds) for row in rows)}</div>'
     )
 
 
-def _mistake(row: dict[str, Any], labels: Sequence[str], index: dict[str, int]) -> str:
+def _mistake(row: dict[str, Any], labels: Sequence[str], index: dict[str, int], thresholds: Mapping[str, float]) -> str:
     text = row["text"] if len(row["text"]) <= TEXT_SHOWN else row["text"][:TEXT_SHOWN] + " …"
-    ranked = sorted(zip(labels, row["probabilities"], strict=True), key=lambda pair: -pair[1])[:PROBABILITIES_SHOWN]
-    bars = probability_bars(ranked, lambda label: class_colour(index[label]))
-    chip = (
+    said = sorted(zip(labels, row["probabilities"], strict=True), key=lambda pair: -pair[1])
+    several = "missed" in row
+    if several:
+        # Whatever was decided wrongly is among the bars, however improbable.
+        wrong = {*row["missed"], *row["added"]}
+        shown = [pair for place, pair in enumerate(said) if place < PROBABILITIES_SHOWN or pair[0] in wrong]
+    else:
+        shown = said[:PROBABILITIES_SHOWN]
+    bars = probability_bars(shown, lambda label: class_colour(index[label]), thresholds)
+    chip = _differing(row, index) if several else (
         _chip(row["true"], index)
         + '<span class="td-arrow" aria-label="predicted as">→</span>'
         + _chip(row["predicted"], index)
-    )
+    )  # fmt: skip
     return (
         f'<details name="mistake"><summary><span class="td-sure">{row["confidence"] * 100:.0f} %</span>'
         f'<span class="td-text" dir="auto">{escape(text)}</span><span class="td-pairing">{chip}</span></summary>'
-        f'<div class="td-open">{bars}</div></details>'
+        f'<div class="td-open">{_in_full(row, labels)}{bars}</div></details>'
     )
+
+
+def _differing(row: dict[str, Any], index: dict[str, int]) -> str:
+    """The first class that was missed and the first that was added; how many more there are."""
+    parts = []
+    for words, found in (("missed", row["missed"]), ("added", row["added"])):
+        if found:
+            more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+            parts.append(f"<small>{words}{more}</small>{_chip(found[0], index)}")
+    return f'<span class="td-several">{"".join(parts)}</span>'
+
+
+def _in_full(row: dict[str, Any], labels: Sequence[str]) -> str:
+    """All classes of a row, or the probabilities that the data gives it; '' where it has one class."""
+    if "missed" in row:
+        pairs = [("In the data", row["true"]), ("Given", row["predicted"])]
+    elif "true_probabilities" in row:
+        ranked = sorted(zip(labels, row["true_probabilities"], strict=True), key=lambda pair: -pair[1])
+        likely = [
+            f"<bdi>{escape(label)}</bdi> {share * 100:.0f} %"
+            for label, share in ranked[:PROBABILITIES_SHOWN]
+            if share >= 0.01
+        ]
+        return f'<p class="td-differ"><span>In the data <b>{", ".join(likely)}</b></span></p>'
+    else:
+        return ""
+    words = "".join(f'<span>{name} <b dir="auto">{escape(classes) or "no class"}</b></span>' for name, classes in pairs)
+    return f'<p class="td-differ">{words}</p>'
 
 
 def _chip(label: str, index: dict[str, int]) -> str:

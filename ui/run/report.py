@@ -14,6 +14,7 @@ import yaml
 
 from core.evaluation.confusion import fold_confusion, top_confusions
 from core.evaluation.html import backend_words
+from core.evaluation.tables import is_soft, soft_cells
 from core.evaluation.verdict import WORST_CONFUSIONS
 from core.runs.store import MetricPoint, Progress, Store
 from core.schema import RunSpec, settings
@@ -26,10 +27,15 @@ from ui.run.free_answers import free_answers_html
 from ui.run.header import empty_html
 from ui.run.live import CHART_SCRIPT, DRAWN, Curves, cached_spec, chat_curves_html, curves_html
 from ui.run.matrix import matrix_html
+from ui.run.several_classes import differences_html, is_several, several_failures_html, several_verdict_html
 from ui.run.words import BASELINE_WORDS, duration, interval, percent, size
 
 MATRIX_SCRIPT = (Path(__file__).parent / "matrix.js").read_text(encoding="utf-8")
 LARGEST = 30
+SOFT_HEADS = (
+    '<th scope="col" title="How far its probabilities are off, in nats; 0 is exact">KL</th>'
+    '<th scope="col" title="The same as squared distance, 0 to 2">Brier</th>'
+)
 
 
 @dataclass(frozen=True)
@@ -114,6 +120,14 @@ def report_updates(tab: ReportTab, store: Store, folder: RunFolder) -> Updates:
 
 
 def _class_updates(tab: ReportTab, report: dict[str, Any]) -> Updates:
+    if is_several(report):
+        ordered = sorted(report["test"]["per_class"], key=lambda figures: -figures["support"])
+        return {
+            tab.verdict: several_verdict_html(report),
+            tab.failures: several_failures_html(report),
+            tab.matrix: differences_html(report),
+            tab.classes: class_table_html(ordered),
+        }
     labels, test = report["labels"], report["test"]
     untuned, answers = report.get("untuned"), report.get("answers", {})
     counts, names = fold_confusion(test["confusion"], labels, LARGEST)
@@ -154,13 +168,15 @@ def verdict_html(report: dict[str, Any]) -> str:
     rows = [("This model", report["test"], "td-own")]
     if report.get("untuned"):
         rows.append(("The same model before training", report["untuned"], ""))
-    rows += [(BASELINE_WORDS.get(name, name), scores, "") for name, scores in reversed(report["baselines"].items())]
+    words = {**BASELINE_WORDS, "majority": "Mean of all rows"} if is_soft(report) else BASELINE_WORDS
+    rows += [(words.get(name, name), scores, "") for name, scores in reversed(report["baselines"].items())]
     return (
         f'<section class="td-verdict td-{report["tone"]}"><h2 dir="auto">{escape(headline)}</h2>{more}'
         '<div class="td-scroll"><table class="td-ladder"><thead><tr><th scope="col">On the test part</th>'
         '<th scope="col" class="td-track-head"></th><th scope="col">Accuracy</th><th scope="col">95 % sure</th>'
-        '<th scope="col">Macro F1</th><th scope="col">Micro F1</th><th scope="col">Weighted F1</th></tr></thead><tbody>'
-        f"{''.join(_rung(*row) for row in rows)}</tbody></table></div></section>"
+        '<th scope="col">Macro F1</th><th scope="col">Micro F1</th><th scope="col">Weighted F1</th>'
+        f"{SOFT_HEADS if is_soft(report) else ''}</tr></thead><tbody>{''.join(_rung(*row) for row in rows)}</tbody>"
+        "</table></div></section>"
     )
 
 
@@ -171,7 +187,8 @@ def _rung(name: str, scores: dict[str, Any], kind: str) -> str:
         f'<i style="width:{scores["accuracy"] * 100:.2f}%"></i>'
         f'<u style="left:{low * 100:.2f}%;width:{(high - low) * 100:.2f}%"></u></span></td>'
         f"<td><b>{percent(scores['accuracy'])}</b></td><td>{interval((low, high))}</td>"
-        f"<td>{scores['macro_f1']:.3f}</td><td>{scores['micro_f1']:.3f}</td><td>{scores['weighted_f1']:.3f}</td></tr>"
+        f"<td>{scores['macro_f1']:.3f}</td><td>{scores['micro_f1']:.3f}</td><td>{scores['weighted_f1']:.3f}</td>"
+        f"{soft_cells(scores)}</tr>"
     )
 
 
@@ -249,7 +266,9 @@ def _setting_facts(spec: RunSpec) -> list[tuple[str, str]]:
     """The preset, and the settings that are shown first in the form."""
     content = spec.model_dump(mode="json")
     mapping = spec.mapping
-    columns = [("text", ", ".join(mapping.text)), ("label", mapping.label)]
+    columns = [("text", ", ".join(mapping.text)), ("label", ", ".join(mapping.label_columns) or mapping.label)]
+    if mapping.kind != "single":
+        columns.append(("kind of label", mapping.kind))
     if mapping.kind == "none":
         columns = [(role, name) for role, name in mapping.chat.model_dump().items() if name]
     facts = [("preset", spec.preset), *columns]

@@ -8,25 +8,23 @@ from typing import Any
 import gradio as gr
 
 from core.errors import UserError
-from core.evaluation.colours import class_colour
 from core.model_facts import ModelFacts, ModelText, joined_text, run_model_facts
 from core.prediction_service import PredictionService
 from core.workspace import RunFolder, Workspace
-from ui.plots import probability_bars
 from ui.run.actions import QUIET, Updates
 from ui.run.chat import ChatBox, build_chat
 from ui.run.label_file import LabelFile, build_label_file, label_file_updates
 from ui.run.report import filled, unfilled
+from ui.run.try_result import USUAL_SHARE, answer_words, shown_result
 
 FIELDS = 6
 """Text columns that get a box of their own; a model of more reads the rest joined from the last box."""
-BARS = 10
 TRIES_KEPT = 20
 PROMPT_FIELDS = 8
 """Boxes for the columns that a language model's prompt names; what is beyond them stays empty here, and is said."""
 
-Try = tuple[str, str, float]
-"""A text, its likeliest label and that label's probability."""
+Try = tuple[str, str, float | None]
+"""A text, the answer, and its probability; None where that is several classes."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +40,8 @@ class TryTab:
     """For the columns that the model's prompt names beside the text."""
     beyond: gr.HTML
     """Says which of those have no box."""
+    share: gr.Slider
+    """Of soft labels: what the likeliest ones that are shown have to sum to, in percent."""
     file: LabelFile
 
     def parts(self) -> list[Any]:
@@ -54,6 +54,7 @@ class TryTab:
             *self.fields,
             *self.columns,
             self.beyond,
+            self.share,
             *self.file.parts(),
         ]
 
@@ -79,38 +80,53 @@ def build_try_it(workspace: Workspace, service: PredictionService) -> TryTab:
                     beyond = gr.HTML(apply_default_css=False, visible=False)
                     with gr.Row(elem_classes="td-foot"):
                         ask = gr.Button("Predict", variant="primary", elem_id="run-predict")
-                result = gr.HTML(
-                    note_html("The answer appears here: how likely each class is."),
-                    apply_default_css=False, elem_id="run-result", min_width=300,
-                )  # fmt: skip
+                with gr.Column(min_width=300):
+                    result = gr.HTML(
+                        note_html("The answer appears here: how likely each class is."),
+                        apply_default_css=False, elem_id="run-result",
+                    )  # fmt: skip
+                    share = gr.Slider(
+                        10, 100, USUAL_SHARE, step=5, visible=False, elem_id="try-share",
+                        label="Show the likeliest until they sum to, percent",
+                    )  # fmt: skip
             history = gr.HTML(apply_default_css=False, elem_id="run-history")
             file = build_label_file(workspace)
         chat = build_chat(workspace, service)
-    tries = gr.State([])
+    tries, answer = gr.State([]), gr.State([])
 
-    def predict(request: gr.Request, tries: list[Try], *values: str) -> Iterator[tuple[Any, Any, Any]]:
+    def predict(
+        request: gr.Request, tries: list[Try], percent: float, *values: str
+    ) -> Iterator[tuple[Any, Any, Any, Any]]:
         folder = workspace.run(request.query_params["run"])
         try:
             facts = run_model_facts(folder)
             asked = model_text(facts, values[:FIELDS], values[FIELDS:])
             text = shown_text(asked)
             words = "Reading …" if service.is_loaded(folder.id) else "Loading the model, some seconds the first time …"
-            yield note_html(words if text else "Write a text first."), gr.skip(), gr.skip()
+            yield note_html(words if text else "Write a text first."), gr.skip(), gr.skip(), []
             if not text:
                 return
             (ranked,) = service.predict(folder.id, [asked])
         except UserError as error:
-            yield note_html(f"{error.what} {error.todo}"), gr.skip(), gr.skip()
+            yield note_html(f"{error.what} {error.todo}"), gr.skip(), gr.skip(), []
             return
-        kept = [(text, *ranked[0]), *tries][:TRIES_KEPT]
-        yield result_html(ranked, facts.labels), history_html(kept), kept
+        sure = None if facts.label_kind == "multi" else ranked[0][1]
+        kept = [(text, answer_words(facts, ranked), sure), *tries][:TRIES_KEPT]
+        yield shown_result(facts, ranked, percent), history_html(kept), kept, ranked
+
+    def with_share(request: gr.Request, percent: float, ranked: list[tuple[str, float]]) -> Any:
+        """The last answer up to another share, without asking again."""
+        if not ranked:
+            return gr.skip()
+        return shown_result(run_model_facts(workspace.run(request.query_params["run"])), ranked, percent)
 
     gr.on(
         [ask.click, *(field.submit for field in (*fields, *columns))],
-        predict, [tries, *fields, *columns], [result, history, tries],
+        predict, [tries, share, *fields, *columns], [result, history, tries, answer],
         **QUIET,
     )  # fmt: skip
-    return TryTab(empty, body, texts, chat, fields, columns, beyond, file)
+    share.change(with_share, [share, answer], result, trigger_mode="always_last", **QUIET)
+    return TryTab(empty, body, texts, chat, fields, columns, beyond, share, file)
 
 
 def try_updates(tab: TryTab, folder: RunFolder) -> Updates:
@@ -128,6 +144,7 @@ def try_updates(tab: TryTab, folder: RunFolder) -> Updates:
         filled(tab.empty, tab.body)
         | _text_boxes(tab, facts)
         | _column_boxes(tab, facts)
+        | {tab.share: gr.update(visible=facts.label_kind == "soft")}
         | label_file_updates(tab.file, folder)
     )
 
@@ -185,26 +202,11 @@ def note_html(words: str) -> str:
     return f'<div class="td-result td-result-empty"><p>{escape(words)}</p></div>'
 
 
-def result_html(ranked: Sequence[tuple[str, float]], labels: Sequence[str]) -> str:
-    """The ten likeliest classes as bars; what the others share is said below."""
-    index = {label: number for number, label in enumerate(labels)}
-    shown = ranked[:BARS]
-    rest = ranked[BARS:]
-    others = (
-        f"{sum(probability for _, probability in rest) * 100:.1f} % on the other {len(rest)} classes" if rest else ""
-    )
-    return (
-        f'<div class="td-result"><h3 dir="auto">{escape(ranked[0][0])}</h3>'
-        f"{probability_bars(shown, lambda label: class_colour(index[label]))}"
-        f'<p class="td-hint">{others}</p></div>'
-    )
-
-
 def history_html(tries: Sequence[Try]) -> str:
     """Tries of this visit, the newest first."""
     lines = "".join(
         f'<li><span class="td-text" dir="auto">{escape(text[:300])}</span><b dir="auto">{escape(label)}</b>'
-        f"<span>{probability * 100:.0f} %</span></li>"
+        f"<span>{'' if probability is None else f'{probability * 100:.0f} %'}</span></li>"
         for text, label, probability in tries
     )
     return f'<section class="td-history"><h3>Tries on this visit</h3><ol>{lines}</ol></section>'

@@ -47,11 +47,16 @@ def percent(share: float) -> str:
 
 
 def figure_words(summary: dict[str, Any]) -> str:
-    """What a finished run is worth, shortly: `96.6 % right`, `perplexity 3.24`; '' where it was not measured."""
+    """What a finished run is worth, shortly: `96.6 % right`, `micro F1 0.674`, `perplexity 3.24`.
+
+    '' where it was not measured.
+    """
     if "test" not in summary:
         return ""
     if summary.get("task") == "chat":
         return f"perplexity {summary['test']['perplexity']:,.3g}"
+    if summary.get("kind") == "multi":
+        return f"micro F1 {summary['test']['micro_f1']:.3f}"
     return f"{percent(summary['test']['accuracy'])} right"
 
 

@@ -1,0 +1,64 @@
+# ruff: noqa: S608  (names and paths become SQL through identifier() and literal() alone)
+"""What guesses of columns rest on: how a column is filled, and what its name says."""
+
+import re
+from dataclasses import dataclass
+
+import duckdb
+
+from core.data.database import parquet_rows
+from core.data.expressions import cell_sql
+from core.data.label_guess import JUDGED_ROWS
+from core.data.table import Column, Table
+
+LABEL_NAMES = (
+    *("label", "labels", "class", "classes", "category", "categories", "target", "sentiment", "intent", "topic", "tag"),
+    *("y", "emotion", "rating", "stance", "polarity", "genre", "language", "lang", "subject_area", "primary"),
+    *("section", "department", "output_label", "ground_truth"),
+)
+TEXT_NAMES = (
+    *("text", "sentence", "message", "question", "content", "review", "comment", "tweet", "utterance", "query"),
+    *("document", "body", "post", "article", "abstract", "description", "news", "input"),
+)
+TITLE_NAMES = ("title", "headline", "subject", "summary", "heading")
+ID_NAMES = re.compile(r"(^|[_ -])(id|ids|uuid|guid|index|url|link|uri|date|time|timestamp)$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class ColumnFacts:
+    """What the guesses rest on, over the first rows."""
+
+    column: Column
+    distinct: int
+    filled: int
+    """Cells that are not empty."""
+    mean_length: float
+    """Characters of the filled cells."""
+    spaced: float
+    """Share of the filled cells with a space inside or more than 15 characters that are not ASCII letters or digits."""
+
+
+def column_facts(database: duckdb.DuckDBPyConnection, table: Table, column: Column) -> ColumnFacts:
+    cell = cell_sql(column.name)
+    row = database.execute(
+        "SELECT count(DISTINCT cell), count(cell), avg(length(cell)), "
+        "avg(CASE WHEN contains(cell, ' ') OR length(regexp_replace(cell, '[ -~]', '', 'g')) > 15 THEN 1 ELSE 0 END) "
+        f"FROM (SELECT nullif({cell}, '') AS cell FROM {parquet_rows(table.parquet)} LIMIT {JUDGED_ROWS})"
+    ).fetchone()
+    distinct, filled, mean_length, spaced = row or (0, 0, 0, 0)
+    return ColumnFacts(column, int(distinct), int(filled), float(mean_length or 0), float(spaced or 0))
+
+
+def name_rank(name: str, words: tuple[str, ...]) -> float:
+    """Place of the first word that the name is, or half a place behind, ends or begins with (class_label, News Topic).
+
+    len(words) where it is none of them.
+    """
+    pieces = re.split(r"[\W_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).casefold())
+    whole = [float(rank) for rank, word in enumerate(words) if name.casefold().strip() == word]
+    part = [rank + 0.5 for rank, word in enumerate(words) if word in {pieces[-1], pieces[0]}]
+    return min(whole or part, default=len(words))
+
+
+def is_named(fact: ColumnFacts, words: tuple[str, ...]) -> bool:
+    return name_rank(fact.column.name, words) < len(words)
