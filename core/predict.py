@@ -22,9 +22,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from core.data.database import identifier
-from core.data.reading.write import replacing
 from core.data.table import Table
 from core.errors import UserError
+from core.files import replacing
 from core.label_jobs import job_folder_request, write_status
 from core.labelled_files import check_output, labelled_file, result_arrays, result_columns, result_types
 from core.model_facts import ModelText, require_classes, run_model_facts

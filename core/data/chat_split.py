@@ -15,8 +15,9 @@ from core.data.chat_checks import check_chat
 from core.data.conversations import NOT_USED, Conversations, conversations_of, divided, read_rows
 from core.data.examples import EXAMPLES, PARTS, DataFacts, conversation_text, read_data_facts, write_data_facts
 from core.data.findings import Finding, raise_errors
-from core.data.reading.write import replacing, write_batches
+from core.data.reading.write import write_batches
 from core.data.table import Table, file_facts, open_table
+from core.files import replacing
 from core.schema import ChatColumns, RunSpec
 from core.workspace import RunFolder, Workspace
 

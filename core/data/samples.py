@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.data.reading.write import replacing
 from core.errors import UserError
+from core.files import replacing
 from core.schema import DataSpec, MappingSpec, TableFile
 from core.workspace import Workspace
 

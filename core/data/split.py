@@ -36,9 +36,10 @@ from core.data.labels import (
     without_rare,
 )
 from core.data.mapping import mapped_text_sql, natural_order
-from core.data.reading.write import replacing, write_batches
+from core.data.reading.write import write_batches
 from core.data.table import Table, file_facts, open_table, require_columns
 from core.errors import UserError
+from core.files import replacing
 from core.prompts import prompt_columns, prompt_problems
 from core.schema import LabelKind, MappingSpec, RunSpec
 from core.workspace import RunFolder, Workspace

@@ -19,8 +19,8 @@ from core.data.reading.profile import Column, profile
 from core.data.reading.result import Dialect, Reading, RejectedLine
 from core.data.reading.sources import existing_file, fingerprint, format_of, sha256_of, unpacked
 from core.data.reading.structured import read_json, read_parquet
-from core.data.reading.write import replacing
 from core.errors import UserError
+from core.files import replacing
 from core.schema import TableFile
 from core.workspace import Workspace
 

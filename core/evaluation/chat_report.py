@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from core.data.examples import DataFacts
-from core.data.reading.write import replacing
 from core.evaluation.chat_html import chat_report_html
 from core.evaluation.report import SCHEMA_VERSION, shown_settings, thinned
 from core.evaluation.verdict import Tone, counted
+from core.files import replacing
 from core.schema import RunSpec
 from core.workspace import RunFolder
 

@@ -18,6 +18,7 @@ from core.evaluation.verdict import (
     Verdict,
     capital,
     counted,
+    macro_sentence,
     percent,
     unjudged,
 )
@@ -73,7 +74,7 @@ def multi_verdict(
             )
             tone = "caution" if tone == "good" else tone
         sentences += _right(test, baselines)
-    sentences += _macro_sentence(test, baselines, by_name)
+    sentences += macro_sentence(test, baselines, {name: found.outcome for name, found in by_name.items()})
     return Verdict(tuple(sentences), tone, by_name, (*_worst_classes(test), *unjudged(test["per_class"])))
 
 
@@ -164,18 +165,3 @@ def _right(test: Mapping[str, Any], baselines: Mapping[str, Mapping[str, Any]]) 
         if name in baselines
     ]
     return [*sentences, f"{capital(', '.join(scores))}."] if scores else sentences
-
-
-def _macro_sentence(
-    test: Mapping[str, Any], baselines: Mapping[str, Mapping[str, Any]], comparisons: Mapping[str, SetComparison]
-) -> list[str]:
-    """Micro F1 can win on the large classes while the small ones are lost."""
-    if "tfidf" not in baselines or comparisons["tfidf"].outcome != "better":
-        return []
-    model, tfidf = test["macro_f1"], baselines["tfidf"]["macro_f1"]
-    if model >= tfidf:
-        return []
-    return [
-        f"But over all classes alike TF-IDF is ahead (macro F1 {tfidf:.3f} against {model:.3f}): "
-        "this model does worse on small classes."
-    ]

@@ -16,7 +16,7 @@ from dataclasses import asdict
 from typing import Any
 
 from core.data.examples import DataFacts
-from core.data.reading.write import replacing, write_batches
+from core.data.reading.write import write_batches
 from core.evaluation.html import report_html
 from core.evaluation.kinds import label_metrics, likeliest
 from core.evaluation.mistakes import count_mistakes, mistakes
@@ -26,6 +26,7 @@ from core.evaluation.prediction_rows import prediction_batches, prediction_schem
 from core.evaluation.predictions import Baseline, FreeAnswers, Predictions
 from core.evaluation.soft_verdict import soft_verdict
 from core.evaluation.verdict import UNTUNED, Verdict, as_json, compare, verdict
+from core.files import replacing
 from core.schema import LabelKind, RunSpec
 from core.workspace import RunFolder
 

@@ -107,7 +107,7 @@ def verdict(
         sentences += _right(test, baselines)
         if untuned and by_name[UNTUNED].outcome == "better":
             sentences.append(f"Before training the same model was right on {percent(untuned['accuracy'])}.")
-    sentences += _macro_sentence(test, baselines, by_name)
+    sentences += macro_sentence(test, baselines, {name: found.outcome for name, found in by_name.items()})
     return Verdict(tuple(sentences), tone, by_name, tuple(_findings(test)))
 
 
@@ -225,11 +225,14 @@ def _right(test: Mapping[str, Any], baselines: Mapping[str, Mapping[str, Any]]) 
     return sentences
 
 
-def _macro_sentence(
-    test: Mapping[str, Any], baselines: Mapping[str, Mapping[str, Any]], comparisons: Mapping[str, Comparison]
+def macro_sentence(
+    test: Mapping[str, Any], baselines: Mapping[str, Mapping[str, Any]], outcomes: Mapping[str, str]
 ) -> list[str]:
-    """Accuracy can win on the large classes while the small ones are lost."""
-    if "tfidf" not in baselines or comparisons["tfidf"].outcome != "better":
+    """What is better by the headline figure can be so on the large classes while the small ones are lost.
+
+    outcomes: by baseline, how the model compares with it.
+    """
+    if outcomes.get("tfidf") != "better":
         return []
     model, tfidf = test["macro_f1"], baselines["tfidf"]["macro_f1"]
     if model >= tfidf:

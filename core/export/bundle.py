@@ -13,10 +13,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
-from core.data.reading.write import replacing
 from core.errors import UserError
 from core.export.base import hub_id, shown_base
 from core.export.card import model_card
+from core.files import replacing
 from core.model_facts import MODEL_FACTS_FILE, ModelFacts, run_model_facts
 from core.schema import read_spec
 from core.workspace import RunFolder, Workspace

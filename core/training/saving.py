@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from core.data.reading.write import replacing
+from core.files import replacing
 from core.model_facts import MODEL_FACTS_FILE, NEWEST_VERSION
 from core.training.job import Job
 

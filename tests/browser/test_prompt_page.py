@@ -155,6 +155,8 @@ def test_everything_is_there_after_a_reload_and_goes_into_the_review(
     page.locator("#prompt-system textarea").fill("")
     user(page).fill("[INST] Is it {labels}? It's {text} [/INST]\n")
     page.locator("#prompt-separator input").fill(" or ")
+    # The preset's 1,024 are more than this model reads, which the review would not let pass.
+    page.locator("#prompt-max-length input").fill("256")
     page.locator("#prompt-next").click()
     expect(text(page)).to_contain_text("[INST] Is it HUM or LOC or NUM? It's Where is Oslo ? (0) [/INST]")
     expect(text(page)).not_to_contain_text("start_header_id")

@@ -23,8 +23,10 @@ from core.runs import supervisor
 from core.runs.store import open_store
 from core.runs.supervisor import Supervisor, run_to_end, submit
 from core.schema import RunSpec, parse_spec
+from core.training import sft
 from tests.flow.conftest import run_here
 from tests.flow.test_train import wait_until
+from tests.flow.worker_with_little_memory import loss_of_at_most
 from tests.small_llama import write_small_llama
 
 TEXTS = ["Who wrote Hamlet ?", "Where is the river ?", "How far away is the museum ?"]
@@ -194,9 +196,9 @@ def test_when_memory_runs_out_the_batch_is_halved_until_it_fits(workspace, quest
 
 
 def test_when_not_even_one_row_fits_the_run_says_what_to_change(workspace, questions, tiny_llama, monkeypatch):
-    monkeypatch.setattr(supervisor, "WORKER", [sys.executable, "-m", "tests.flow.worker_with_little_memory", "0"])
+    monkeypatch.setattr(sft, "answer_token_loss", loss_of_at_most(0))
     spec = answer_spec(questions, tiny_llama, "lora", batch_size=2, evaluation_batch_size=1)
-    run = run_to_end(workspace, submit(workspace, spec))
+    run = run_here(workspace, spec)
     assert run.state == "failed"
     assert "max_length" in run.error["todo"]
 

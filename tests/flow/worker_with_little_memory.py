@@ -1,25 +1,33 @@
-"""The real worker on a device that holds at most so many rows a batch: `worker_with_little_memory [ROWS] RUN_DIR`."""
+"""The real worker on a device that holds at most four rows a batch: `worker_with_little_memory RUN_DIR`."""
 
 import sys
+from collections.abc import Callable
 
 import torch
 
 from core.training import worker
 
-ROWS = int(sys.argv[1]) if len(sys.argv) > 2 else 4
+ROWS = 4
 
 
-def install() -> None:
+def loss_of_at_most(rows: int) -> Callable[..., torch.Tensor]:
+    """The loss of a training step, for which memory holds so many rows."""
     from core.training import sft
 
     fits = sft.answer_token_loss
 
     def loss(model, input_ids, *rest):
-        if len(input_ids) > ROWS:
+        if len(input_ids) > rows:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
         return fits(model, input_ids, *rest)
 
-    sft.answer_token_loss = loss
+    return loss
+
+
+def install() -> None:
+    from core.training import sft
+
+    sft.answer_token_loss = loss_of_at_most(ROWS)
 
 
 if __name__ == "__main__":

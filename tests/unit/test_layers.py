@@ -17,6 +17,7 @@ ORDER = (
     "installing",
     "environment",
     "errors",
+    "files",
     "schema",
     "workspace",
     "doctor",

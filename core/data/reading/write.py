@@ -1,8 +1,6 @@
 """The Parquet files that tables are kept in: written whole under another name, then renamed."""
 
-import secrets
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
 import duckdb
@@ -13,17 +11,6 @@ from core.data.database import literal
 
 GROUP_ROWS = 20_480
 """Rows a row group: few enough for long texts to stay small in memory and for a page of rows to be found fast."""
-
-
-@contextmanager
-def replacing(target: Path) -> Iterator[Path]:
-    """A path to write to that becomes `target` in one step, and vanishes where writing fails."""
-    partial = target.with_name(f"{target.name}.{secrets.token_hex(4)}.partial")
-    try:
-        yield partial
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def write_parquet(database: duckdb.DuckDBPyConnection, query: str, target: Path) -> None:
