@@ -160,10 +160,10 @@ def run_tests(request):
     os.chdir(PROJECT)
     if request.pytest:
         return become([sys.executable, "-m", "pytest"] + request.pytest)
-    # The whole suite in three processes, a file at a time in each: much of it waits for a page or for a file. A second
+    # The whole suite in two processes, a file at a time in each: much of it waits for a page or for a file. A second
     # thread for small models would only wait for the other process's.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    return become([sys.executable, "-m", "pytest", "-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"])
+    return become([sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"])
 
 
 def open_page(request):
