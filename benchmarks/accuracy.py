@@ -8,20 +8,20 @@ Seconds are the whole run's wall time, baselines and evaluation included. A mark
 """
 
 import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
 PROJECT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(PROJECT))
+
+from benchmarks.machine import heading  # noqa: E402  the project is found only now
+
 SHARED_DATA = PROJECT.parent / "shared" / "data"
 PRESET = "quickstart-minilm"
 
@@ -69,11 +69,7 @@ DATA_SETS = {
 
 
 def main(names: list[str]) -> int:
-    print(
-        f"{time.strftime('%Y-%m-%d')}  {_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}"
-    )
-    packages = ("torch", "transformers", "scikit-learn")
-    print(f"Python {platform.python_version()}, " + ", ".join(f"{name} {version(name)}" for name in packages))
+    print(heading("torch", "transformers", "scikit-learn"))
     reached = True
     with tempfile.TemporaryDirectory() as workspace:
         for name in names or DATA_SETS:
@@ -123,11 +119,6 @@ def _told(name: str, data: DataSet, answer: dict[str, Any]) -> bool:
     )
     print(f"{name:13} {test['rows']:6,} rows  {beside}  {answer['seconds']:6.0f} s  {words}", flush=True)
     return bool(test[figure] >= mark)
-
-
-def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
 
 
 if __name__ == "__main__":

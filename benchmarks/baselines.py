@@ -8,12 +8,9 @@ baseline learns from the train part alone, as a model does; C is chosen on valid
 is printed beside wall time because the machine may have other work.
 """
 
-import os
-import platform
 import sys
 import time
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 import duckdb
@@ -23,7 +20,8 @@ import numpy.typing as npt
 PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))
 
-from core.data.allocation import allocate  # noqa: E402  the project is found only now
+from benchmarks.machine import heading  # noqa: E402  the project is found only now
+from core.data.allocation import allocate  # noqa: E402
 from core.evaluation.baselines import run_baselines  # noqa: E402
 from core.evaluation.metrics import classification_metrics  # noqa: E402
 
@@ -110,18 +108,8 @@ def measure(name: str) -> bool:
     return reached
 
 
-def machine() -> str:
-    processor = platform.processor()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        models = [line for line in cpuinfo.read_text(encoding="utf-8").splitlines() if line.startswith("model name")]
-        processor = models[0].partition(":")[2].strip() if models else processor
-    return f"{processor}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}"
-
-
 def main(names: list[str]) -> int:
-    versions = ", ".join(f"{package} {version(package)}" for package in ("scikit-learn", "scipy", "numpy"))
-    print(f"{time.strftime('%Y-%m-%d')}  {machine()}\nPython {platform.python_version()}, {versions}\n")
+    print(f"{heading('scikit-learn', 'scipy', 'numpy')}\n")
     missed = [name for name in names or DATA_SETS if not measure(name)]
     return 1 if missed else 0
 

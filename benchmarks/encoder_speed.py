@@ -19,19 +19,19 @@ import csv
 import itertools
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
 import tempfile
 import time
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))
+
+from benchmarks.machine import heading  # noqa: E402  the project is found only now
 
 SHARED_DATA = PROJECT.parent / "shared" / "data"
 SIDES = ("trainer", "ours")
@@ -67,11 +67,7 @@ CASES = {
 
 
 def main(names: list[str]) -> int:
-    print(
-        f"{time.strftime('%Y-%m-%d')}  {_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}"
-    )
-    packages = ("torch", "transformers", "accelerate")
-    print(f"Python {platform.python_version()}, " + ", ".join(f"{name} {version(name)}" for name in packages))
+    print(heading("torch", "transformers", "accelerate"))
     reached = True
     for name in names or CASES:
         case = CASES[name]
@@ -278,11 +274,6 @@ def _source(case: Case, root: Path) -> str:
 
 def _peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
 
 
 if __name__ == "__main__":

@@ -13,13 +13,10 @@ probabilities. tree: core/evaluation/scoring.py. The mark: tree at least 5 times
 """
 
 import csv
-import os
-import platform
 import statistics
 import sys
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +27,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))
 
-from core.chat_templates import ModelTokenizer, model_tokenizer  # noqa: E402  the project is found only now
+from benchmarks.machine import heading  # noqa: E402  the project is found only now
+from core.chat_templates import ModelTokenizer, model_tokenizer  # noqa: E402
 from core.evaluation.plain_scoring import generate_answers, plain_scores  # noqa: E402
 from core.evaluation.scoring import score_labels  # noqa: E402
 from core.prompt_rows import encode_prompts  # noqa: E402
@@ -139,18 +137,8 @@ def measure(model: LlamaForCausalLM, name: str, prompt: Prompt, texts: list[str]
     return min(times["tree"])
 
 
-def machine() -> str:
-    processor = platform.processor()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        lines = [line for line in cpuinfo.read_text(encoding="utf-8").splitlines() if line.startswith("model name")]
-        processor = lines[0].partition(":")[2].strip() if lines else processor
-    return f"{processor}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}"
-
-
 def main() -> int:
-    versions = ", ".join(f"{package} {version(package)}" for package in ("torch", "transformers", "tokenizers"))
-    print(f"{time.strftime('%Y-%m-%d')}  {machine()}\nPython {platform.python_version()}, {versions}")
+    print(heading("torch", "transformers", "tokenizers"))
     texts, names = read("train")
     labels = sorted(set(names))
     tokenizer = train_tokenizer([*texts, *labels])

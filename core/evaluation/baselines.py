@@ -17,7 +17,7 @@ import numpy.typing as npt
 from core.errors import UserError
 from core.evaluation.metrics import log_loss
 from core.evaluation.multi_baselines import commonest_classes, tfidf_one_against_rest
-from core.evaluation.predictions import Baseline
+from core.evaluation.predictions import Baseline, same_for_all
 from core.evaluation.soft_label import kl_divergence
 from core.evaluation.tfidf import (
     CHARACTER_WORK,
@@ -88,16 +88,13 @@ def majority(train_labels: Integers, validation_rows: int, test_rows: int, label
     """The shares of the classes in train as everyone's probabilities, so that the commonest class is predicted."""
     began = time.perf_counter()
     shares = (np.bincount(train_labels, minlength=len(labels)) / len(train_labels)).astype(np.float32)
-    probabilities = {
-        part: np.tile(shares, (rows, 1)) for part, rows in (("validation", validation_rows), ("test", test_rows))
-    }
     return Baseline(
         name="majority",
         title="Guessing the commonest class",
         seconds=time.perf_counter() - began,
         fit_rows=len(train_labels),
         note=f"Answers {labels[int(shares.argmax())]} to everything.",
-        probabilities=probabilities,
+        probabilities=same_for_all(shares, validation_rows, test_rows),
     )
 
 
@@ -111,7 +108,7 @@ def mean_distribution(train_labels: Floats, validation_rows: int, test_rows: int
         seconds=time.perf_counter() - began,
         fit_rows=len(train_labels),
         note=f"Its likeliest class is always {labels[int(mean.argmax())]}.",
-        probabilities={"validation": np.tile(mean, (validation_rows, 1)), "test": np.tile(mean, (test_rows, 1))},
+        probabilities=same_for_all(mean, validation_rows, test_rows),
     )
 
 

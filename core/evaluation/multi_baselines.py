@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from core.evaluation.multi_label import binary_log_loss, given_classes, micro_f1, row_counts, tuned_thresholds
-from core.evaluation.predictions import Baseline
+from core.evaluation.predictions import Baseline, same_for_all
 from core.evaluation.tfidf import features_of, in_chunks, reading_note, reading_plan, vectorizers
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def commonest_classes(train_labels: Floats, validation_rows: int, test_rows: int
         seconds=time.perf_counter() - began,
         fit_rows=len(train_labels),
         note=f"Answers {named} to everything.",
-        probabilities={"validation": np.tile(shares, (validation_rows, 1)), "test": np.tile(shares, (test_rows, 1))},
+        probabilities=same_for_all(shares, validation_rows, test_rows),
         thresholds=np.full(len(labels), float(shares[given[-1]])),
     )
 

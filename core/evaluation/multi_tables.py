@@ -7,7 +7,7 @@ from typing import Any
 
 from core.evaluation.colours import class_colour
 from core.evaluation.multi_verdict import COMPARED_SETS, added_most, missed_most
-from core.evaluation.tables import BAR_HEAD, Report, p_value_words, section, sentence
+from core.evaluation.tables import BAR_HEAD, Report, p_value_words, rung_head, section, sentence
 from core.evaluation.verdict import counted, percent
 
 CLASSES_SHOWN = 15
@@ -36,11 +36,8 @@ def ladder(report: Report) -> str:
 def _rung(name: str, scores: Mapping[str, Any], kind: str, colour: str) -> str:
     low, high = scores["micro_f1_interval"]
     return (
-        f'<tr class="{kind}"><th scope="row">{escape(name)}</th>'
-        f'<td class="bar"><span class="track" style="--c:{colour}">'
-        f'<i style="width:{scores["micro_f1"] * 100:.2f}%"></i>'
-        f'<u style="left:{low * 100:.2f}%;width:{(high - low) * 100:.2f}%"></u></span></td>'
-        f"<td>{scores['micro_f1']:.3f}</td><td>{low:.3f} to {high:.3f}</td><td>{scores['macro_f1']:.3f}</td>"
+        rung_head(name, kind, colour, scores["micro_f1"], (low, high))
+        + f"<td>{scores['micro_f1']:.3f}</td><td>{low:.3f} to {high:.3f}</td><td>{scores['macro_f1']:.3f}</td>"
         f"<td>{scores['samples_f1']:.3f}</td><td>{percent(scores['accuracy'])}</td>"
         f"<td>{scores['hamming_loss']:.4f}</td></tr>"
     )

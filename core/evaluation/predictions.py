@@ -46,3 +46,10 @@ class Baseline:
     """validation and test: float32 [rows, classes], rows as in the part."""
     thresholds: npt.NDArray[np.float64] | None = None
     """Of multi labels, float64 [classes]: a row is given a class from this probability on."""
+
+
+def same_for_all(
+    shares: npt.NDArray[np.float32], validation_rows: int, test_rows: int
+) -> dict[str, npt.NDArray[np.float32]]:
+    """Everyone is given the same shares, float32 [classes]: what Baseline.probabilities holds."""
+    return {"validation": np.tile(shares, (validation_rows, 1)), "test": np.tile(shares, (test_rows, 1))}

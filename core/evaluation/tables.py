@@ -54,14 +54,22 @@ def ladder(report: Report) -> str:
     return section("Against the baselines", hint, table + _comparisons(report))
 
 
-def _rung(name: str, scores: Mapping[str, Any], kind: str, colour: str) -> str:
-    low, high = scores["accuracy_interval"]
+def rung_head(name: str, kind: str, colour: str, share: float, interval: Sequence[float]) -> str:
+    """A row's name, and its share (0 to 1) as a bar with its interval."""
+    low, high = interval
     return (
         f'<tr class="{kind}"><th scope="row">{escape(name)}</th>'
         f'<td class="bar"><span class="track" style="--c:{colour}">'
-        f'<i style="width:{scores["accuracy"] * 100:.2f}%"></i>'
+        f'<i style="width:{share * 100:.2f}%"></i>'
         f'<u style="left:{low * 100:.2f}%;width:{(high - low) * 100:.2f}%"></u></span></td>'
-        f"<td>{percent(scores['accuracy'])}</td><td>{low * 100:.1f} to {high * 100:.1f}</td>"
+    )
+
+
+def _rung(name: str, scores: Mapping[str, Any], kind: str, colour: str) -> str:
+    low, high = scores["accuracy_interval"]
+    return (
+        rung_head(name, kind, colour, scores["accuracy"], (low, high))
+        + f"<td>{percent(scores['accuracy'])}</td><td>{low * 100:.1f} to {high * 100:.1f}</td>"
         f"<td>{scores['macro_f1']:.3f}</td><td>{scores['micro_f1']:.3f}</td><td>{scores['weighted_f1']:.3f}</td>"
         f"{soft_cells(scores)}</tr>"
     )

@@ -17,7 +17,8 @@ from core.chat_templates import ModelTokenizer, model_tokenizer
 from core.errors import UserError
 from core.model_facts import ModelFacts
 from core.models.device import best_device
-from core.models.pretrained import open_tokenizer, require_length
+from core.models.known import require_length
+from core.models.pretrained import open_tokenizer
 from core.models.source import download
 from core.schema import FOUR_BIT_METHODS, ModelSpec, TrainingSpec
 

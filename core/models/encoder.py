@@ -17,8 +17,9 @@ from transformers import (
 
 from core.errors import UserError
 from core.models.heads import EncoderWithHead, save_with_head
+from core.models.known import require_length
 from core.models.neobert import NeoBERTConfig, write_source
-from core.models.pretrained import open_tokenizer, require_length
+from core.models.pretrained import open_tokenizer
 from core.models.source import download
 from core.schema import LabelKind, ModelSpec
 

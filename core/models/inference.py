@@ -8,8 +8,8 @@ import numpy.typing as npt
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from core.models.prefix_cache import CachedRows, collate_cached
-from core.models.tokens import TokenRows, collate, tokenise
+from core.models.prefix_cache import CachedRows
+from core.models.tokens import TokenRows, model_inputs, tokenise
 from core.schema import LabelKind
 
 if TYPE_CHECKING:
@@ -58,14 +58,12 @@ def class_logits(
     classes = model.config.num_labels
     assert classes is not None
     logits = np.zeros((len(rows), classes), dtype=np.float32)
-    tokens, join = (rows.rows, collate_cached) if isinstance(rows, CachedRows) else (rows, collate)
-    order = tokens.shortest_first()
+    order = (rows.rows if isinstance(rows, CachedRows) else rows).shortest_first()
     with torch.autocast(model.device.type, torch.bfloat16, enabled=model.device.type == "cuda"):
         for start in range(0, len(order), batch_size):
             chosen = order[start : start + batch_size]
-            joined = join([rows[row] for row in chosen], pad_token_id)
-            batch = {name: tensor.to(model.device) for name, tensor in joined.items() if name != "labels"}
-            logits[chosen] = model(**batch).logits.float().cpu().numpy()
+            inputs = model_inputs(rows, chosen, pad_token_id, model.device)
+            logits[chosen] = model(**inputs).logits.float().cpu().numpy()
             if on_progress is not None:
                 on_progress(min(start + batch_size, len(order)), len(order))
     return logits

@@ -8,7 +8,7 @@ Limits: methods freeze and head only; nothing is kept across runs or resumes. Wo
 """
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +22,9 @@ from transformers import PreTrainedModel
 
 from core.models.architecture import embeddings, encoder_layers
 from core.models.layers import CachePlan, plan_states
-from core.models.tokens import TokenRows, collate, pad_rows
+from core.models.tokens import STATES, TokenRows, model_inputs
 from core.schema import TrainingSpec
 
-STATES = "prefix_states"
-"""What a batch calls the kept states: [batch, length, hidden]."""
 BATCH_TOKENS = {"cpu": 4096, "cuda": 32_768}
 """Tokens at once when the cache is filled, padding counted; halved where memory does not suffice. On a processor more
 is slower, since what passes between layers no longer stays in its caches."""
@@ -122,7 +120,7 @@ def skipped_prefix(model: PreTrainedModel, frozen: int) -> Iterator[None]:
 def can_be_skipped(model: PreTrainedModel, frozen: int, rows: TokenRows, pad_token_id: int) -> bool:
     """Whether the model says the same of some rows when its prefix is skipped: not every architecture is built so."""
     model.eval()
-    batch = _batch(rows, np.arange(min(4, len(rows))), pad_token_id, model.device)
+    batch = model_inputs(rows, np.arange(min(4, len(rows))), pad_token_id, model.device)
     plain = model(**batch).logits
     states = _prefix(model, frozen, batch)
     if states.shape[:2] != batch["input_ids"].shape:
@@ -130,16 +128,6 @@ def can_be_skipped(model: PreTrainedModel, frozen: int, rows: TokenRows, pad_tok
     with skipped_prefix(model, frozen):
         skipped = model(**batch, **{STATES: states}).logits
     return bool((plain - skipped).abs().max() <= ALIKE * plain.abs().max())
-
-
-def collate_cached(features: Sequence[dict[str, Any]], pad_token_id: int) -> dict[str, torch.Tensor]:
-    """A Trainer batch as core.models.tokens.collate makes it, and STATES [rows, longest, hidden], padded with zeros."""
-    batch = collate(features, pad_token_id)
-    rows = [feature[STATES] for feature in features]
-    padded = torch.zeros(*batch["input_ids"].shape, rows[0].shape[-1], dtype=rows[0].dtype)
-    for number, row in enumerate(rows):
-        padded[number, : len(row)] = row
-    return {**batch, STATES: padded}
 
 
 class _PrefixDoneError(Exception):
@@ -183,7 +171,7 @@ def _fill(
             # The longest row of the batch comes first, so that its length is the batch's.
             chosen = order[start : start + max(1, budget // max(1, int(cached.rows.lengths[order[start]])))]
             try:
-                batch = _batch(cached.rows, chosen, pad_token_id, model.device)
+                batch = model_inputs(cached.rows, chosen, pad_token_id, model.device)
                 with torch.autocast(model.device.type, torch.bfloat16, enabled=model.device.type == "cuda"):
                     states = _prefix(model, frozen, batch).to(cached.states.dtype).cpu()
             except torch.OutOfMemoryError:
@@ -201,11 +189,6 @@ def _fill(
             if on_progress is not None:
                 on_progress(done, rows_in_all)
     return True
-
-
-def _batch(rows: TokenRows, chosen: Any, pad_token_id: int, device: torch.device) -> dict[str, torch.Tensor]:
-    ids = [rows.flat[rows.offsets[row] : rows.offsets[row + 1]].tolist() for row in chosen]
-    return {name: tensor.to(device) for name, tensor in pad_rows(ids, pad_token_id).items()}
 
 
 def _room(folder: Path | None, name: str, shape: tuple[int, int], kind: torch.dtype) -> torch.Tensor:

@@ -4,12 +4,9 @@ core/models/causal.py imports this before unsloth."""
 from typing import TYPE_CHECKING
 
 from core.errors import UserError
-from core.models.known import require_length
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-__all__ = ["open_tokenizer", "require_length"]
 
 
 def open_tokenizer(source: str, folder: str) -> "PreTrainedTokenizerBase":

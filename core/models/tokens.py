@@ -1,14 +1,16 @@
 """Token rows kept flat: four bytes a token instead of a Python list a row. Worker only: imports torch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from transformers import PreTrainedTokenizerBase
 
+STATES = "prefix_states"
+"""What a row or batch calls the kept states of its tokens (core.models.prefix_cache): [.., length, hidden]."""
 TEXTS_AT_ONCE = 1000
 """The tokenizer holds some hundred bytes a token until its batch is done."""
 
@@ -52,6 +54,12 @@ class TokenRows:
         return TokenRows(flat, offsets, None if self.labels is None else self.labels[rows])
 
 
+class Rows(Protocol):
+    """TokenRows, or those with kept states."""
+
+    def __getitem__(self, index: int, /) -> dict[str, Any]: ...
+
+
 def tokenise(
     tokenizer: PreTrainedTokenizerBase,
     texts: Sequence[str],
@@ -87,8 +95,22 @@ def pad_rows(rows: Sequence[Sequence[int]], pad_token_id: int) -> dict[str, torc
 
 
 def collate(features: Sequence[dict[str, Any]], pad_token_id: int) -> dict[str, torch.Tensor]:
-    """A Trainer batch: pad_rows' two tensors and labels, int64 [rows] or float32 [rows, classes]."""
+    """A Trainer batch: pad_rows' two tensors, and labels and STATES where the rows have them.
+
+    labels: int64 [rows] or float32 [rows, classes]; STATES: [rows, longest, hidden], padded with zeros.
+    """
     batch = pad_rows([feature["input_ids"] for feature in features], pad_token_id)
     if "labels" in features[0]:
         batch["labels"] = torch.from_numpy(np.stack([feature["labels"] for feature in features]))
+    if STATES in features[0]:
+        states = [feature[STATES] for feature in features]
+        batch[STATES] = torch.zeros(*batch["input_ids"].shape, states[0].shape[-1], dtype=states[0].dtype)
+        for number, row in enumerate(states):
+            batch[STATES][number, : len(row)] = row
     return batch
+
+
+def model_inputs(rows: Rows, chosen: Iterable[int], pad_token_id: int, device: torch.device) -> dict[str, torch.Tensor]:
+    """What a model takes of these rows: a batch of `collate` without labels, on the device."""
+    batch = collate([rows[row] for row in chosen], pad_token_id)
+    return {name: tensor.to(device) for name, tensor in batch.items() if name != "labels"}

@@ -24,7 +24,7 @@ from transformers import (
 from core.models.architecture import head_parameter_names, learning_rate_depths, output_layer
 from core.models.freezing import frozen_layer_count
 from core.models.losses import Features, balanced_weights, training_loss
-from core.models.prefix_cache import CachedRows, collate_cached
+from core.models.prefix_cache import CachedRows
 from core.models.tokens import TokenRows, collate
 from core.schema import LabelKind, RunSpec, TrainingSpec
 from core.training.collapse import class_shares, watch_figures
@@ -65,9 +65,7 @@ def classifier_trainer(
     return Trainer(
         model=model,
         args=arguments,
-        data_collator=partial(
-            collate_cached if isinstance(train, CachedRows) else collate, pad_token_id=tokenizer.pad_token_id
-        ),
+        data_collator=partial(collate, pad_token_id=tokenizer.pad_token_id),
         train_dataset=train,
         eval_dataset=validation,
         processing_class=tokenizer,
