@@ -229,6 +229,12 @@ class ModelSpec(Part):
     classifier_dropout: float = setting(
         0.1, "Share of the head's inputs dropped in training.", unit="share", ge=0, lt=1
     )
+    attention_dropout: float = setting(
+        0.0,
+        "Share of an encoder's attention weights dropped in training. At 0 attention is computed in one piece, without "
+        "a table of all pairs of tokens: less time and memory, most at long texts.",
+        unit="share", ge=0, lt=1,
+    )  # fmt: skip
     head: Head = setting(
         "model",
         "What turns a text's states into classes. model: the head that transformers gives this architecture; linear: "
@@ -250,7 +256,7 @@ LABEL_LOSSES: dict[LabelKind, tuple[LossName, ...]] = {
     "none": ("cross_entropy",),
 }
 """The losses that a kind of label can be learned with; `auto` is the first."""
-BestMetric = Literal["macro_f1", "accuracy", "weighted_f1", "loss"]
+BestMetric = Literal["macro_f1", "micro_f1", "accuracy", "weighted_f1", "loss"]
 Schedule = Literal["linear", "cosine", "constant", "constant_with_warmup", "inverse_sqrt"]
 
 
@@ -266,6 +272,12 @@ class TrainingSpec(Part):
     batch_size: int = setting(
         32, "Rows a step on the device. Larger is steadier and takes more memory.", unit="rows", essential=True,
         ge=1, le=65536,
+    )  # fmt: skip
+    batch_tokens: int | None = setting(
+        None,
+        "Most tokens in a batch, padding counted: texts of like length make up about so many, batch_size rows at most. "
+        "Long texts then take no more memory than short ones. Empty: batch_size alone decides.",
+        unit="tokens", ge=8, le=10_000_000,
     )  # fmt: skip
     best_metric: BestMetric = setting(
         "macro_f1", "The validation figure that decides which checkpoint is kept.", essential=True
@@ -330,7 +342,9 @@ class TrainingSpec(Part):
         "is full. Without a CUDA GPU always adamw.",
     )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = setting(
-        "auto", "Number format of the arithmetic. auto: bfloat16 or float16 where the GPU has it, else float32."
+        "auto",
+        "Number format of the arithmetic. auto: bfloat16 or float16 where the GPU multiplies it, bfloat16 where the "
+        "processor does and the model is an encoder, else float32.",
     )
     gradient_checkpointing: bool = setting(False, "Recompute instead of keeping: much less memory, about 30 % slower.")
     group_by_length: bool = setting(True, "Batches of texts of like length, so that less is spent on padding.")

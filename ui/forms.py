@@ -12,6 +12,7 @@ from core.schema import RunSpec, Setting
 
 CHOICE_WORDS = {
     "macro_f1": "macro F1",
+    "micro_f1": "micro F1",
     "weighted_f1": "weighted F1",
     "lora": "LoRA",
     "qlora": "QLoRA (4-bit)",

@@ -25,6 +25,7 @@ from core.schema import LabelKind, ModelSpec
 
 # What transformers calls the dropout before the classifier, where it is not `classifier_dropout`.
 _DROPOUT_NAMES = {"distilbert": "seq_classif_dropout"}
+_ATTENTION_DROPOUT_NAMES = ("attention_probs_dropout_prob", "attention_dropout")
 # Weights a sequence classifier may start without: its own head, and poolers that some checkpoints leave out.
 _NEW_WEIGHTS = re.compile(r"(^|\.)(classifier|pre_classifier|score|head|pooler|dense|out_proj)\.")
 
@@ -106,11 +107,15 @@ def _config(spec: ModelSpec, folder: str, labels: Sequence[str], kind: LabelKind
             "model.source",
             "Choose a BERT-like encoder.",
         )
-    longest = config.to_dict().get("max_position_embeddings")
+    known = config.to_dict()
+    longest = known.get("max_position_embeddings")
     if longest is not None:
         require_length(spec, longest)
     config.problem_type = _PROBLEMS[kind]
     setattr(config, _DROPOUT_NAMES.get(config.model_type, "classifier_dropout"), spec.classifier_dropout)
+    for name in _ATTENTION_DROPOUT_NAMES:
+        if name in known:
+            setattr(config, name, spec.attention_dropout)
     return config
 
 

@@ -26,7 +26,7 @@ from core.training.learning import learn, training_facts
 from core.training.saving import measured_once, save_model
 from core.training.sft import answer_trainer
 
-FIGURES = ("accuracy", "macro_f1", "weighted_f1")
+FIGURES = ("accuracy", "macro_f1", "micro_f1", "weighted_f1")
 
 
 def train_answers(job: Job, facts: DataFacts, parts: dict[str, LabelledTexts], backend: Backend) -> Trained:

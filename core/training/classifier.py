@@ -25,6 +25,7 @@ from core.models.freezing import apply_method, frozen_layer_count, with_chosen_l
 from core.models.inference import class_logits, probabilities_of
 from core.models.prefix_cache import CachedRows, can_be_skipped, fill_cache, plan_cache, skipped_prefix
 from core.models.tokens import TokenRows, tokenise
+from core.models.used_tokens import only_used_tokens
 from core.schema import RunSpec
 from core.training.job import Job, LabelledTexts, Trained
 from core.training.learning import learn, training_facts
@@ -101,7 +102,17 @@ def _read_rows(
     tokenizer: PreTrainedTokenizerBase,
     rows: dict[str, TokenRows],
 ) -> Iterator[Mapping[str, TokenRows | CachedRows]]:
-    """The rows as they are, or with what the frozen layers say of them, which the model then takes."""
+    """The rows as they are, or with what the frozen layers say of them, which the model then takes.
+
+    Where nothing is frozen, the model has the embeddings of their tokens alone meanwhile.
+    """
+    if isinstance(model, PreTrainedModel) and spec.model.method == "full":
+        with only_used_tokens(model, rows.values(), tokenizer.pad_token_id) as counts:
+            if counts is not None:
+                used, tokens = counts
+                job.say(f"Of {tokens:,} tokens {used:,} occur; the embeddings of the others stay as they are")
+            yield rows
+        return
     frozen = frozen_layer_count(model, spec.model) if isinstance(model, PreTrainedModel) else None
     if frozen is None:
         yield rows

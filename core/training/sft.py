@@ -5,6 +5,7 @@ Only the positions that carry loss are projected to the vocabulary: by TRL's own
 come tokenised, with the loss mask in their targets.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -61,7 +62,7 @@ def answer_trainer(
     callbacks: list[TrainerCallback],
 ) -> AnswerTrainer:
     """A trainer over tokenised rows that keeps the best checkpoint by `metric`, a name that `measure` gives."""
-    values = argument_values(spec.training, folder, len(train)) | {
+    values = argument_values(spec, folder, math.ceil(len(train) / spec.training.batch_size)) | {
         "metric_for_best_model": metric,
         "greater_is_better": metric != "loss",
     }

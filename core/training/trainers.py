@@ -22,11 +22,13 @@ from transformers import (
 )
 
 from core.models.architecture import head_parameter_names, learning_rate_depths, output_layer
+from core.models.device import best_device
 from core.models.freezing import frozen_layer_count
 from core.models.losses import Features, balanced_weights, training_loss
 from core.models.prefix_cache import CachedRows
 from core.models.tokens import TokenRows, collate
-from core.schema import LabelKind, RunSpec, TrainingSpec
+from core.schema import Family, LabelKind, RunSpec, TrainingSpec
+from core.training.batches import ClassifierTrainer, RowBatches
 from core.training.collapse import class_shares, watch_figures
 from core.training.unfreezing import GradualUnfreezing
 from core.workspace import RunFolder
@@ -56,13 +58,20 @@ def classifier_trainer(
     weights = balanced_weights(rows.labels, classes, kind) if training.class_weights == "balanced" else None
     shares = class_shares(rows.labels, classes, kind)
     features = Features(output_layer(model)) if training.contrastive_alpha else None
+    batches = RowBatches(
+        rows.lengths,
+        training.batch_size,
+        training.batch_tokens,
+        grouped=training.group_by_length,
+        seed=training.seed,
+    )
     # What the batches hold is not to be guessed from the forward pass, which need not take labels or kept states.
     arguments = TrainingArguments(
-        **argument_values(training, folder, len(train)), remove_unused_columns=False, label_names=["labels"]
+        **argument_values(spec, folder, len(batches)), remove_unused_columns=False, label_names=["labels"]
     )
     if spec.model.family == "encoder":
         torch.nn.Module.to(model, arguments.device)
-    return Trainer(
+    trainer = ClassifierTrainer(
         model=model,
         args=arguments,
         data_collator=partial(collate, pad_token_id=tokenizer.pad_token_id),
@@ -74,6 +83,8 @@ def classifier_trainer(
         callbacks=with_early_stopping(training, [*callbacks, *_unfreezing(model, spec)]),
         optimizers=(_optimizer(model, training, arguments), None),
     )
+    trainer.batches = batches
+    return trainer
 
 
 def _unfreezing(model: PreTrainedModel | PeftModel, spec: RunSpec) -> list[TrainerCallback]:
@@ -91,12 +102,13 @@ def with_early_stopping(training: TrainingSpec, callbacks: list[TrainerCallback]
     return [*callbacks, stopping]
 
 
-def argument_values(training: TrainingSpec, folder: RunFolder, rows: int) -> dict[str, Any]:
-    """What TrainingArguments and TRL's SFTConfig take of a RunSpec; `rows` to train on."""
-    precision = _precision(training)
+def argument_values(spec: RunSpec, folder: RunFolder, batches: int) -> dict[str, Any]:
+    """What TrainingArguments and TRL's SFTConfig take of a RunSpec; batches: of one epoch."""
+    training, family = spec.training, spec.model.family
+    precision = _precision(training, family)
     every = training.evaluate_every_steps
     strategy = "steps" if every else "epoch"
-    steps_an_epoch = math.ceil(rows / (training.batch_size * training.gradient_accumulation))
+    steps_an_epoch = math.ceil(batches / training.gradient_accumulation)
     steps = training.max_steps or math.ceil(steps_an_epoch * training.epochs)
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(folder.tensorboard)
     return dict(  # noqa: C408  reads as the arguments that it becomes
@@ -123,6 +135,8 @@ def argument_values(training: TrainingSpec, folder: RunFolder, rows: int) -> dic
         greater_is_better=training.best_metric != "loss",
         bf16=precision == "bfloat16",
         fp16=precision == "float16",
+        # transformers takes bfloat16 for a GPU's unless it is told.
+        use_cpu=best_device().type == "cpu",
         gradient_checkpointing=training.gradient_checkpointing,
         train_sampling_strategy="group_by_length" if training.group_by_length else "random",
         seed=training.seed,
@@ -135,12 +149,20 @@ def argument_values(training: TrainingSpec, folder: RunFolder, rows: int) -> dic
     )
 
 
-def _precision(training: TrainingSpec) -> str:
+def _precision(training: TrainingSpec, family: Family) -> str:
     if training.precision != "auto":
         return training.precision
-    if not torch.cuda.is_available():
-        return "float32"
-    return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
+    if torch.cuda.is_available():
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
+    if best_device().type == "cpu" and family == "encoder" and _processor_has_bfloat16():
+        return "bfloat16"
+    return "float32"
+
+
+def _processor_has_bfloat16() -> bool:
+    """Whether it multiplies bfloat16 itself: elsewhere torch's emulation is slower than float32."""
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "sve_bf16"))
 
 
 def _optimizer_name(training: TrainingSpec) -> str:
@@ -203,6 +225,7 @@ def _validation_metrics(
     return {
         "accuracy": float(accuracy_score(true, predicted)),
         "macro_f1": float(f1_score(true, predicted, average="macro", zero_division=0)),
+        "micro_f1": float(f1_score(true, predicted, average="micro", zero_division=0)),
         "weighted_f1": float(f1_score(true, predicted, average="weighted", zero_division=0)),
         **watch_figures(logits, labels, shares, kind),
     }

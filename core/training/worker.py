@@ -28,7 +28,7 @@ from core.workspace import RunFolder
 if TYPE_CHECKING:
     from core.models.causal import Backend
 
-BASELINE_FIGURES = ("accuracy", "macro_f1", "weighted_f1")
+BASELINE_FIGURES = ("accuracy", "macro_f1", "micro_f1", "weighted_f1")
 
 
 def main(run_dir: str) -> int:

@@ -47,6 +47,16 @@ def test_rows_of_a_phase_do_not_stretch_the_charts():
     )
 
 
+def test_rows_of_several_classes_show_micro_f1_beside_macro():
+    names = ("macro_f1", "micro_f1", "accuracy")
+    curves = {
+        f"validation/{name}": [MetricPoint(step, f"validation/{name}", 0.5, 0.0) for step in (1, 2)] for name in names
+    }
+    several, one = curves_html(curves, None, "macro_f1", "multi"), curves_html(curves, None, "macro_f1")
+    assert "micro F1" in several and "accuracy" not in several
+    assert "accuracy" in one and "micro F1" not in one
+
+
 def test_smaller_batches_and_a_refusal_are_said_quietly():
     batches = [
         Event(1.0, "smaller_batch", {"batch_size": 8, "gradient_accumulation": 2, "evaluation_batch_size": 8}),

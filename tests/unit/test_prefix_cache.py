@@ -1,63 +1,18 @@
 """What frozen layers say is computed once: exact step for step, in memory and on disk, for each architecture."""
 
-import copy
-
 import numpy as np
 import pytest
 import torch
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
-from transformers import (
-    AutoModelForSequenceClassification,
-    BertConfig,
-    DistilBertConfig,
-    ModernBertConfig,
-    PreTrainedTokenizerFast,
-    RobertaConfig,
-    XLMRobertaConfig,
-)
 
 import core.models.heads as heads
 from core.models.architecture import encoder_layers
 from core.models.freezing import apply_method, frozen_layer_count
 from core.models.inference import class_logits
-from core.models.neobert import NeoBERTConfig
 from core.models.prefix_cache import CachedRows, can_be_skipped, fill_cache, plan_cache, skipped_prefix
-from core.models.tokens import TokenRows
 from core.schema import DataSpec, MappingSpec, ModelSpec, RunSpec, TableFile, TrainingSpec
 from core.training.trainers import classifier_trainer
 from core.workspace import RunFolder
-
-SMALL = {"vocab_size": 60, "hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 2, "intermediate_size": 64}
-CONFIGS = {
-    "bert": BertConfig(**SMALL),
-    "roberta": RobertaConfig(**SMALL, pad_token_id=0),
-    "xlm-roberta": XLMRobertaConfig(**SMALL, pad_token_id=0),
-    "distilbert": DistilBertConfig(vocab_size=60, dim=32, n_layers=4, n_heads=2, hidden_dim=64),
-    "modernbert": ModernBertConfig(**SMALL, pad_token_id=0, local_attention=4, global_attn_every_n_layers=2),
-    "neobert": NeoBERTConfig(**SMALL),
-}
-"""Tiny models of the true architectures; dropout as they come with it."""
-
-
-def small(kind, classes=3):
-    torch.manual_seed(1)
-    config = copy.deepcopy(CONFIGS[kind])
-    config.num_labels = classes
-    return AutoModelForSequenceClassification.from_config(config)
-
-
-def token_rows(rows=40, seed=0, classes=3):
-    random = np.random.default_rng(seed)
-    lengths = random.integers(3, 12, rows)
-    flat = random.integers(5, 60, int(lengths.sum())).astype(np.int32)
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    return TokenRows(flat, offsets, random.integers(0, classes, rows))
-
-
-def parts():
-    return {"train": token_rows(40, 0), "validation": token_rows(12, 1), "test": token_rows(9, 2)}
-
+from tests.small_encoders import CONFIGS, parts, small, tokenizer, without_dropout
 
 EXACT = TrainingSpec(
     epochs=3, batch_size=8, cache_format="float32", precision="float32", optimizer="adamw", learning_rate=1e-3
@@ -86,7 +41,7 @@ def test_training_is_the_same_step_for_step(kind, method, tmp_path):
     outcomes = []
     for name in ("plain", "cached"):
         model = small(kind)
-        _no_dropout(model)
+        without_dropout(model)
         model = apply_method(model, spec.model)
         outcomes.append(_trained(spec, model, tmp_path / name, cached=name == "cached"))
     (plain_losses, plain), (cached_losses, cached) = outcomes
@@ -184,26 +139,13 @@ def _spec(model):
     )
 
 
-def _tokenizer():
-    words = {"[PAD]": 0} | {str(number): number for number in range(1, 60)}
-    return PreTrainedTokenizerFast(tokenizer_object=Tokenizer(WordLevel(words, "1")), pad_token="[PAD]")
-
-
-def _no_dropout(model):
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
-        if isinstance(vars(module).get("attention_dropout"), float):
-            module.attention_dropout = 0.0
-
-
 def _trained(spec, model, root, *, cached):
     root.mkdir()
     rows = parts()
     read = fill_cache(model, _frozen(model, spec), EXACT, rows, 0, None) if cached else rows
     assert isinstance(read["train"], CachedRows) == cached
     torch.manual_seed(5)
-    trainer = classifier_trainer(spec, RunFolder(root), model, _tokenizer(), read["train"], read["validation"], [])
+    trainer = classifier_trainer(spec, RunFolder(root), model, tokenizer(), read["train"], read["validation"], [])
     if cached:
         with skipped_prefix(model, _frozen(model, spec)):
             trainer.train()

@@ -14,7 +14,7 @@ import gradio as gr
 
 from core.runs.store import MetricPoint, Progress, Run, Store
 from core.runs.supervisor import last_log_lines
-from core.schema import RunSpec, read_spec
+from core.schema import LabelKind, RunSpec, read_spec
 from core.workspace import Workspace
 from ui.plots import Reference, Series, line_chart
 from ui.run.notices import collapse_html, notes_html
@@ -29,8 +29,9 @@ CHART_SCRIPT = (Path(__file__).parent / "chart.js").read_text(encoding="utf-8")
 DRAWN = (
     "train/loss", "train/learning_rate", "train/samples_per_second", "train/tokens_per_second",
     "memory/process_mb", "memory/gpu_mb",
-    "validation/loss", "validation/accuracy", "validation/macro_f1", "validation/weighted_f1",
-    "baseline/tfidf/loss", "baseline/tfidf/accuracy", "baseline/tfidf/macro_f1", "baseline/tfidf/weighted_f1",
+    "validation/loss", "validation/accuracy", "validation/macro_f1", "validation/micro_f1", "validation/weighted_f1",
+    "baseline/tfidf/loss", "baseline/tfidf/accuracy", "baseline/tfidf/macro_f1",
+    "baseline/tfidf/micro_f1", "baseline/tfidf/weighted_f1",
 )  # fmt: skip
 
 Seen = dict[str, int]
@@ -97,7 +98,8 @@ def live_updates(live: Live, store: Store, spec_path: Path, run: Run, seen: Seen
     if spec.task == "chat":
         figures, drawn = chat_figures_html(curves, run.progress), chat_curves_html(curves, run.progress)
     else:
-        figures, drawn = figures_html(curves, run.progress, metric), curves_html(curves, run.progress, metric)
+        figures = figures_html(curves, run.progress, metric)
+        drawn = curves_html(curves, run.progress, metric, spec.mapping.kind)
     pieces = (
         ("figures", live.figures, figures),
         ("curves", live.curves, drawn),
@@ -206,10 +208,13 @@ def _passed(best: MetricPoint | None, baseline: list[MetricPoint] | None, metric
     return f"passed by {gap:.3f}" if gap > 0 else f"still {-gap:.3f} above this model"
 
 
-def curves_html(curves: Curves, progress: Progress | None, metric: str, height: int = 260) -> str:
+def curves_html(
+    curves: Curves, progress: Progress | None, metric: str, kind: LabelKind = "single", height: int = 260
+) -> str:
     """Loss beside the chosen metric, each with the TF-IDF baseline as a dashed line."""
     steps = training_steps(progress)
-    main, other = ("macro_f1", "accuracy") if metric in ("macro_f1", "loss") else (metric, "macro_f1")
+    second = "micro_f1" if kind == "multi" else "accuracy"
+    main, other = ("macro_f1", second) if metric in ("macro_f1", "loss") else (metric, "macro_f1")
     loss = _loss_chart(curves, steps, height)
     measured = line_chart(
         "Validation",

@@ -17,6 +17,7 @@ STATE_WORDS = {
 }
 METRIC_WORDS = {
     "macro_f1": "macro F1",
+    "micro_f1": "micro F1",
     "accuracy": "accuracy",
     "weighted_f1": "weighted F1",
     "loss": "loss",
