@@ -261,9 +261,11 @@ Schedule = Literal["linear", "cosine", "constant", "constant_with_warmup", "inve
 
 
 class TrainingSpec(Part):
-    epochs: float = setting(
-        3, "Passes over the training rows. Too many on few rows learns them by heart.", unit="epochs", essential=True,
-        gt=0, le=10000,
+    epochs: float | None = setting(
+        None,
+        "Passes over the training rows. Too many on few rows learns them by heart. Empty: chosen by the rows, from 10 "
+        "for a few hundred to 2 for many thousands.",
+        unit="epochs", essential=True, gt=0, le=10000,
     )  # fmt: skip
     learning_rate: float = setting(
         1e-4, "Size of each step. Too high forgets what the model knew, too low learns nothing.", essential=True,

@@ -31,6 +31,8 @@ LABELS = {
     "training.best_metric": "Best checkpoint by",
     "training.learning_rate": "Learning rate",
 }
+EMPTY_WORDS = {"training.epochs": "chosen by the rows"}
+"""What a field says that was left empty, where there is more to say than that."""
 RESET_SCRIPT = (
     "element.addEventListener('click', (event) => { if (event.target.closest('button')) trigger('click'); });"
 )
@@ -69,7 +71,7 @@ def _input(setting: Setting, radio: bool) -> gr.components.Component:
         return gr.Radio(choices, **common) if radio else gr.Dropdown(choices, filterable=False, **common)
     if several(setting):
         return gr.CheckboxGroup(list(several(setting)), **common)
-    return gr.Textbox(max_lines=1, placeholder="empty" if setting.optional else None, **common)
+    return gr.Textbox(max_lines=1, placeholder=empty_words(setting) if setting.optional else None, **common)
 
 
 def label(setting: Setting) -> str:
@@ -77,6 +79,10 @@ def label(setting: Setting) -> str:
     name = setting.key.split(".")[-1].replace("_", " ")
     shown = LABELS.get(setting.key) or (f"LoRA {name}" if ".lora." in setting.key else name.capitalize())
     return f"{shown}, {setting.unit}" if setting.unit and setting.unit not in shown.lower() else shown
+
+
+def empty_words(setting: Setting) -> str:
+    return EMPTY_WORDS.get(setting.key, "empty")
 
 
 def several(setting: Setting) -> tuple[str, ...]:
@@ -118,7 +124,9 @@ def note_update(setting: Setting, given: Any, usual: Any, problem: str = "") -> 
         return gr.update(value=f'<p class="bad" role="alert">{escape(problem)} {reset}</p>', visible=True)
     before = shown(setting, usual)
     if given != before:
-        said = {"False": "off", "True": "on", "[]": "empty", "": "empty"}.get(str(before)) or choice_words(str(before))
+        said = {"False": "off", "True": "on", "[]": "empty", "": empty_words(setting)}.get(str(before)) or choice_words(
+            str(before)
+        )
         return gr.update(value=f"<p>Changed; was {escape(said)}. {reset}</p>", visible=True)
     return gr.update(value="", visible=False)
 

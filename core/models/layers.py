@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from core.epochs import epochs_of
 from core.presets import Shape
 from core.schema import ModelSpec, TrainingSpec
 
@@ -147,7 +148,7 @@ def plan_states(
 
 def _epochs(training: TrainingSpec, rows: int) -> float:
     if training.max_steps is None:
-        return training.epochs
+        return epochs_of(training, rows)
     return training.max_steps * training.batch_size * training.gradient_accumulation / max(rows, 1)
 
 

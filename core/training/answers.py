@@ -21,6 +21,7 @@ from core.model_facts import PROMPT_FILE
 from core.models.causal import Backend, load_causal, prompt_tokenizer, with_adapter
 from core.prompt_rows import PromptTokens, encode_prompts, training_examples
 from core.prompts import Prompt, build_prompt, prompt_content, prompt_from_content
+from core.training.collapse import class_shares, watch_figures
 from core.training.job import Job, LabelledTexts, Trained
 from core.training.learning import learn, training_facts
 from core.training.saving import measured_once, save_model
@@ -45,18 +46,24 @@ def train_answers(job: Job, facts: DataFacts, parts: dict[str, LabelledTexts], b
     model = with_adapter(base, spec.model, spec.training, backend)
     train = training_examples(prompt, _rows(parts["train"]), [facts.labels[label] for label in parts["train"].labels])
     score = _scorer(job, model, backend, prompt, rows["validation"])
+    shares = class_shares(parts["train"].labels, len(facts.labels), "single")
 
     def measure() -> dict[str, float]:
         scores = score([row.ids for row in rows["validation"]], None)
         true = parts["validation"].labels
         figures = classification_metrics(true, label_probabilities(scores), facts.labels)
-        return {"loss": answer_loss(scores, true, prompt)} | {name: figures[name] for name in FIGURES}
+        return {
+            "loss": answer_loss(scores, true, prompt),
+            **{name: figures[name] for name in FIGURES},
+            **watch_figures(scores, true, shares, "single"),
+        }
 
     metric = spec.training.best_metric
     learned = learn(
         job,
         model,
         metric,
+        facts.labels,
         lambda callback: answer_trainer(spec, job.folder, model, tokenizer, train, measure, metric, [callback]),
     )
     predicted = {

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -38,25 +39,29 @@ _EVALUATION_OVERHEAD = ("runtime", "samples_per_second", "steps_per_second", "ep
 class StoreCallback(TrainerCallback):
     """Writes progress and metrics of a run to the store, and ends training when the store says stop."""
 
-    def __init__(self, store: Store, run_id: str, best_metric: str, spec: RunSpec) -> None:
+    def __init__(self, store: Store, run_id: str, best_metric: str, spec: RunSpec, labels: Sequence[str]) -> None:
         self.store = store
         self.run_id = run_id
         self.best_metric = best_metric
         self.spec = spec
+        self.labels = labels
         self.stopped = False
         self._written = 0.0
         self._first_step = 0
         self._began = 0.0
         self._logged_at = 0.0
-        self._logged_step = 0
+        self._logged_epoch = 0.0
         self._logged_tokens = 0
+        self._rows = 0
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         self._began = self._logged_at = time.monotonic()
-        self._first_step = self._logged_step = state.global_step
+        self._first_step = state.global_step
+        self._logged_epoch = float(state.epoch or 0)
         self._logged_tokens = int(state.num_input_tokens_seen)
+        self._rows = len(kwargs["train_dataloader"].dataset)
         self._write_progress(state, "training")
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
@@ -87,7 +92,7 @@ class StoreCallback(TrainerCallback):
                 "training.learning_rate",
                 "Lower the learning rate, or set precision to float32; the last checkpoint is kept.",
             )
-        values.update(self._speed(args, state))
+        values.update(self._speed(state))
         values["memory/process_mb"] = psutil.Process().memory_info().rss / 2**20
         if torch.cuda.is_available():
             values["memory/gpu_mb"] = torch.cuda.max_memory_allocated() / 2**20
@@ -108,9 +113,9 @@ class StoreCallback(TrainerCallback):
         }
         self.store.add_metrics(self.run_id, state.global_step, _finite(values))
         if all(f"validation/{name}" in values for name in NAMES):
-            self._watch(state, kwargs["model"].config.id2label)
+            self._watch(state)
 
-    def _watch(self, state: TrainerState, class_names: dict[int, str]) -> None:
+    def _watch(self, state: TrainerState) -> None:
         """Give notice where the run has stopped learning, once for each finding, and withdraw what no longer holds."""
         seen = evaluations(self.store.metrics(self.run_id, [f"validation/{name}" for name in NAMES]))
         finding = find(seen, state.max_steps, state.num_train_epochs)
@@ -121,19 +126,18 @@ class StoreCallback(TrainerCallback):
         if finding is not None and finding not in given:
             commonest = self.store.metrics(self.run_id, ["baseline/majority/accuracy"])
             share = commonest[-1].value if commonest and self.spec.mapping.kind != "multi" else None
-            notice = describe(finding, seen, self.spec, class_names.__getitem__, share)
+            notice = describe(finding, seen, self.spec, self.labels.__getitem__, share)
             print(f"{time.strftime('%H:%M:%S')} {notice.what} {notice.todo}", flush=True)
             self.store.add_event(self.run_id, NOTICE, asdict(notice))
 
-    def _speed(self, args: TrainingArguments, state: TrainerState) -> dict[str, float]:
-        """Rows and tokens a second since the last log."""
-        now = time.monotonic()
+    def _speed(self, state: TrainerState) -> dict[str, float]:
+        """Rows and tokens a second since the last log; a batch counts as its share of the epoch's rows."""
+        now, epoch = time.monotonic(), float(state.epoch or 0)
         seconds = now - self._logged_at
-        steps = state.global_step - self._logged_step
+        rows = (epoch - self._logged_epoch) * self._rows
         tokens = int(state.num_input_tokens_seen) - self._logged_tokens
-        self._logged_at, self._logged_step = now, state.global_step
+        self._logged_at, self._logged_epoch = now, epoch
         self._logged_tokens = int(state.num_input_tokens_seen)
-        rows = steps * args.train_batch_size * args.gradient_accumulation_steps
         return {"train/samples_per_second": rows / seconds, "train/tokens_per_second": tokens / seconds}
 
     def _write_progress(self, state: TrainerState, phase: str) -> None:

@@ -68,6 +68,7 @@ def train_chat(job: Job, backend: Backend) -> TrainedChat:
         job,
         model,
         "loss",
+        (),
         lambda callback: answer_trainer(spec, job.folder, model, tokenizer, rows["train"], measure, "loss", [callback]),
     )
     scores = {"tuned": held_out_figures(inner, rows["test"], batch, job.counting("evaluating test"))}

@@ -51,6 +51,7 @@ def train_classifier(job: Job, facts: DataFacts, parts: dict[str, LabelledTexts]
             job,
             model,
             spec.training.best_metric,
+            facts.labels,
             lambda callback: classifier_trainer(
                 spec, job.folder, model, tokenizer, read["train"], read["validation"], [callback]
             ),

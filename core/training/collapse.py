@@ -260,7 +260,9 @@ def _what_to_try(finding: Finding, last: Evaluation, spec: RunSpec, commonest: f
         tries.append(f"twice as many epochs, or a learning rate of {_rate(rate * 3)} (it is {_rate(rate)})")
         if spec.model.method in ("freeze", "head"):
             tries.append("fewer frozen layers")
-    if commonest is not None and commonest > LOPSIDED and training.class_weights == "none" and finding != "not_finite":
+    # Answers in words take no class weights.
+    weighable = spec.task == "classify" and training.class_weights == "none" and finding != "not_finite"
+    if commonest is not None and commonest > LOPSIDED and weighable:
         tries.append(f"balanced class weights, since {commonest * 100:.0f} % of the rows are of one class")
     also = "" if finding == "not_finite" else " If that does not help, see whether texts and labels belong together."
     return f"Try {'; '.join(tries)}.{also}"

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -35,9 +35,12 @@ def learn(
     job: Job,
     model: PreTrainedModel | PeftModel,
     metric: str,
+    labels: Sequence[str],
     make_trainer: Callable[[StoreCallback], Trainer],
 ) -> Learned:
     """Train from the last whole checkpoint, or from the start; the model ends with its best weights by `metric`.
+
+    labels: names of the classes; empty where there are none.
 
     Raises UserError, StopRequestedError.
     """
@@ -50,7 +53,7 @@ def learn(
     step = int(whole[-1].name.removeprefix("checkpoint-")) if whole else 0
     # Step 0 holds the baselines' scores, measured anew by this worker before it came here.
     job.store.forget_metrics_after(job.folder.id, step)
-    callback = StoreCallback(job.store, job.folder.id, metric, job.spec)
+    callback = StoreCallback(job.store, job.folder.id, metric, job.spec, labels)
     trainer = make_trainer(callback)
     job.enter("training")
     trainer.train(resume_from_checkpoint=str(whole[-1]) if whole else None)

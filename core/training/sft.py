@@ -62,7 +62,7 @@ def answer_trainer(
     callbacks: list[TrainerCallback],
 ) -> AnswerTrainer:
     """A trainer over tokenised rows that keeps the best checkpoint by `metric`, a name that `measure` gives."""
-    values = argument_values(spec, folder, math.ceil(len(train) / spec.training.batch_size)) | {
+    values = argument_values(spec, folder, len(train), math.ceil(len(train) / spec.training.batch_size)) | {
         "metric_for_best_model": metric,
         "greater_is_better": metric != "loss",
     }

@@ -21,6 +21,7 @@ from transformers import (
     TrainingArguments,
 )
 
+from core.epochs import epochs_of
 from core.models.architecture import head_parameter_names, learning_rate_depths, output_layer
 from core.models.device import best_device
 from core.models.freezing import frozen_layer_count
@@ -67,7 +68,7 @@ def classifier_trainer(
     )
     # What the batches hold is not to be guessed from the forward pass, which need not take labels or kept states.
     arguments = TrainingArguments(
-        **argument_values(spec, folder, len(batches)), remove_unused_columns=False, label_names=["labels"]
+        **argument_values(spec, folder, len(train), len(batches)), remove_unused_columns=False, label_names=["labels"]
     )
     if spec.model.family == "encoder":
         torch.nn.Module.to(model, arguments.device)
@@ -102,19 +103,20 @@ def with_early_stopping(training: TrainingSpec, callbacks: list[TrainerCallback]
     return [*callbacks, stopping]
 
 
-def argument_values(spec: RunSpec, folder: RunFolder, batches: int) -> dict[str, Any]:
-    """What TrainingArguments and TRL's SFTConfig take of a RunSpec; batches: of one epoch."""
+def argument_values(spec: RunSpec, folder: RunFolder, rows: int, batches: int) -> dict[str, Any]:
+    """What TrainingArguments and TRL's SFTConfig take of a RunSpec; rows to train on, and batches of one epoch."""
     training, family = spec.training, spec.model.family
     precision = _precision(training, family)
     every = training.evaluate_every_steps
     strategy = "steps" if every else "epoch"
     steps_an_epoch = math.ceil(batches / training.gradient_accumulation)
-    steps = training.max_steps or math.ceil(steps_an_epoch * training.epochs)
+    epochs = epochs_of(training, rows)
+    steps = training.max_steps or math.ceil(steps_an_epoch * epochs)
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(folder.tensorboard)
     return dict(  # noqa: C408  reads as the arguments that it becomes
         output_dir=str(folder.checkpoints),
         run_name=folder.id,
-        num_train_epochs=training.epochs,
+        num_train_epochs=epochs,
         max_steps=training.max_steps or -1,
         learning_rate=training.learning_rate,
         per_device_train_batch_size=training.batch_size,

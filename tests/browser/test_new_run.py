@@ -148,7 +148,7 @@ def test_a_draft_survives_reload_and_restart(server: Server, page: Page, questio
     fill(page.locator("#field-training-learning_rate input"), "0")
     expect(page.locator("#field-training-learning_rate .block.note")).to_contain_text("greater than 0")
     fill(page.locator("#field-training-epochs input"), "5")
-    expect(page.locator("#field-training-epochs .block.note")).to_contain_text("Changed; was 3.")
+    expect(page.locator("#field-training-epochs .block.note")).to_contain_text("Changed; was chosen by the rows.")
     with page.expect_navigation():  # the page comes back by itself
         server.kill()
         server.start()
@@ -224,7 +224,7 @@ def test_a_duplicate_fills_the_form(shared_server: Server, page: Page, questions
     expect(page.locator("#file-facts")).to_contain_text("questions.csv")
     to_model(page)
     expect(page.locator("#field-training-epochs input")).to_have_value("0.01")
-    expect(page.locator("#field-training-epochs .block.note")).to_contain_text("Changed; was 3.")
+    expect(page.locator("#field-training-epochs .block.note")).to_contain_text("Changed; was chosen by the rows.")
 
 
 def queued_run(workspace: Workspace, file: Path, name: str) -> str:

@@ -24,6 +24,7 @@ from core.runs.store import open_store
 from core.runs.supervisor import Supervisor, run_to_end, submit
 from core.schema import RunSpec, parse_spec
 from core.training import sft
+from core.training.collapse import NAMES
 from tests.flow.conftest import run_here
 from tests.flow.test_train import wait_until
 from tests.flow.worker_with_little_memory import loss_of_at_most
@@ -80,6 +81,8 @@ def test_a_model_that_answers_is_measured_before_and_after(workspace, questions,
     assert "CUDA" in report["training"]["backend_reason"]
     names = {point.name for point in open_store(workspace).metrics(run.id)}
     assert {"train/loss", "validation/loss", "validation/macro_f1", "validation/accuracy"} <= names
+    # What a notice of collapse is drawn from.
+    assert {f"validation/{name}" for name in NAMES} <= names
 
     adapter = folder.model / "adapter_model.safetensors"
     assert adapter.exists() == (method != "full")

@@ -1,13 +1,11 @@
 """A run that learns nothing is noticed from its evaluations, a healthy one is left alone."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from transformers import TrainerState
 
 from core.runs.store import Event, MetricPoint, open_store
-from core.schema import RunSpec
+from core.schema import ModelSpec, RunSpec
 from core.training.callbacks import StoreCallback
 from core.training.collapse import (
     NAMES,
@@ -203,15 +201,15 @@ def test_a_notice_holds_until_an_evaluation_is_better():
 
 
 def test_the_store_has_each_notice_once_and_a_resumed_run_keeps_it(workspace, capsys):
-    store, model = open_store(workspace), SimpleNamespace(config=SimpleNamespace(id2label={1: "<b>one</b>"}))
+    store = open_store(workspace)
     store.add_run("20260101-000000-abcd", "n", "p", "m", "d")
     shares = class_shares(SINGLE, CLASSES, "single")
 
     def evaluate(logits, step):
-        callback = StoreCallback(store, "20260101-000000-abcd", "macro_f1", spec())
+        callback = StoreCallback(store, "20260101-000000-abcd", "macro_f1", spec(), ["zero", "<b>one</b>", "two"])
         figures = {f"eval_{name}": value for name, value in watch_figures(logits, SINGLE, shares, "single").items()}
         state = TrainerState(global_step=step, max_steps=800, num_train_epochs=8)
-        callback.on_evaluate(None, state, None, metrics=figures, model=model)
+        callback.on_evaluate(None, state, None, metrics=figures)
         return [notice.what for notice in open_notices(store.events("20260101-000000-abcd"))]
 
     assert evaluate(SAME, 200) == []
@@ -240,3 +238,11 @@ def test_the_page_says_what_is_wrong_and_what_to_try_until_it_is_withdrawn():
     assert open_notices(withdrawn) == []
     assert collapse_html(withdrawn, "running") == ""
     assert collapse_html([*withdrawn, Event(4.0, NOTICE, notice)], "running") == shown
+
+
+def test_answers_in_words_are_not_told_of_class_weights():
+    answers = spec().model_copy(update={"model": ModelSpec(family="causal", method="qlora")})
+    (last,) = run([SAME])
+    for asked, said in ((spec(), True), (answers, False)):
+        todo = describe("one_answer", [last], asked, str, 0.9).todo
+        assert ("balanced class weights" in todo) == said

@@ -19,6 +19,7 @@ ORDER = (
     "errors",
     "files",
     "schema",
+    "epochs",
     "workspace",
     "doctor",
     "presets",

@@ -32,7 +32,7 @@ def test_a_processor_takes_bfloat16_where_it_multiplies_it(monkeypatch, tmp_path
         model=ModelSpec(family=family, method="lora"),
         training=TrainingSpec(precision=asked),
     )
-    values = argument_values(spec, RunFolder(tmp_path), 10)
+    values = argument_values(spec, RunFolder(tmp_path), 80, 10)
     assert values["bf16"] == bf16
     assert not values["fp16"]
     assert values["use_cpu"]

@@ -12,6 +12,7 @@ import yaml
 
 from core.data.labels import has_label_columns
 from core.data.table import Table
+from core.epochs import epochs_of
 from core.presets import Preset, find_preset, preset_spec
 from core.prompts import prompt_columns
 from core.schema import PACKAGED_ENCODER, DataSpec, MappingSpec, RunSpec
@@ -121,13 +122,16 @@ def _model(spec: RunSpec) -> str:
 def _training(spec: RunSpec, tables: dict[str, Table], usable: int) -> str:
     training = spec.training
     batch = training.batch_size * training.gradient_accumulation
-    steps = math.ceil(_part_rows(spec, tables, usable)["train"] / batch) * training.epochs
+    train_rows = _part_rows(spec, tables, usable)["train"]
+    epochs = epochs_of(training, train_rows)
+    steps = math.ceil(train_rows / batch) * epochs
     limit = f", at most {training.max_steps:,} steps" if training.max_steps else ""
     # Of an answer's length the prompt's own sentence says more.
     cut = f"; texts longer than {spec.model.max_length} tokens are cut" if spec.task == "classify" else ""
-    passes = f"{number_words(training.epochs)} pass{'es' if training.epochs != 1 else ''}"
+    passes = f"{number_words(epochs)} pass{'es' if epochs != 1 else ''}"
+    why = " (chosen by their number)" if training.epochs is None else ""
     return (
-        f"It makes {bold(passes)} over the training rows in batches of {batch}, about {math.ceil(steps):,} steps"
+        f"It makes {bold(passes)} over the training rows{why} in batches of {batch}, about {math.ceil(steps):,} steps"
         f"{limit}, with a learning rate of {bold(number_words(training.learning_rate))}{cut}."
     )
 

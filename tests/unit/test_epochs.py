@@ -1,0 +1,16 @@
+"""Epochs that nobody set follow the rows; those that somebody set stay."""
+
+import pytest
+
+from core.epochs import epochs_of, suggested_epochs
+from core.schema import TrainingSpec
+
+
+@pytest.mark.parametrize(
+    ("rows", "epochs"),
+    [(1, 10), (500, 10), (501, 5), (15_000, 5), (40_000, 3), (40_001, 2), (5_000_000, 2)],
+)
+def test_fewer_for_more_rows(rows, epochs):
+    assert suggested_epochs(rows) == epochs
+    assert epochs_of(TrainingSpec(), rows) == epochs
+    assert epochs_of(TrainingSpec(epochs=0.5), rows) == 0.5
