@@ -6,7 +6,7 @@ validation parts of sets from 4,000 to 10,000 rows (docs/decisions/0003-encoders
 
 from core.schema import TrainingSpec
 
-EPOCHS = ((500, 10), (15_000, 5), (40_000, 3))
+EPOCHS = ((500, 10), (15_000, 4), (40_000, 3))
 """Up to so many rows, so many epochs."""
 BEYOND = 2
 

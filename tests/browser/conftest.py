@@ -29,6 +29,13 @@ SERVE = (
 START_SECONDS = 120
 
 
+def assert_fits(page: Page) -> None:
+    """Neither on a phone's screen nor on a desk's does the page scroll sideways."""
+    for width in (360, 1280):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
 class Server:
     """The real app over a workspace. It may be killed and started again at the same address."""
 
