@@ -20,7 +20,7 @@ class Measured(Part):
     metric: str
     value: float
     baseline: float | None = Field(default=None, description="TF-IDF with logistic regression on the same rows.")
-    seconds: float = Field(description="Training, in seconds of wall time.")
+    seconds: float = Field(description="The whole run, baselines and evaluation included, in seconds of wall time.")
     machine: str
     date: str
     script: str
