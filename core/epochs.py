@@ -1,7 +1,7 @@
 """How often a run passes over its training rows, where it is not told.
 
-Few rows need more passes before a model has seen enough of them, many rows need fewer. A rule of thumb, settled on
-validation parts of sets from 4,000 to 10,000 rows (docs/decisions/0003-encoders.md).
+Few rows need more passes before a model has seen enough of them, many rows need fewer. A rule of thumb: its middle was
+tried on validation parts of sets from 4,000 to 10,000 rows (docs/decisions/0003-encoders.md), its ends were not.
 """
 
 from core.schema import TrainingSpec

@@ -9,11 +9,10 @@ from pydantic import BaseModel, ValidationError
 
 from core.errors import UserError
 from core.schema import RunSpec, Setting
+from ui.run.words import METRIC_WORDS
 
 CHOICE_WORDS = {
-    "macro_f1": "macro F1",
-    "micro_f1": "micro F1",
-    "weighted_f1": "weighted F1",
+    **METRIC_WORDS,
     "lora": "LoRA",
     "qlora": "QLoRA (4-bit)",
     "head-on-llm": "a head on the model (4-bit)",
