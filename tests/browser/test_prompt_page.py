@@ -3,20 +3,24 @@
 import csv
 import json
 import re
+import secrets
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from core.runs.store import open_store
+from core.schema import MappingSpec
 from tests.browser.conftest import Server, assert_fits
 from tests.small_llama import write_small_llama
+from ui.new_run.draft import choose_preset, new_draft, write_draft
 
 pytestmark = pytest.mark.browser
 
 WAIT_MS = 60_000
 TRAINING_MS = 300_000
 PRESET = "llama-3.2-1b-4bit"
+PROMPT_STEP = 3
 EVIL = "<img src=x onerror=\"document.title='hit'\">"
 QUESTIONS = [
     ("Who wrote Hamlet ?", "HUM", "easy"),
@@ -60,6 +64,19 @@ def to_model(page: Page, server: Server, data: Path, preset: str = PRESET) -> No
     expect(page.locator(f".preset[data-key='{preset}']")).to_have_attribute("aria-checked", "true")
 
 
+def at_prompt(page: Page, server: Server, data: Path, model: Path) -> None:
+    """Open a draft that has come as far as its prompt."""
+    draft = new_draft(f"20260101-000000-{secrets.token_hex(2)}")
+    choose_preset(draft, PRESET)
+    draft.put("data.train", {"path": str(data)})
+    draft.put("model.source", str(model))
+    draft.put("mapping", MappingSpec(text=("text",), label="label").model_dump(mode="json"))
+    draft.step = PROMPT_STEP
+    write_draft(open_store(server.workspace), draft)
+    page.goto(f"{server.url}/?draft={draft.id}")
+    expect(text(page)).to_contain_text("Who wrote Hamlet ? (0)")
+
+
 def to_prompt(page: Page, server: Server, data: Path, model: Path) -> None:
     to_model(page, server, data)
     source = page.locator("#field-model-source input")
@@ -91,7 +108,7 @@ def test_the_preview_follows_the_prompt_and_the_row(
 ) -> None:
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
-    to_prompt(page, shared_server, questions, llama)
+    at_prompt(page, shared_server, questions, llama)
     expect(active(page)).to_contain_text("Prompt")
     expect(page.locator("#prompt-row")).to_contain_text("Row 1 of 60")
     expect(page.locator("#prompt-count")).to_contain_text("of 1,024 tokens")
@@ -114,6 +131,7 @@ def test_the_preview_follows_the_prompt_and_the_row(
     expect(page.locator("#prompt-row")).to_contain_text("Row 1 ")
     page.locator("#prompt-longest").click()
     expect(page.locator("#prompt-row")).to_contain_text(f"Row {LONG + 1} ")
+    assert_fits(page)
     page.locator("#prompt-max-length input").fill("100")
     expect(text(page).locator("del.cut")).to_contain_text("and much more")
     expect(page.locator("#prompt-note-max-length")).to_contain_text("are cut")
@@ -126,7 +144,7 @@ def test_the_preview_follows_the_prompt_and_the_row(
 def test_a_broken_prompt_is_said_and_blocks_the_review(
     shared_server: Server, page: Page, questions: Path, llama: Path
 ) -> None:
-    to_prompt(page, shared_server, questions, llama)
+    at_prompt(page, shared_server, questions, llama)
     user(page).fill("{nonsense}: {text}")
     expect(page.locator("#prompt-note-user .bad")).to_contain_text("{nonsense} is not a column of the data.")
     expect(page.locator("#prompt-to-review")).to_be_disabled()
@@ -150,7 +168,7 @@ def test_a_broken_prompt_is_said_and_blocks_the_review(
 def test_everything_is_there_after_a_reload_and_goes_into_the_review(
     shared_server: Server, page: Page, questions: Path, llama: Path
 ) -> None:
-    to_prompt(page, shared_server, questions, llama)
+    at_prompt(page, shared_server, questions, llama)
     page.get_by_label("Raw text").click()
     page.locator("#prompt-system textarea").fill("")
     user(page).fill("[INST] Is it {labels}? It's {text} [/INST]\n")
@@ -207,13 +225,6 @@ def test_the_step_is_there_for_models_that_answer(shared_server: Server, page: P
     page.locator("#prompt-to-review").click()
     expect(page.locator("#review-model .problem")).to_contain_text("NVIDIA GPU")
     expect(page.locator("#start-run")).to_be_disabled()
-
-
-def test_the_step_fits_the_screen(shared_server: Server, page: Page, questions: Path, llama: Path) -> None:
-    to_prompt(page, shared_server, questions, llama)
-    page.locator("#prompt-longest").click()
-    expect(page.locator("#prompt-row")).to_contain_text(f"Row {LONG + 1} ")
-    assert_fits(page)
 
 
 def test_a_small_model_is_trained_and_seen_before_and_after(

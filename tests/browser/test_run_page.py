@@ -8,6 +8,7 @@ import re
 import time
 import zipfile
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import psutil
@@ -18,6 +19,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from core.runs.store import Best, Progress, open_store
 from core.schema import RunSpec, spec_yaml
+from core.training.collapse import NOTICE, WITHDRAWN, Notice
 from core.workspace import Workspace, open_workspace
 from tests.browser.conftest import Server
 from tests.run_folders import run_spec, write_report, write_run
@@ -298,6 +300,20 @@ def test_a_long_curve_is_thinned_and_changes_in_place(states: Server, page: Page
     store.set_progress("long", Progress("training", LONG + 1, 4000, 1.5, 2, 99.0))
     expect(page.locator("#run-curves .td-key b").first).to_have_text("0.500", timeout=15_000)
     assert page.evaluate("window.kept === document.querySelector('#run-curves svg')")
+
+
+def test_collapse_is_said_while_it_holds(states: Server, page: Page) -> None:
+    store = open_store(states.workspace)
+    notice = Notice("one_answer", f"The model says {EVIL} of every row.", "Halve the learning rate.", 10)
+    store.add_event("long", NOTICE, asdict(notice))
+    page.goto(f"{states.url}/?run=long")
+    told = page.get_by_role("status").filter(has_text="of every row")
+    expect(told).to_contain_text(f"The model says {EVIL} of every row.", timeout=30_000)
+    expect(told).to_contain_text("Halve the learning rate.")
+    # A worker that withdraws it has evaluated, and says how far it is.
+    store.add_event("long", WITHDRAWN, {"finding": "one_answer"})
+    store.set_progress("long", Progress("training", LONG + 2, 4000, 1.5, 2, 98.0))
+    expect(told).to_have_count(0, timeout=30_000)
 
 
 def test_the_log_is_read_when_it_is_opened(states: Server, page: Page) -> None:

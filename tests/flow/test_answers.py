@@ -1,7 +1,7 @@
 """Language models through the real worker: answers in words, heads, conversations, and what happens on the way."""
 
 import json
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,6 @@ from core.training import sft
 from core.training.collapse import NAMES
 from tests.flow.conftest import run_here
 from tests.flow.test_train import wait_until
-from tests.flow.worker_with_little_memory import loss_of_at_most
 from tests.small_llama import write_small_llama
 
 TEXTS = ["Who wrote Hamlet ?", "Where is the river ?", "How far away is the museum ?"]
@@ -187,10 +186,22 @@ def test_a_stopped_run_goes_on_and_keeps_what_the_untuned_model_said(workspace, 
     assert folder.prompt.read_text(encoding="utf-8") == prompt
 
 
+def loss_of_at_most(rows: int) -> Callable[..., torch.Tensor]:
+    """The loss of a training step on a device whose memory holds so many rows."""
+    fits = sft.answer_token_loss
+
+    def loss(model, input_ids, *rest):
+        if len(input_ids) > rows:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+        return fits(model, input_ids, *rest)
+
+    return loss
+
+
 def test_when_memory_runs_out_the_batch_is_halved_until_it_fits(workspace, questions, tiny_llama, monkeypatch):
-    monkeypatch.setattr(supervisor, "WORKER", [sys.executable, "-m", "tests.flow.worker_with_little_memory"])
+    monkeypatch.setattr(sft, "answer_token_loss", loss_of_at_most(4))
     spec = answer_spec(questions, tiny_llama, "lora", batch_size=16, gradient_accumulation=1)
-    run = run_to_end(workspace, submit(workspace, spec))
+    run = run_here(workspace, spec)
     folder = workspace.run(run.id)
     assert run.state == "finished", folder.log.read_text(encoding="utf-8")
     found = [event.detail for event in open_store(workspace).events(run.id, "smaller_batch")]
