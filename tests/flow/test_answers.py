@@ -1,5 +1,6 @@
 """Language models through the real worker: answers in words, heads, conversations, and what happens on the way."""
 
+import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from core.chat_templates import model_tokenizer
 from core.evaluation.plain_scoring import plain_scores
 from core.evaluation.scoring import label_probabilities
+from core.model_facts import run_model_facts
 from core.predict import label_path
 from core.predictor import chat_answers, load_predictor, predict_probabilities
 from core.prompt_rows import encode_prompts
@@ -184,6 +186,36 @@ def test_a_stopped_run_goes_on_and_keeps_what_the_untuned_model_said(workspace, 
     assert run.state == "finished", folder.log.read_text(encoding="utf-8")
     assert folder.untuned.stat().st_mtime_ns == before
     assert folder.prompt.read_text(encoding="utf-8") == prompt
+
+
+@pytest.mark.parametrize("kind", ["multi", "soft"])
+def test_a_head_on_a_language_model_learns_other_kinds_of_labels(workspace, questions, tiny_llama, tmp_path, kind):
+    """Several classes a row, or probabilities: its head has a sigmoid for each, or a softmax over all."""
+    with questions.open(encoding="utf-8", newline="") as opened:
+        rows = list(csv.DictReader(opened))
+    data = tmp_path / "kinds.csv"
+    with data.open("w", encoding="utf-8", newline="") as opened:
+        writer = csv.writer(opened)
+        if kind == "multi":
+            writer.writerow(["text", "topics"])
+            writer.writerows([r["text"], r["label"] + ("; river" if "river" in r["text"] else "")] for r in rows)
+            mapping = {"label": "topics", "label_separator": ";"}
+        else:
+            writer.writerow(["text", "HUM", "other"])
+            writer.writerows([r["text"], *((0.9, 0.1) if r["label"] == "HUM" else (0.2, 0.8))] for r in rows)
+            mapping = {"label_columns": ["HUM", "other"]}
+    spec = answer_spec(questions, tiny_llama, "head-on-llm")
+    content = spec.model_dump(mode="json")
+    content["data"]["train"]["path"] = str(data)
+    content["mapping"] = {"text": ["text"], "kind": kind, **mapping}
+    _, folder, report = finished(workspace, parse_spec(content, "the test"))
+    assert report["kind"] == kind
+    facts = run_model_facts(folder)
+    assert facts.label_kind == kind
+    said = predict_probabilities(load_predictor(folder.model), TEXTS)
+    assert said.shape == (len(TEXTS), 4 if kind == "multi" else 2)
+    assert ((said > 0) & (said < 1)).all()
+    assert np.allclose(said.sum(axis=1), 1, atol=1e-5) == (kind == "soft")
 
 
 def loss_of_at_most(rows: int) -> Callable[..., torch.Tensor]:
