@@ -6,6 +6,7 @@ import yaml
 from core.errors import UserError
 from core.presets import DEFAULT_PRESET, PRESETS_FOLDER, find_preset, load_presets, preset_spec
 from core.schema import DataSpec, MappingSpec, TableFile
+from tests import presets_table
 
 
 def test_every_preset_loads_and_the_default_comes_first():
@@ -43,3 +44,9 @@ def test_a_faulty_preset_file_is_named_with_its_key(tmp_path, change, told):
     with pytest.raises(UserError, match=told) as caught:
         load_presets(tmp_path)
     assert "mine.yaml" in caught.value.what
+
+
+def test_the_measured_table_is_what_the_presets_say():
+    text = presets_table.README.read_text(encoding="utf-8")
+    assert presets_table.with_table(text) == text, "python -m tests.presets_table writes it"
+    assert all(f"`{name}`" in text for name in load_presets())
