@@ -186,6 +186,8 @@ def _data(facts: ModelFacts, data: DataFacts, spec: RunSpec) -> Iterator[str]:
         "empty_label": "no label",
         "label_not_in_train": "a label not in training",
         "rare_class": "rare classes alone",
+        "dropped_class": "classes left out by name",
+        "no_part": "no part named",
     }
     left_out = [f"{count:,} with {reasons[reason]}" for reason, count in data.left_out.items() if count]
     if left_out:
