@@ -32,7 +32,8 @@ def _about_variants(train: Part, mapping: MappingSpec) -> list[Finding]:
         f"{counted(sum(len(one.others) for one in found), 'label differs', 'labels differ')} from another only in case "
         f"or white space ({named}{more}): {counted(rows, 'row', 'rows')}."
     )
-    return [Finding("warning", told, where, "Make them one class under Classes.", rows, "label_variants")]
+    todo = "Make them one class, under Merge or leave out classes."
+    return [Finding("warning", told, where, todo, rows, "label_variants")]
 
 
 def _about_dropped(train: Part, mapping: MappingSpec) -> list[Finding]:

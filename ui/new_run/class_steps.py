@@ -8,13 +8,14 @@ from typing import Any
 
 import gradio as gr
 
-from core.data.class_steps import ClassSteps, class_steps, label_variants, without_dropped
+from core.data.class_steps import ClassSteps, Variants, class_steps, label_variants, without_dropped
 from core.data.labels import name_of
 from core.data.mapping import natural_order
 from core.data.table import Table
 from core.errors import UserError
 from core.runs.store import Store
 from core.schema import MappingSpec
+from ui.new_run.data_html import class_colours
 from ui.new_run.draft import Draft, editing
 from ui.new_run.label_columns import labels_of, rare_step, wants_rare
 from ui.new_run.source import PICK_SCRIPT
@@ -78,6 +79,20 @@ def steps_of_draft(draft: Draft, table: Table, counts: Counts) -> tuple[MappingS
     return labels, named, class_steps(named, labels)
 
 
+def shown_classes(draft: Draft, table: Table, counts: Counts) -> tuple[dict[str, str], dict[str, str]]:
+    """Label value -> what its class is called in the end, where that differs; and -> the colour of that class."""
+    found = steps_of_draft(draft, table, counts)
+    names = draft.spec["mapping"].get("class_names") or {}
+    if found is None:
+        return names, class_colours(counts, names)
+    labels, _, steps = found
+    name = name_of(labels)
+    become = {value: steps.of(name(value)) for value, _ in counts}
+    kept = [(value, rows) for value, rows in counts if become[value]]
+    # A class that is left out has no colour.
+    return {value: given for value, given in become.items() if given not in ("", value)}, class_colours(kept, become)
+
+
 def class_steps_view(choice: ClassStepChoice, draft: Draft, table: Table, counts: Counts) -> dict[Any, Any]:
     """New values; counts: the label's values with their rows."""
     found = steps_of_draft(draft, table, counts)
@@ -91,7 +106,9 @@ def class_steps_view(choice: ClassStepChoice, draft: Draft, table: Table, counts
     return {
         choice.fold: gr.update(visible=True, **({"open": True} if variants or labels.dropped_classes else {})),
         choice.variants: gr.update(value=labels.fold_label_variants, visible=bool(variants)),
-        choice.variants_said: gr.update(value=_variants_html(variants), visible=bool(variants)),
+        choice.variants_said: gr.update(
+            value=_variants_html(variants, labels.fold_label_variants), visible=bool(variants)
+        ),
         choice.picked: gr.update(choices=classes, value=[]),
         choice.into: "",
         choice.problem: gr.update(value="", visible=False),
@@ -99,10 +116,10 @@ def class_steps_view(choice: ClassStepChoice, draft: Draft, table: Table, counts
     }
 
 
-def _variants_html(variants: Sequence[Any]) -> str:
+def _variants_html(variants: Sequence[Variants], folded: bool) -> str:
     items = "".join(
         f"<li>{', '.join(f'<q>{escape(name[:60])}</q> ({rows:,})' for name, rows in one.others)} "
-        f"would be <q>{escape(one.kept[:60])}</q></li>"
+        f"{'is' if folded else 'would be'} <q>{escape(one.kept[:60])}</q></li>"
         for one in variants[:SPELLINGS_SHOWN]
     )
     more = len(variants) - SPELLINGS_SHOWN

@@ -13,11 +13,11 @@ from core.runs.store import Store, open_store
 from core.schema import MappingSpec, SplitSpec
 from core.workspace import Workspace
 from ui.new_run.chat_columns import FIELDS, ChatChoice, chat_columns_view, chosen_form, talks_html
+from ui.new_run.class_steps import shown_classes
 from ui.new_run.columns import Columns, columns_view
 from ui.new_run.data_html import (
     bars_html,
     busy_html,
-    class_colours,
     columns_html,
     facts_html,
     lengths_html,
@@ -205,8 +205,7 @@ def _rows_html(table: Table, draft: Draft, offset: int, counts: list[tuple[str, 
     if draft.is_chat:
         return talks_html(table, chosen_form(draft, table), offset, PAGE_TALKS)
     mapping = draft.spec["mapping"]
-    class_names = mapping.get("class_names") or {}
-    colours = class_colours(counts, class_names)
+    class_names, colours = shown_classes(draft, table, counts)
     found = preview(table, offset, PAGE_ROWS)
     label = None if by_columns(draft) else mapping["label"]
     separator = mapping.get("label_separator", ";") if draft.kind == "multi" else None
