@@ -9,9 +9,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from core.data.table import open_table
+from core.evaluate_run import evaluate_file
+from core.model_facts import joined_text, run_model_facts
+from core.model_input import read_chunks
 from core.runs.store import open_store
 from core.runs.supervisor import resume, submit
-from core.schema import RunSpec
+from core.schema import MappingSpec, RunSpec, TableFile
 from core.training import worker
 from core.workspace import Workspace
 from tests.flow.conftest import run_here, tiny_spec
@@ -29,8 +33,13 @@ def test_grouped_run(questions: Path, tiny_bert: Path, workspace: Workspace) -> 
         writer = csv.writer(file)
         writer.writerow(["text", "label", "author"])
         writer.writerows((row["text"], row["label"], f"author {number // 9}") for number, row in enumerate(rows))
-    run = run_here(workspace, with_split(tiny_spec(grouped, tiny_bert), by="group", column="author", test=0.2))
+    spec = with_split(tiny_spec(grouped, tiny_bert), by="group", column="author", test=0.2)
+    mapping = MappingSpec(
+        text=("author", "text"), label="label", text_template="{author} asks: {text}", fold_label_variants=True
+    )
+    run = run_here(workspace, spec.model_copy(update={"mapping": mapping}))
     assert run.state == "finished", run.error
+    assert _same_text_and_labels_on_a_new_file(workspace, run.id) == 3
     split = pq.read_table(workspace.run(run.id).split).to_pydict()
     parts: dict[int, set[str]] = {}
     for row, part in zip(split["row"], split["part"], strict=True):
@@ -39,6 +48,17 @@ def test_grouped_run(questions: Path, tiny_bert: Path, workspace: Workspace) -> 
     rows = run.summary["rows"]
     assert sum(rows.values()) == 240
     assert abs(rows["test"] - 48) < 9 and abs(rows["validation"] - 24) < 9
+
+
+def _same_text_and_labels_on_a_new_file(workspace: Workspace, run_id: str) -> int:
+    """Rows scored of a file whose columns stand in another order and whose labels are spelled otherwise."""
+    new = workspace.root / "new.csv"
+    new.write_text("label,text,author\nhum,Who wrote it ?,a\n LOC ,Where is it ?,b\nnum,When was it ?,c\n")
+    facts = run_model_facts(workspace.run(run_id))
+    table = open_table(TableFile(path=str(new)), workspace)
+    ((texts, _),) = read_chunks(table, facts, facts.text_columns, [])
+    assert texts[0] == joined_text(facts, ["a", "Who wrote it ?"]) == "a asks: Who wrote it ?"
+    return int(evaluate_file(workspace, run_id, new)["scored"])
 
 
 def test_folds_are_gone_on_with_and_summed_up(

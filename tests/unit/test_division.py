@@ -13,9 +13,13 @@ from core.data.division import times
 from core.data.split import write_split
 from core.data.table import Table, open_table
 from core.errors import UserError
+from core.runs.store import open_store
 from core.runs.supervisor import submit
 from core.schema import DataSpec, MappingSpec, RunSpec, SplitSpec, TableFile
 from core.workspace import RunFolder, Workspace
+from ui.new_run.draft import read_draft, spec_of
+from ui.new_run.review_division import same_rows_words
+from ui.run.actions import duplicate_of
 
 QUESTIONS = MappingSpec(text=("text",), label="label")
 
@@ -177,6 +181,18 @@ def test_same_rows_as_another_run(trec: TableFile, workspace: Workspace) -> None
     assert write_split(other, workspace, workspace.run("c")).same_rows == ""
     gone = run(trec, test=0.2, same_as="no-such-run")
     assert divided(gone, workspace, "d") == parts
+
+
+def test_duplicate_takes_the_rows_of_its_run(trec: TableFile, workspace: Workspace) -> None:
+    first = submit(workspace, run(trec, test=0.2))
+    divided(run(trec, test=0.2), workspace, first)
+    draft = read_draft(open_store(workspace), duplicate_of(workspace, first).removeprefix("/?draft="))
+    spec, tables = spec_of(draft), {"train": open_table(trec, workspace)}
+    assert spec.split.same_as == first
+    assert "Each row is in the same part as in" in same_rows_words(workspace, spec, tables)
+    draft.put("mapping.joiner", " | ")
+    told = same_rows_words(workspace, spec_of(draft), tables)
+    assert "because the mapping has changed" in told
 
 
 def test_folds_refuse_a_test_file(trec: TableFile, workspace: Workspace) -> None:

@@ -52,7 +52,7 @@ def build_actions(workspace: Workspace) -> Actions:
     address = gr.Textbox(visible=False)
 
     def duplicate_run(request: gr.Request) -> str:
-        return _duplicate(workspace, request.query_params["run"])
+        return duplicate_of(workspace, request.query_params["run"])
 
     gr.on([duplicate.click, retry.click], duplicate_run, None, address, **QUIET).success(None, address, js=GO)
     moved = [
@@ -150,7 +150,7 @@ def _acting(workspace: Workspace, act: Callable[[Workspace, str], None]) -> Call
     return handler
 
 
-def _duplicate(workspace: Workspace, run_id: str) -> str:
+def duplicate_of(workspace: Workspace, run_id: str) -> str:
     """A draft with this run's settings; returns the address of the form that shows it."""
     try:
         folder = workspace.run(run_id)
