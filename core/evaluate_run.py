@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from core.data.examples import read_data_facts
+from core.data.class_steps import ClassSteps, taught
+from core.data.examples import DataFacts, read_data_facts
 from core.data.labels import (
     EMPTY_LABEL,
     EMPTY_TEXT,
@@ -19,7 +20,7 @@ from core.data.labels import (
     keep_classes,
     label_columns,
     read_labels,
-    without_rare,
+    variant_key,
 )
 from core.data.table import Table, require_columns
 from core.errors import UserError
@@ -109,8 +110,8 @@ def _mapping(folder: RunFolder, text_columns: tuple[str, ...], label_column: str
 
 def _truth(table: Table, mapping: MappingSpec, facts: ModelFacts, folder: RunFolder) -> _Truth:
     labels = read_labels(table, mapping)
-    if mapping.rare_below and mapping.rare_classes == "merge":
-        labels = without_rare(labels, frozenset(read_data_facts(folder).rare), "merge")
+    if mapping.kind != "soft":
+        labels = taught(labels, _steps_of_run(mapping, read_data_facts(folder)))
     known = set(facts.labels)
     unknown = Counter({name: rows for name, rows in labels.counts().items() if name not in known})
     if mapping.kind != "soft":
@@ -118,6 +119,13 @@ def _truth(table: Table, mapping: MappingSpec, facts: ModelFacts, folder: RunFol
     reasons = {"empty_text": EMPTY_TEXT, "empty_label": EMPTY_LABEL, "label_not_in_model": NOT_IN_TRAIN}
     left_out = {name: int((labels.left_out == reason).sum()) for name, reason in reasons.items()}
     return _Truth(labels.used, _true(labels, facts), unknown, left_out)
+
+
+def _steps_of_run(mapping: MappingSpec, data: DataFacts) -> ClassSteps:
+    """Spellings folded and rare classes merged as in training; what was dropped there the model does not know."""
+    known = [*data.labels, *data.rare] if mapping.fold_label_variants else []
+    rare = data.rare if mapping.rare_classes == "merge" else []
+    return ClassSteps({variant_key(name): name for name in known}, frozenset(), frozenset(rare), "merge")
 
 
 def _true(labels: RowLabels, facts: ModelFacts) -> npt.NDArray[Any]:

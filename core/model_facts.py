@@ -8,6 +8,7 @@ from typing import Any
 
 from core.errors import UserError
 from core.schema import Family, Head, LabelKind, Pooling, Task
+from core.text_template import filled
 from core.workspace import RunFolder
 
 MODEL_FACTS_FILE = "tunedesk.json"
@@ -53,6 +54,8 @@ class ModelFacts:
     head_size: int = 0
     pooling: Pooling = "first"
     """Of a head that is not the architecture's own: its kind, the width of its middle layer, and what it reads."""
+    text_template: str = ""
+    """In place of the joiner, where each text column's cell stands (core.text_template)."""
     thresholds: tuple[float, ...] = ()
     """Of multi labels, one for each class: a text has it from this probability on."""
 
@@ -113,11 +116,10 @@ def joined_text(facts: ModelFacts, cells: Sequence[str]) -> str:
 
     '' where every cell is empty.
     """
-    parts = []
-    for cell in cells:
-        part = cell.strip(WHITE_SPACE)
-        if facts.backslash_is_space:
-            part = part.replace("\\", " ").strip(WHITE_SPACE)
-        if part:
-            parts.append(part)
-    return facts.joiner.join(parts)
+    parts = [cell.strip(WHITE_SPACE) for cell in cells]
+    if facts.backslash_is_space:
+        parts = [part.replace("\\", " ").strip(WHITE_SPACE) for part in parts]
+    if facts.text_template:
+        given = dict(zip(facts.text_columns, parts, strict=False))
+        return filled(facts.text_template, dict.fromkeys(facts.text_columns, "") | given)
+    return facts.joiner.join(part for part in parts if part)

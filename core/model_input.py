@@ -11,6 +11,7 @@ from core.data.table import Table, open_table, require_columns
 from core.errors import UserError
 from core.model_facts import ModelFacts, ModelText
 from core.schema import TableFile, read_spec
+from core.text_template import renamed
 from core.workspace import RunFolder, Workspace
 
 ROWS_AT_ONCE = 4096
@@ -46,6 +47,13 @@ def model_text_columns(facts: ModelFacts, table: Table, chosen: Sequence[str] | 
             f"{', '.join(facts.text_columns)}.",
         )
     require_columns(table, facts.prompt_columns)
+    if facts.text_template and len(columns) != len(facts.text_columns):
+        raise UserError(
+            f"The model's text is made of {len(facts.text_columns)} columns ({', '.join(facts.text_columns)}), and "
+            f"{len(columns)} are named.",
+            "text",
+            "Name as many, in that order.",
+        )
     return columns
 
 
@@ -56,7 +64,8 @@ def read_chunks(
 
     A text is '' where all its cells are empty.
     """
-    text = text_sql(tuple(text_columns), facts.joiner, facts.backslash_is_space)
+    template = renamed(facts.text_template, dict(zip(facts.text_columns, text_columns, strict=False)))
+    text = text_sql(tuple(text_columns), facts.joiner, facts.backslash_is_space, template)
     cells = map(cell_sql, facts.prompt_columns)
     query = f"SELECT {', '.join([text, *cells, *also])} FROM read_parquet({literal(str(table.parquet))})"  # noqa: S608
     with connection(table.parquet.parent) as database:

@@ -158,9 +158,16 @@ class PredictionService:
 def _cleaned(facts: ModelFacts, text: ModelText) -> ModelText:
     """As the model was trained on it; '' where there is no text."""
     if isinstance(text, str):
-        return joined_text(facts, [text])
-    joined = joined_text(facts, [text["text"]])
+        return _made(facts, text)
+    joined = _made(facts, text["text"])
     return {**text, "text": joined} if joined else ""
+
+
+def _made(facts: ModelFacts, text: str) -> str:
+    """A text that is made of its columns already: a template has its say about white space."""
+    if facts.text_template:
+        return text if text.strip() else ""
+    return joined_text(facts, [text])
 
 
 def _by_probability(entry: tuple[str, float]) -> float:

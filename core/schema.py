@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic.fields import FieldInfo
 
 from core.errors import UserError, from_validation
+from core.text_template import template_columns
 
 PACKAGED_ENCODER = "packaged:all-MiniLM-L6-v2"
 
@@ -88,10 +89,24 @@ class MappingSpec(Part):
     )
     chat: ChatColumns = ChatColumns()
     joiner: str = setting(" ", "What stands between joined text columns.")
+    text_template: str = setting(
+        "",
+        "How the text columns become one text, e.g. Title: {title} and a line for {body}. {NAME}: the cell of that "
+        "column; double braces are braces. Empty: joined with joiner.",
+        max_length=5000,
+    )
     backslash_is_space: bool = setting(
         False, "Turn backslashes into spaces, as in the AG News files, where one stands for a line break."
     )
-    class_names: dict[str, str] = setting({}, "Names to show in place of label values, e.g. 1: World.")
+    class_names: dict[str, str] = setting(
+        {}, "Names to show in place of label values, e.g. 1: World. Values given one name are one class."
+    )
+    fold_label_variants: bool = setting(
+        False, "Labels that differ only in case or white space are one class; its commonest spelling is kept."
+    )
+    dropped_classes: tuple[str, ...] = setting(
+        (), "Classes to leave out, by name: their rows lose them, and go where none is left."
+    )
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -104,18 +119,59 @@ class MappingSpec(Part):
             raise ValueError("name the text columns and the columns of the classes' probabilities")
         if self.kind == "none" and not (chat.conversation or (chat.instruction and chat.response)):
             raise ValueError("name the column of conversations, or those of instruction and response")
+        if self.text_template:
+            self._check_template(template_columns(self.text_template))
         return self
+
+    def _check_template(self, named: tuple[str, ...]) -> None:
+        """The template and the text columns say the same: a file lacks neither or both."""
+        absent = [name for name in named if name not in self.text]
+        unused = [name for name in self.text if name not in named]
+        if absent:
+            columns = ", ".join(self.text)
+            raise ValueError(f"the text template names {{{absent[0]}}}, which is no text column (these are: {columns})")
+        if unused:
+            raise ValueError(f"the text template has no place for {unused[0]}; write {{{unused[0]}}} into it")
 
 
 class SplitSpec(Part):
+    by: Literal["chance", "group", "time", "column"] = setting(
+        "chance",
+        "How rows come to parts. chance: drawn. group: rows with the same value in `column` stay together. time: the "
+        "oldest train, the newest test. column: `column` names the part: train, validation or test.",
+    )
+    column: str = setting("", "The column of groups, of times, or of the names of parts; of no effect by chance.")
     validation: float = setting(
         0.1, "Share of train kept for choosing the best checkpoint, where no file is given.", unit="share", gt=0, lt=0.5
     )
     test: float = setting(
         0.1, "Share of train kept for the final test, where no file is given.", unit="share", gt=0, lt=0.5
     )
+    validation_rows: int | None = setting(
+        None, "Rows for validation, in place of a share. Empty: the share.", unit="rows", ge=1
+    )
+    test_rows: int | None = setting(
+        None, "Rows for the final test, in place of a share. Empty: the share.", unit="rows", ge=1
+    )
     stratified: bool = setting(True, "Keep each class's share the same in every part.")
+    folds: int = setting(
+        0,
+        "Cross-validation: every row is tested once, by a model that has not seen it, in so many trainings. The model "
+        "of the first is kept. 0: none.",
+        unit="trainings", ge=0, le=20,
+    )  # fmt: skip
     seed: int = setting(42, "Number that decides which rows go where; same seed, same split.", ge=0, le=2**31 - 1)
+    same_as: str = setting(
+        "", "A run whose rows are taken part for part, where data, mapping and split settings are those of that run."
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.by != "chance" and not self.column:
+            raise ValueError(f"name the column to divide by {self.by} with split.column")
+        if self.folds == 1:
+            raise ValueError("folds: 2 or more are needed, or 0 for none")
+        return self
 
 
 class LoraSpec(Part):

@@ -52,6 +52,7 @@ def write_run(workspace: Workspace, run_id: str, spec: RunSpec, labels: Sequence
         "text_columns": list(mapping.text),
         "joiner": mapping.joiner,
         "backslash_is_space": mapping.backslash_is_space,
+        "text_template": mapping.text_template,
         "class_names": dict(mapping.class_names),
     }
     (folder.model / "tunedesk.json").write_text(json.dumps(facts), encoding="utf-8")

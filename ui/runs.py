@@ -10,10 +10,10 @@ from gradio.context import Context
 from core.deletion import delete_run
 from core.errors import UserError
 from core.runs.store import ACTIVE, Run, open_store
-from core.schema import read_spec
 from core.workspace import Workspace
 from ui.new_run.data_html import problem_html
 from ui.new_run.parts import PRIVATE
+from ui.run.actions import duplicate_of
 from ui.run.words import duration, figure_words, moment, percent
 from ui.sidebar import short_state
 
@@ -84,7 +84,7 @@ def build_runs(workspace: Workspace) -> None:
             sort = (event.key, not sort[1] if event.key == sort[0] else event.key in NUMBERS)
             return {sort_state: sort, **fill(search, state, sort, shown)}
         if event.act == "duplicate":
-            return {address: _duplicate(workspace, event.key)}
+            return {address: duplicate_of(workspace, event.key)}
         run = store.run(event.key)
         return {
             asking: gr.update(visible=True), question: _question(run), doomed: run.id,
@@ -186,10 +186,3 @@ def _question(run: Run) -> str:
         f'<h3>Delete <bdi>{escape(run.name)}</bdi>?</h3><p class="quiet">Its model, report, checkpoints and log are '
         "deleted and cannot be brought back.</p>"
     )
-
-
-def _duplicate(workspace: Workspace, run_id: str) -> str:
-    """A draft with this run's settings; returns the address of its form."""
-    spec = read_spec(workspace.run(run_id).spec)
-    draft = open_store(workspace).save_draft(None, {"spec": spec.model_dump(mode="json")})
-    return f"/?draft={draft}"

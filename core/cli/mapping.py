@@ -13,6 +13,7 @@ from core.data.mapping import class_names_from_lines, mapping_from, suggest_mapp
 from core.data.table import Table, open_table
 from core.errors import UserError, from_validation
 from core.schema import LabelKind, MappingSpec, TableFile, with_overrides
+from core.text_template import template_columns
 from core.workspace import Workspace
 
 
@@ -23,6 +24,8 @@ def mapping_of_options(request: argparse.Namespace, file: TableFile, workspace: 
     """
     overrides = [override for override in request.set if override.startswith("mapping.")]
     said = with_overrides({"mapping": _said(request)}, overrides)["mapping"]
+    if said.get("text_template") and not said.get("text"):
+        said["text"] = _template_columns(str(said["text_template"]))
     table = open_table(file, workspace)
     content = said if _is_whole(said) else _guessed(table, said)
     if content.get("kind") == "multi" and content.get("label") and "label_separator" not in content:
@@ -35,6 +38,14 @@ def mapping_of_options(request: argparse.Namespace, file: TableFile, workspace: 
         names = _class_names(Path(request.class_names), table, mapping)
         mapping = mapping.model_copy(update={"class_names": names})
     return mapping
+
+
+def _template_columns(template: str) -> tuple[str, ...]:
+    try:
+        return template_columns(template)
+    except ValueError as error:
+        todo = "Write each column like {title}."
+        raise UserError(f"The text template cannot be used: {error}.", "mapping.text_template", todo) from error
 
 
 def _said(request: argparse.Namespace) -> dict[str, Any]:

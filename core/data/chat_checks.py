@@ -22,6 +22,11 @@ def check_chat(tables: Mapping[str, Table], mapping: MappingSpec, split: SplitSp
     findings = [found for table in tables.values() for found in missing_columns(table, chat_columns(form))]
     if form.instruction and form.instruction == form.response:
         findings.append(_same_column(form.instruction))
+    if split.by != "chance" or split.folds:
+        told = "Conversations are divided by chance, in one division: no groups, times, named parts or folds."
+        findings.append(
+            Finding("error", told, "split", "Set split.by to chance and split.folds to 0.", 1, "divided_otherwise")
+        )
     if findings:
         return findings
     found = {role: conversations_of(table, form) for role, table in tables.items()}

@@ -16,6 +16,7 @@ from core.data.conversations import NOT_USED, Conversations, conversations_of, d
 from core.data.examples import EXAMPLES, PARTS, DataFacts, conversation_text, read_data_facts, write_data_facts
 from core.data.findings import Finding, raise_errors
 from core.data.reading.write import write_batches
+from core.data.same_rows import rows_of_run, why_not_same_rows
 from core.data.table import Table, file_facts, open_table
 from core.files import replacing
 from core.schema import ChatColumns, RunSpec
@@ -40,11 +41,15 @@ def write_chat_split(spec: RunSpec, workspace: Workspace, folder: RunFolder) -> 
     findings = check_chat(tables, spec.mapping, spec.split)
     raise_errors(findings)
     found = {role: conversations_of(table, spec.mapping.chat) for role, table in tables.items()}
-    parts = divided(found, spec.split)
+    same_as = spec.split.same_as
+    if same_as and why_not_same_rows(spec, tables, workspace):
+        same_as = ""
+    rows = {role: table.rows for role, table in tables.items()}
+    parts = rows_of_run(workspace.run(same_as), 1, rows) if same_as else divided(found, spec.split)
     folder.root.mkdir(parents=True, exist_ok=True)
     with replacing(folder.examples) as target:
         write_batches(EXAMPLES, _examples(tables, spec.mapping.chat, parts), target)
-    write_data_facts(folder, _facts(tables, found, parts, findings))
+    write_data_facts(folder, _facts(tables, found, parts, findings, same_as))
     # Written last: where split.parquet stands, the two others are whole.
     with replacing(folder.split) as target:
         write_batches(pa.schema([EXAMPLES.field(name) for name in ("file", "row", "part")]), _split(parts), target)
@@ -89,7 +94,11 @@ def _split(parts: Parts) -> Iterator[pa.RecordBatch]:
 
 
 def _facts(
-    tables: Mapping[str, Table], found: Mapping[str, Conversations], parts: Parts, findings: list[Finding]
+    tables: Mapping[str, Table],
+    found: Mapping[str, Conversations],
+    parts: Parts,
+    findings: list[Finding],
+    same_rows: str,
 ) -> DataFacts:
     train = found["train"].lengths[parts["train"] == PARTS.index("train")]
     p50, p90, p99 = np.quantile(train, (0.5, 0.9, 0.99), method="inverted_cdf")
@@ -104,4 +113,5 @@ def _facts(
             "mean": float(train.mean()),
         },
         findings=[asdict(finding) for finding in findings],
+        same_rows=same_rows,
     )  # fmt: skip

@@ -4,7 +4,10 @@ import duckdb
 import numpy as np
 
 from core.data.allocation import quotas
+from core.data.class_checks import about_class_steps
 from core.data.database import connection
+from core.data.division import shares_of
+from core.data.division_checks import about_division, division_column
 from core.data.findings import Finding, counted, errors_first, listed
 from core.data.label_checks import about_label_kind, no_label_words, nothing_labelled
 from core.data.labelled_part import Part, read_parts, rows_with_unknown
@@ -29,14 +32,15 @@ def check_data(
     given = {name: table for name, table in tables.items() if table is not None}
     columns = label_columns(mapping)
     findings = [f for table in given.values() for f in missing_columns(table, (*mapping.text, *columns))]
-    findings += _about_columns(mapping, columns)
+    findings += missing_columns(train, division_column(split)) + _about_columns(mapping, columns)
     if findings:
         return findings
     with connection(train.parquet.parent) as database:
         parts, rare = read_parts(database, given, mapping)
         findings += _about_classes(parts["train"], parts, mapping, split)
         findings += [finding for part in parts.values() for finding in _about_rows(part, mapping)]
-        findings += about_label_kind(parts, rare, mapping)
+        findings += about_label_kind(parts, rare, mapping) + about_class_steps(parts, mapping)
+        findings += about_division(database, train, mapping, split, set(given) - {"train"}, parts["train"].usable)
         for name in ("validation", "test"):
             if name in parts:
                 findings += _about_other_file(database, parts["train"], parts[name], mapping)
@@ -161,9 +165,10 @@ def _about_parts(train: Part, parts: dict[str, Part], mapping: MappingSpec, spli
     counts = np.array([groups[label] for label in sorted(groups)], dtype=np.int64)
     used = np.zeros_like(counts)
     findings = []
-    for name, share in (("test", split.test), ("validation", split.validation)):
-        if name in parts or train.usable == 0:
-            continue
+    shares = shares_of(split, train.usable, parts) if split.by == "chance" and train.usable else {}
+    for name, share in shares.items():
+        if share >= 1:
+            return []  # about_division says so
         most = np.maximum(counts - 1 - used, 0) if split.stratified else counts
         given = quotas(counts, share, most)
         used = used + given
@@ -204,6 +209,8 @@ def _about_rows(part: Part, mapping: MappingSpec) -> list[Finding]:
             )
         ]
     if part.usable == 0 or nothing_labelled(part):
+        if part.name == "train" and part.only_dropped and not part.only_rare:
+            return []  # about_class_steps says so
         if part.only_rare and part.name == "train":
             return [_all_rare(part, mapping)]
         named = listed(list(label_columns(mapping)))

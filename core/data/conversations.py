@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from core.chat_rows import Conversation, NoConversationError, conversation, suggest_chat_columns
 from core.data.allocation import allocate
+from core.data.division import shares_of
 from core.data.examples import PARTS, conversation_text
 from core.data.mapping import Suggestion
 from core.data.table import Table
@@ -108,10 +109,8 @@ def divided(found: Mapping[str, Conversations], split: SplitSpec) -> dict[str, n
     for role, file in found.items():
         if role != "train":
             parts[role][file.usable] = PARTS.index(role)
-    shares = {
-        name: share for name, share in (("test", split.test), ("validation", split.validation)) if name not in found
-    }
     usable = found["train"].usable
+    shares = shares_of(split, int(usable.sum()), found)
     numbers = allocate(np.zeros(int(usable.sum()), dtype=np.int64), shares, False, split.seed)
     parts["train"][usable] = np.array([PARTS.index(name) for name in ("train", *shares)], dtype=np.int8)[numbers]
     return parts

@@ -66,6 +66,8 @@ class DataFacts:
     """Of the labels."""
     rare: list[str] = field(default_factory=list)
     """Classes of the training file that were merged into one called Other, or dropped, as the run's mapping says."""
+    same_rows: str = ""
+    """The run whose rows were taken part for part."""
 
 
 def write_data_facts(folder: RunFolder, facts: DataFacts) -> None:

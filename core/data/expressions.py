@@ -1,6 +1,7 @@
 """How the cells of a row become a text and a label: one expression, used by checks, lengths, splits and predictions."""
 
 from core.data.database import identifier, literal
+from core.text_template import template_pieces
 
 WHITE_SPACE = "' ' || chr(9) || chr(10) || chr(11) || chr(12) || chr(13) || chr(160) || chr(12288) || chr(65279)"
 """SQL for the characters that do not count at the ends of a cell: blanks, tabs, line ends, byte order marks."""
@@ -11,16 +12,24 @@ def cell_sql(column: str) -> str:
     return f"trim(coalesce({identifier(column)}, ''), {WHITE_SPACE})"
 
 
-def text_sql(columns: tuple[str, ...], joiner: str, backslash_is_space: bool = False) -> str:
-    """The text columns of a row joined in order, empty ones left out; '' where all are empty."""
-    parts = []
-    for column in columns:
-        cell = cell_sql(column)
-        if backslash_is_space:
-            cell = f"trim(replace({cell}, chr(92), ' '), {WHITE_SPACE})"
-        parts.append(f"nullif({cell}, '')")
-    escaped = joiner.replace("'", "''")
-    return f"concat_ws('{escaped}', {', '.join(parts)})"
+def text_sql(columns: tuple[str, ...], joiner: str, backslash_is_space: bool = False, template: str = "") -> str:
+    """The text columns of a row joined in order, empty ones left out; '' where all are empty.
+
+    template: in place of the joiner, where each cell stands (core.text_template); it names no other columns.
+    """
+    cells = {column: _text_cell_sql(column, backslash_is_space) for column in columns}
+    parts = [f"nullif({cell}, '')" for cell in cells.values()]
+    if not template:
+        return f"concat_ws({literal(joiner)}, {', '.join(parts)})"
+    pieces = [
+        cells[words] if is_column else literal(words) for words, is_column in template_pieces(template)
+    ]  # fmt: skip
+    return f"CASE WHEN coalesce({', '.join(parts)}) IS NULL THEN '' ELSE concat({', '.join(pieces)}) END"
+
+
+def _text_cell_sql(column: str, backslash_is_space: bool) -> str:
+    cell = cell_sql(column)
+    return f"trim(replace({cell}, chr(92), ' '), {WHITE_SPACE})" if backslash_is_space else cell
 
 
 def label_sql(column: str) -> str:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 import duckdb
 import numpy as np
 
+from core.data.class_steps import ClassSteps, class_steps, counts_after, taught
 from core.data.database import parquet_rows
 from core.data.expressions import label_sql
-from core.data.labels import EMPTY_LABEL, EMPTY_TEXT, OTHER, RARE, RowLabels, rare_classes, read_labels, without_rare
+from core.data.labels import DROPPED, EMPTY_LABEL, EMPTY_TEXT, RARE, RowLabels, name_of, read_labels
 from core.data.mapping import mapped_text_sql
 from core.data.table import Table
 from core.schema import MappingSpec
@@ -21,9 +22,9 @@ class Part:
     """train, validation or test."""
     table: Table
     labels: dict[str, int]
-    """Class (after class names, and after rare ones were merged or dropped) -> rows that have it and a text."""
+    """Class (after class names and all of core.data.class_steps) -> rows that have it and a text."""
     as_in_file: dict[str, int]
-    """The same with rare classes as they are in the file."""
+    """The same with class names alone."""
     usable: int
     """Rows with a text and a label; of labels of several classes those with no class count too."""
     empty_text: int
@@ -35,6 +36,8 @@ class Part:
     """Characters of the longest text."""
     rows: RowLabels | None = None
     """The rows one by one; None of labels of one class, for which the counts above say all."""
+    only_dropped: int = 0
+    """Rows that are left out since all their classes are left out by name."""
 
 
 def read_parts(
@@ -43,8 +46,8 @@ def read_parts(
     """The files by role, train first, and the classes that are rare in train."""
     read = _single if mapping.kind == "single" else _by_rows
     parts = {name: read(database, name, table, mapping) for name, table in tables.items()}
-    rare = rare_classes(parts["train"].as_in_file, mapping)
-    return {name: _without_rare(part, rare, mapping) for name, part in parts.items()}, rare
+    steps = class_steps(parts["train"].as_in_file, mapping)
+    return {name: _after(part, steps) for name, part in parts.items()}, steps.rare
 
 
 def _single(database: duckdb.DuckDBPyConnection, name: str, table: Table, mapping: MappingSpec) -> Part:
@@ -56,8 +59,9 @@ def _single(database: duckdb.DuckDBPyConnection, name: str, table: Table, mappin
         f"SELECT label, count(*) FROM {rows} WHERE text <> '' AND label <> '' GROUP BY label"
     ).fetchall()
     labels: dict[str, int] = {}
+    name_of_value = name_of(mapping)
     for value, count in found:
-        shown = mapping.class_names.get(value, value)
+        shown = name_of_value(value)
         labels[shown] = labels.get(shown, 0) + int(count)
     row = database.execute(
         "SELECT count(*) FILTER (text = ''), count(*) FILTER (text <> '' AND label = ''), max(length(text)) "
@@ -81,19 +85,18 @@ def _by_rows(database: duckdb.DuckDBPyConnection, name: str, table: Table, mappi
     )  # fmt: skip
 
 
-def _without_rare(part: Part, rare: frozenset[str], mapping: MappingSpec) -> Part:
-    here = {name: rows for name, rows in part.labels.items() if name in rare}
-    if not here:
-        return part
+def _after(part: Part, steps: ClassSteps) -> Part:
+    """The part after the steps that the mapping takes."""
     if part.rows is not None:
-        rows = without_rare(part.rows, rare, mapping.rare_classes)
-        lost = int((rows.left_out == RARE).sum())
-        return replace(part, rows=rows, labels=rows.counts(), usable=part.usable - lost, only_rare=lost)
-    others = {name: rows for name, rows in part.labels.items() if name not in rare}
-    count = sum(here.values())
-    if mapping.rare_classes == "drop":
-        return replace(part, labels=others, usable=part.usable - count, only_rare=count)
-    return replace(part, labels=others | {OTHER: others.get(OTHER, 0) + count})
+        rows = taught(part.rows, steps)
+        dropped, rare = (int((rows.left_out == reason).sum()) for reason in (DROPPED, RARE))
+        labels = rows.counts()
+        usable = part.usable - dropped - rare
+        return replace(part, rows=rows, labels=labels, usable=usable, only_rare=rare, only_dropped=dropped)
+    labels = counts_after(part.labels, steps)
+    dropped = sum(rows for name, rows in part.labels.items() if steps.drops(name))
+    usable = sum(labels.values())
+    return replace(part, labels=labels, usable=usable, only_rare=part.usable - dropped - usable, only_dropped=dropped)
 
 
 def rows_with_unknown(part: Part, known: set[str]) -> tuple[int, int]:

@@ -4,7 +4,8 @@
 A file is read in batches and only class numbers are kept: memory grows with the rows' classes, not with their texts.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -15,15 +16,15 @@ import pyarrow.compute as pc
 
 from core.data.allocation import pairs_of
 from core.data.database import connection, parquet_rows
-from core.data.expressions import classes_sql, empty_list_sql, flag_sql, label_values_sql, probability_sql, text_sql
-from core.data.mapping import natural_order
+from core.data.expressions import classes_sql, empty_list_sql, flag_sql, label_values_sql, probability_sql
+from core.data.mapping import mapped_text_sql, natural_order
 from core.data.table import Table, label_counts, require_columns
 from core.schema import MappingSpec
 
 OTHER = "Other"
 """The class that rare ones become."""
-USED, EMPTY_TEXT, EMPTY_LABEL, NOT_IN_TRAIN, RARE = range(5)
-REASONS = ("", "empty_text", "empty_label", "label_not_in_train", "rare_class")
+USED, EMPTY_TEXT, EMPTY_LABEL, NOT_IN_TRAIN, RARE, DROPPED, NO_PART = range(7)
+REASONS = ("", "empty_text", "empty_label", "label_not_in_train", "rare_class", "dropped_class", "no_part")
 """Why a row is left out, by the numbers above."""
 SUM_TOLERANCE = 1e-3 + 1e-9
 """How far from 1 numbers may sum; 0.333 three times is near enough, whatever its floating point says."""
@@ -95,26 +96,33 @@ def value_counts(table: Table, mapping: MappingSpec) -> list[tuple[str, int]]:
     if mapping.kind == "single":
         return label_counts(table, mapping.label)
     counts = dict.fromkeys(mapping.label_columns, 0) if has_label_columns(mapping) else {}
-    counts |= _whatever_the_text(table, mapping.model_copy(update={"class_names": {}})).counts()
-    return _most_frequent_first(counts)
+    counts |= whatever_the_text(table, mapping.model_copy(update={"class_names": {}})).counts()
+    return most_frequent_first(counts)
 
 
-def class_counts(table: Table, mapping: MappingSpec) -> list[tuple[str, int]]:
-    """Classes and rows each, as value_counts counts them, with class names, and rare classes merged or dropped."""
-    labels = _whatever_the_text(table, mapping)
-    rare = rare_classes(labels.counts(), mapping)
-    return _most_frequent_first(without_rare(labels, rare, mapping.rare_classes).counts())
-
-
-def _whatever_the_text(table: Table, mapping: MappingSpec) -> RowLabels:
+def whatever_the_text(table: Table, mapping: MappingSpec) -> RowLabels:
     """The labels of all rows that have some, quickly: the text is not looked at."""
     columns = label_columns(mapping)
     require_columns(table, columns)
-    return read_labels(table, mapping.model_copy(update={"text": columns, "joiner": " "}))
+    return read_labels(table, mapping.model_copy(update={"text": columns, "joiner": " ", "text_template": ""}))
 
 
-def _most_frequent_first(counts: dict[str, int]) -> list[tuple[str, int]]:
+def most_frequent_first(counts: dict[str, int]) -> list[tuple[str, int]]:
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
+def variant_key(label: str) -> str:
+    """The same for labels that differ only in case or white space."""
+    return unicodedata.normalize("NFC", " ".join(label.split())).casefold()
+
+
+def name_of(mapping: MappingSpec) -> Callable[[str], str]:
+    """From a label value to the name of its class; with folding, variants of a value have its name."""
+    names = mapping.class_names
+    if not mapping.fold_label_variants:
+        return lambda value: names.get(value, value)
+    by_key = {variant_key(value): name for value, name in names.items()}
+    return lambda value: names[value] if value in names else by_key.get(variant_key(value), value)
 
 
 def rare_classes(counts: Mapping[str, int], mapping: MappingSpec) -> frozenset[str]:
@@ -130,7 +138,7 @@ def without_rare(labels: RowLabels, rare: frozenset[str], how: Literal["merge", 
         return labels
     if how == "drop":
         return keep_classes(labels, set(labels.names) - rare, RARE)
-    return _named(labels, [OTHER if name in rare else name for name in labels.names])
+    return named(labels, [OTHER if name in rare else name for name in labels.names])
 
 
 def keep_classes(labels: RowLabels, kept: set[str], reason: int) -> RowLabels:
@@ -144,16 +152,16 @@ def keep_classes(labels: RowLabels, kept: set[str], reason: int) -> RowLabels:
     left_out = labels.left_out.copy()
     left_out[(labels.sizes > 0) & (sizes == 0)] = reason
     fewer = replace(labels, starts=_starts(sizes), classes=labels.classes[is_kept], left_out=left_out)
-    return _named(fewer, labels.names)
+    return named(fewer, labels.names)
 
 
 def _batches(table: Table, mapping: MappingSpec, expressions: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """`empty` (whether the text is), then a column for each expression, in row order."""
-    text = text_sql(mapping.text, mapping.joiner, mapping.backslash_is_space)
-    named = ", ".join(f"{expression} AS label{number}" for number, expression in enumerate(expressions))
+    text = mapped_text_sql(mapping)
+    columns = ", ".join(f"{expression} AS label{number}" for number, expression in enumerate(expressions))
     with connection(table.parquet.parent) as database:
         yield from database.sql(
-            f"SELECT {text} = '' AS empty, {named} FROM {parquet_rows(table.parquet)} ORDER BY file_row_number"
+            f"SELECT {text} = '' AS empty, {columns} FROM {parquet_rows(table.parquet)} ORDER BY file_row_number"
         ).to_arrow_reader(BATCH)
 
 
@@ -178,9 +186,9 @@ def _values(table: Table, mapping: MappingSpec) -> RowLabels:
         left_out.append(np.where(empty, EMPTY_TEXT, np.where((size > 0) | no_class, USED, EMPTY_LABEL)))
         classes.append(found[~np.repeat(empty, size)])
         sizes.append(np.where(empty, 0, size))
-    return _named(
+    return named(
         RowLabels(list(place), _starts(_joined(sizes)), _joined(classes), _joined(left_out).astype(np.int8)),
-        [mapping.class_names.get(value, value) for value in place],
+        list(map(name_of(mapping), place)),
     )
 
 
@@ -195,7 +203,7 @@ def _flags(table: Table, mapping: MappingSpec) -> RowLabels:
         left_out.append(np.where(empty, EMPTY_TEXT, np.where(unreadable, EMPTY_LABEL, USED)))
         sizes.append((cells == 1).sum(axis=1))
         classes.append(np.nonzero(cells == 1)[1])
-    return _named(
+    return named(
         RowLabels(list(columns), _starts(_joined(sizes)), _joined(classes), _joined(left_out).astype(np.int8)),
         [mapping.class_names.get(name, name) for name in columns],
     )
@@ -236,7 +244,7 @@ def _matrix(batch: pa.RecordBatch, columns: int) -> npt.NDArray[np.float64]:
     return np.stack(cells, axis=1).astype(np.float64)
 
 
-def _named(labels: RowLabels, names: Sequence[str]) -> RowLabels:
+def named(labels: RowLabels, names: Sequence[str]) -> RowLabels:
     """The same with other names, in their order; classes of one name are one, classes that do not occur go."""
     occurring = np.unique(labels.classes)
     ordered = natural_order(list(dict.fromkeys(names[number] for number in occurring)))

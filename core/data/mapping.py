@@ -45,7 +45,7 @@ class Suggestion:
 
 
 def mapped_text_sql(mapping: MappingSpec) -> str:
-    return text_sql(mapping.text, mapping.joiner, mapping.backslash_is_space)
+    return text_sql(mapping.text, mapping.joiner, mapping.backslash_is_space, mapping.text_template)
 
 
 def mapping_from(suggestion: Suggestion) -> MappingSpec | None:
@@ -95,17 +95,24 @@ def suggest_mapping(table: Table, kind: LabelKind | None = None, by_columns: boo
 def class_names_from_lines(lines: list[str], labels: list[str]) -> dict[str, str]:
     """Names from a class-names file: line 1 for the smallest label, and so on; empty lines do not count.
 
-    Raises UserError where there are not as many names as labels.
+    Labels that are whole numbers from 0 or 1 may be fewer than the names: line N is then that number's, also where
+    some number has no row. Raises UserError where names and labels do not go together.
     """
     names = [line.strip() for line in lines if line.strip()]
     ordered = natural_order(list(dict.fromkeys(labels)))
-    if len(names) != len(ordered):
-        raise UserError(
-            f"There are {len(names)} class names for {len(ordered)} labels.",
-            "mapping.class_names",
-            "Give one name a line, the first for the smallest label.",
-        )
-    return dict(zip(ordered, names, strict=True))
+    if len(names) == len(ordered):
+        return dict(zip(ordered, names, strict=True))
+    numbers = [int(label) for label in ordered if re.fullmatch("[0-9]{1,9}", label)]
+    if numbers and len(numbers) == len(ordered) < len(names):
+        first = 0 if numbers[0] == 0 else 1
+        # From 0 or from 1 cannot be told where neither the lowest nor the highest number occurs.
+        if numbers[-1] - first < len(names) and (numbers[0] == 0 or numbers[-1] == len(names)):
+            return {label: names[number - first] for label, number in zip(ordered, numbers, strict=True)}
+    raise UserError(
+        f"There are {len(names)} class names for {len(ordered)} labels.",
+        "mapping.class_names",
+        "Give one name a line, the first for the smallest label.",
+    )
 
 
 def natural_order(names: list[str]) -> list[str]:

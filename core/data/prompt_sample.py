@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import duckdb
 
 from core.data.database import connection, parquet_rows
-from core.data.expressions import cell_sql, label_sql
+from core.data.expressions import cell_sql, label_sql, text_sql
+from core.data.labels import name_of
 from core.data.mapping import mapped_text_sql
 from core.data.table import Table, require_columns
 from core.errors import UserError
@@ -47,6 +48,16 @@ def sample_row(table: Table, mapping: MappingSpec, number: int, columns: Sequenc
     return row
 
 
+def text_of_row(table: Table, columns: Sequence[str], template: str, number: int = 0) -> str:
+    """The text that a template makes of one row's columns; '' where there is no such row."""
+    with connection(table.parquet.parent) as database:
+        found = database.execute(
+            f"SELECT {text_sql(tuple(columns), ' ', template=template)} FROM {parquet_rows(table.parquet)} "
+            f"WHERE file_row_number = {int(number)}"
+        ).fetchone()
+    return str(found[0]) if found else ""
+
+
 def row_beside(table: Table, mapping: MappingSpec, number: int, *, back: bool = False) -> int:
     """The number of the next row with text and label, or of the one before; round past the ends."""
     with connection(table.parquet.parent) as database:
@@ -78,7 +89,7 @@ def _row(
         return None
     number, text, label, *cells = found
     values = {**dict(zip(columns, cells, strict=True)), "text": text}
-    return SampleRow(int(number), values, mapping.class_names.get(label, label))
+    return SampleRow(int(number), values, name_of(mapping)(label))
 
 
 def _beside(database: duckdb.DuckDBPyConnection, table: Table, mapping: MappingSpec, number: int, back: bool) -> int:

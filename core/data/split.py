@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from core.data.allocation import allocate, allocate_multi
 from core.data.chat_split import write_chat_split
 from core.data.checks import check_data
+from core.data.class_steps import class_steps, taught
 from core.data.database import connection, literal, parquet_rows
+from core.data.division import NOT_USED, divide
 from core.data.examples import (
     EXAMPLES,
     EXTRA_COLUMN,
@@ -27,16 +28,14 @@ from core.data.expressions import cell_sql
 from core.data.findings import Finding, raise_errors
 from core.data.labels import (
     NOT_IN_TRAIN,
-    RARE,
     REASONS,
     RowLabels,
     keep_classes,
-    rare_classes,
     read_labels,
-    without_rare,
 )
 from core.data.mapping import mapped_text_sql, natural_order
 from core.data.reading.write import write_batches
+from core.data.same_rows import rows_of_run, why_not_same_rows
 from core.data.table import Table, file_facts, open_table, require_columns
 from core.errors import UserError
 from core.files import replacing
@@ -46,9 +45,10 @@ from core.workspace import RunFolder, Workspace
 
 __all__ = ["DataFacts", "read_data_facts", "read_examples", "write_split"]
 
-NOT_USED = -1
 BATCH = 8192
 """Rows at once when texts are written."""
+ALWAYS_COUNTED = ("empty_text", "empty_label", "label_not_in_train")
+"""Reasons to leave rows out that are told also where there are none."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,13 @@ class _File:
     parts: npt.NDArray[np.int8]
 
 
-def write_split(spec: RunSpec, workspace: Workspace, folder: RunFolder) -> DataFacts:
+def write_split(spec: RunSpec, workspace: Workspace, folder: RunFolder, fold: int = 1) -> DataFacts:
     """Divide the data and write split.parquet, examples.parquet and data.json; an existing split is never redrawn.
 
     split.parquet: file (train, validation or test), row (int64, 0-based row of that file), part. examples.parquet:
     row_id (int64, 0 to n - 1), file, row, part, text, label, and the columns that the run's prompt names; of
-    conversations see core.data.chat_split. Raises UserError where the checks find an error.
+    conversations see core.data.chat_split. fold: which is tested, from 1 to split.folds. Raises UserError where the
+    checks find an error.
     """
     if folder.split.exists():
         return read_data_facts(folder)
@@ -80,11 +81,9 @@ def write_split(spec: RunSpec, workspace: Workspace, folder: RunFolder) -> DataF
     raise_errors(findings)
     also = _prompt_columns(spec, tables)
     labels = {role: read_labels(table, spec.mapping) for role, table in tables.items()}
-    rare = rare_classes(labels["train"].counts(), spec.mapping)
-    files = [
-        _divided(role, table, without_rare(labels[role], rare, spec.mapping.rare_classes), tables, spec)
-        for role, table in tables.items()
-    ]
+    steps = class_steps(labels["train"].counts(), spec.mapping)
+    labels = {role: taught(found, steps) for role, found in labels.items()}
+    files, same_rows = _files(spec, tables, labels, workspace, fold)
     if spec.mapping.kind != "soft":
         files = _without_unknown_labels(files)
     _require_rows(files)
@@ -93,7 +92,7 @@ def write_split(spec: RunSpec, workspace: Workspace, folder: RunFolder) -> DataF
         fields = [*list(EXAMPLES)[:-1], pa.field("label", LABEL_TYPES[spec.mapping.kind])]
         schema = pa.schema([*fields, *((EXTRA_COLUMN.format(name), pa.string()) for name in also)])
         write_batches(schema, _examples(files, spec.mapping, also, schema), target)
-    write_data_facts(folder, _facts(files, spec.mapping, rare, findings, folder))
+    write_data_facts(folder, _facts(files, spec.mapping, steps.rare, findings, folder, same_rows))
     # Written last: where split.parquet stands, the two others are whole.
     with replacing(folder.split) as target:
         write_batches(pa.schema([EXAMPLES.field(name) for name in ("file", "row", "part")]), _split(files), target)
@@ -113,26 +112,27 @@ def _prompt_columns(spec: RunSpec, tables: dict[str, Table]) -> tuple[str, ...]:
     return also
 
 
-def _divided(role: str, table: Table, labels: RowLabels, tables: dict[str, Table], spec: RunSpec) -> _File:
-    """The file with a part for each row that can be used: train is shared out, other files are one part."""
-    parts = np.full(len(labels.left_out), NOT_USED, dtype=np.int8)
-    used = np.flatnonzero(labels.used)
-    if role != "train":
-        parts[used] = PARTS.index(role)
-        return _File(role, table, labels, parts)
-    split = spec.split
-    shares = {
-        name: share for name, share in (("test", split.test), ("validation", split.validation)) if name not in tables
-    }
-    classes, sizes = labels.of_rows(used), labels.sizes[used]
-    if spec.mapping.kind == "multi" and split.stratified:
-        numbers = allocate_multi(np.concatenate(([0], np.cumsum(sizes))), classes, shares, split.seed)
-    else:
-        one_each = classes if spec.mapping.kind != "multi" else np.zeros(len(used), dtype=np.int64)
-        numbers = allocate(one_each, shares, split.stratified, split.seed)
-    part_of_number = np.array([PARTS.index(name) for name in ("train", *shares)], dtype=np.int8)
-    parts[used] = part_of_number[numbers]
-    return _File(role, table, labels, parts)
+def _files(
+    spec: RunSpec, tables: dict[str, Table], labels: dict[str, RowLabels], workspace: Workspace, fold: int
+) -> tuple[list[_File], str]:
+    """The files with a part for each row that can be used, and the run whose rows were taken over, '' for none.
+
+    The training file is shared out, others are one part.
+    """
+    same_as = spec.split.same_as
+    if same_as and why_not_same_rows(spec, tables, workspace):
+        same_as = ""
+    # A column that names the parts gives the same rows by itself.
+    if same_as and spec.split.by != "column":
+        taken = rows_of_run(workspace.run(same_as), fold, {role: table.rows for role, table in tables.items()})
+        return [_File(role, table, labels[role], taken[role]) for role, table in tables.items()], same_as
+    given = [role for role in tables if role != "train"]
+    drawn = divide(tables["train"], labels["train"], spec.split, given, fold)
+    files = [_File("train", tables["train"], drawn.labels, drawn.parts)]
+    for role in given:
+        part = np.where(labels[role].used, PARTS.index(role), NOT_USED).astype(np.int8)
+        files.append(_File(role, tables[role], labels[role], part))
+    return files, same_as
 
 
 def _without_unknown_labels(files: list[_File]) -> list[_File]:
@@ -205,7 +205,12 @@ def _label_column(labels: RowLabels, rows: npt.NDArray[np.int64], kind: LabelKin
 
 
 def _facts(
-    files: list[_File], mapping: MappingSpec, rare: frozenset[str], findings: list[Finding], folder: RunFolder
+    files: list[_File],
+    mapping: MappingSpec,
+    rare: frozenset[str],
+    findings: list[Finding],
+    folder: RunFolder,
+    same_rows: str,
 ) -> DataFacts:
     counts: dict[str, dict[str, int]] = {part: {} for part in PARTS}
     for file in files:
@@ -216,20 +221,25 @@ def _facts(
                 if count or mapping.kind == "soft":
                     counts[part][name] = counts[part].get(name, 0) + count
     labels = natural_order(list(counts["train"]))
-    reasons = REASONS[1:] if mapping.rare_below and mapping.rare_classes == "drop" else REASONS[1:RARE]
+    told = {*ALWAYS_COUNTED}
+    if mapping.rare_below and mapping.rare_classes == "drop":
+        told.add("rare_class")
+    counts_left_out = {
+        reason: sum(int((file.labels.left_out == number).sum()) for file in files)
+        for number, reason in enumerate(REASONS)
+        if number
+    }
     return DataFacts(
         labels=labels,
         files={file.role: file_facts(file.table) for file in files},
         parts={part: sum(int((file.parts == number).sum()) for file in files) for number, part in enumerate(PARTS)},
         class_counts={part: {label: counts[part].get(label, 0) for label in labels} for part in PARTS},
-        left_out={
-            reason: sum(int((file.labels.left_out == REASONS.index(reason)).sum()) for file in files)
-            for reason in reasons
-        },
+        left_out={reason: rows for reason, rows in counts_left_out.items() if rows or reason in told},
         lengths=_lengths(folder.examples),
         findings=[asdict(finding) for finding in findings],
         kind=mapping.kind,
         rare=natural_order(list(rare)),
+        same_rows=same_rows,
     )
 
 

@@ -171,7 +171,7 @@ def label_counts(table: Table, column: str, limit: int | None = None) -> list[tu
 
 
 def text_lengths(
-    table: Table, columns: tuple[str, ...], joiner: str = " ", backslash_is_space: bool = False
+    table: Table, columns: tuple[str, ...], joiner: str = " ", backslash_is_space: bool = False, template: str = ""
 ) -> dict[str, float]:
     """Characters of the joined texts that are not empty: p50, p90, p99, max, mean; all 0 where there are none.
 
@@ -181,8 +181,8 @@ def text_lengths(
     with connection(table.parquet.parent) as database:
         found = database.execute(
             "SELECT quantile_disc(n, 0.5), quantile_disc(n, 0.9), quantile_disc(n, 0.99), max(n), avg(n) FROM "
-            f"(SELECT length({text_sql(columns, joiner, backslash_is_space)}) AS n FROM {parquet_rows(table.parquet)}) "
-            "WHERE n > 0"
+            f"(SELECT length({text_sql(columns, joiner, backslash_is_space, template)}) AS n "
+            f"FROM {parquet_rows(table.parquet)}) WHERE n > 0"
         ).fetchone()
     return {
         name: float(value or 0) for name, value in zip(("p50", "p90", "p99", "max", "mean"), found or (), strict=True)

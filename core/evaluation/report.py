@@ -6,7 +6,7 @@ validation (the kind's figures, see kinds.py; validation without the confusion m
 figures of the test part, without the confusion matrix, and title, seconds, fit_rows, note, and `validation`, the same
 of that part), training, data, settings, machine; of a language model also untuned (the figures of the test part before
 training, without the confusion matrix; else null) and answers (untuned and tuned: rows, no_label, examples; what it
-wrote by itself).
+wrote by itself); of a cross-validation also folds, see folds.py.
 """
 
 import json

@@ -167,13 +167,27 @@ def weak_classes(test: dict[str, Any]) -> Iterator[str]:
         yield f"No class stands out; the lowest F1 is that of {plain(worst['label'])} ({worst['f1']:.3f})."
 
 
+def _drawn(spec: RunSpec) -> str:
+    """By what rule rows came to parts."""
+    split = spec.split
+    told = {
+        "chance": "",
+        "group": f", rows with the same {code(split.column)} together",
+        "time": f", the newest by {code(split.column)} for the test",
+        "column": f", as {code(split.column)} says",
+    }[split.by]
+    stratified = split.stratified and split.by in ("chance", "group")
+    folds = f", the first of {split.folds} folds for the test" if split.folds else ""
+    return f"{told}{', keeping each class its share' if stratified else ''}{folds}"
+
+
 def _data(facts: ModelFacts, data: DataFacts, spec: RunSpec) -> Iterator[str]:
     files = ", ".join(f"{code(file['name'])} ({file['rows']:,} rows)" for file in data.files.values())
     columns = ", ".join(code(name) for name in facts.text_columns)
     own = {role for role in ("validation", "test") if role in data.files}
     drawn = "" if own == {"validation", "test"} else (
         f" Rows for {' and '.join(role for role in ('validation', 'test') if role not in own)} were drawn from the "
-        f"training file{', keeping each class its share' if spec.split.stratified else ''} (seed {spec.split.seed})."
+        f"training file{_drawn(spec)} (seed {spec.split.seed})."
     )  # fmt: skip
     yield (
         f"Files: {files}. Text from {columns}, {columns_words(spec.mapping)}. Rows used: "
@@ -186,6 +200,8 @@ def _data(facts: ModelFacts, data: DataFacts, spec: RunSpec) -> Iterator[str]:
         "empty_label": "no label",
         "label_not_in_train": "a label not in training",
         "rare_class": "rare classes alone",
+        "dropped_class": "classes left out by name",
+        "no_part": "no part named",
     }
     left_out = [f"{count:,} with {reasons[reason]}" for reason, count in data.left_out.items() if count]
     if left_out:

@@ -8,6 +8,7 @@ import json
 from core.export.base import hub_id, shown_base
 from core.model_facts import ModelFacts
 from core.schema import FOUR_BIT_METHODS
+from core.text_template import template_pieces
 
 OWN_CODE = "neobert"
 """The architecture that transformers does not know; its source file is part of the export."""
@@ -102,15 +103,19 @@ def _given(facts: ModelFacts, thresholds: str) -> str:
 
 def _text(facts: ModelFacts) -> str:
     """`text`, made of a row's cells as in training."""
-    if len(facts.text_columns) == 1 and not facts.backslash_is_space:
+    if len(facts.text_columns) == 1 and not facts.backslash_is_space and not facts.text_template:
         return 'text = "Write a text here"'
     cells = ", ".join(json.dumps(name, ensure_ascii=False) for name in facts.text_columns)
     clean = '.replace("\\\\", " ")' if facts.backslash_is_space else ""
-    return (
-        f"cells = [{cells}]  # put the row's cells here\n"
-        f"cells = [cell{clean}.strip() for cell in cells]\n"
-        f"text = {json.dumps(facts.joiner, ensure_ascii=False)}.join(cell for cell in cells if cell)"
-    )
+    made = f"cells = [{cells}]  # put the row's cells here\ncells = [cell{clean}.strip() for cell in cells]\n"
+    if facts.text_template:
+        places = {name: number for number, name in enumerate(facts.text_columns)}
+        pieces = [
+            f"cells[{places[words]}]" if is_column else json.dumps(words, ensure_ascii=False)
+            for words, is_column in template_pieces(facts.text_template)
+        ]
+        return f"{made}text = {' + '.join(pieces)}"
+    return f"{made}text = {json.dumps(facts.joiner, ensure_ascii=False)}.join(cell for cell in cells if cell)"
 
 
 def _loaded(facts: ModelFacts, place: str) -> str:

@@ -39,6 +39,7 @@ def save_model(
         "prompt_columns": list(prompt_columns),
         "joiner": mapping.joiner,
         "backslash_is_space": mapping.backslash_is_space,
+        "text_template": mapping.text_template,
         "class_names": dict(mapping.class_names),
         "label_kind": mapping.kind,
         "architecture": architecture,

@@ -22,6 +22,7 @@ from core.evaluation.multi_label import USUAL_THRESHOLD
 from core.evaluation.report import write_report
 from core.runs.store import ACTIVE, Store, open_store
 from core.schema import RunSpec, read_spec
+from core.training.folds import cross_validate, divide_folds, finished_report
 from core.training.job import Job, LabelledTexts, StopRequestedError, Trained
 from core.workspace import RunFolder
 
@@ -54,13 +55,25 @@ def run(job: Job) -> dict[str, Any]:
     facts = write_split(job.spec, job.folder.workspace, job.folder)
     if job.spec.task == "chat":
         return _run_chat(job, facts)
+    divide_folds(job)
+    folds = job.spec.split.folds
+    # Of several folds the first may be measured already, by a worker that was stopped in a later one.
+    report = finished_report(job.folder) if folds else None
+    if report is None:
+        report = _measured(job, facts)
+    shutil.rmtree(job.folder.checkpoints, ignore_errors=True)
+    return _summary(cross_validate(job, report, _measured) if folds else report)
+
+
+def _measured(job: Job, facts: DataFacts) -> dict[str, Any]:
+    """Train one model on the frozen split and measure it. Returns the content of its report.json."""
     parts = {part: _labelled_texts(job.folder, part, facts) for part in ("train", "validation", "test")}
     baselines = _baselines(job, facts, parts)
 
     job.enter("loading model")
     trained = _train(job, facts, parts)
     job.enter("evaluating")
-    report = write_report(
+    return write_report(
         job.folder,
         job.spec,
         facts,
@@ -71,8 +84,6 @@ def run(job: Job) -> dict[str, Any]:
         untuned=trained.untuned,
         free_answers=trained.free_answers,
     )
-    shutil.rmtree(job.folder.checkpoints, ignore_errors=True)
-    return _summary(report)
 
 
 def _train(job: Job, facts: DataFacts, parts: dict[str, LabelledTexts]) -> Trained:
@@ -178,6 +189,7 @@ def _summary(report: dict[str, Any]) -> dict[str, Any]:
         "baselines": {
             name: {figure: scores[figure] for figure in headline} for name, scores in report["baselines"].items()
         },
+        **({"folds": report["folds"]} if "folds" in report else {}),
     }
 
 

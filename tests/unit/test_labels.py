@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core.data.class_steps import class_counts
 from core.data.label_guess import cell_classes
 from core.data.labels import (
     OTHER,
     RARE,
     REASONS,
     RowLabels,
-    class_counts,
     keep_classes,
     rare_classes,
     read_labels,

@@ -18,6 +18,7 @@ ORDER = (
     "environment",
     "errors",
     "files",
+    "text_template",
     "schema",
     "epochs",
     "workspace",

@@ -239,13 +239,16 @@ def test_a_run_without_a_model_starts_no_job(workspace: Workspace) -> None:
 CELLS = ["plain", "  padded\t\n", " \u3000both\ufeff ", "", " ", r"line\break", r"\ ", "in  side", "\x0b\x0ca\r\n"]
 
 
+@pytest.mark.parametrize("template", ["", " A: {a}\n{{it's}} {b}, {a}"])
 @pytest.mark.parametrize("backslash", [False, True])
-def test_cells_are_joined_as_the_data_are(workspace: Workspace, backslash: bool) -> None:
-    spec = run_spec(text=("a", "b"), mapping={"joiner": " '|' ", "backslash_is_space": backslash})
+def test_cells_are_joined_as_the_data_are(workspace: Workspace, backslash: bool, template: str) -> None:
+    mapping = {"joiner": " '|' ", "backslash_is_space": backslash, "text_template": template}
+    spec = run_spec(text=("a", "b"), mapping=mapping)
     facts = run_model_facts(write_run(workspace, RUN, spec, LABELS))
     pairs = [(first, second) for first in CELLS for second in CELLS]
     with duckdb.connect() as database:
         database.execute("CREATE TABLE rows (a VARCHAR, b VARCHAR)")
         database.executemany("INSERT INTO rows VALUES (?, ?)", pairs)
-        expected = database.execute(f"SELECT {text_sql(('a', 'b'), facts.joiner, backslash)} FROM rows").fetchall()
+        text = text_sql(("a", "b"), facts.joiner, backslash, template)
+        expected = database.execute(f"SELECT {text} FROM rows").fetchall()
     assert [joined_text(facts, pair) for pair in pairs] == [text for (text,) in expected]

@@ -12,8 +12,18 @@ from core.data.table import Table, open_table
 from core.errors import UserError
 from core.runs.store import Store
 from core.workspace import Workspace
-from ui.new_run.draft import Draft, by_columns, editing, read_draft
-from ui.new_run.label_columns import LabelChoice, build_label_columns, build_place, build_rare, draft_counts, label_view
+from ui.new_run.class_steps import ClassStepChoice, build_class_steps, class_steps_view
+from ui.new_run.draft import TEMPLATE_KEY, Draft, by_columns, editing, read_draft
+from ui.new_run.label_columns import (
+    UNTOUCHED,
+    LabelChoice,
+    build_label_columns,
+    build_place,
+    build_rare,
+    draft_counts,
+    label_view,
+)
+from ui.new_run.text_template import build_template, template_view
 
 MOST_NAMED = 200
 """Classes whose names can be edited here; more are named by a file."""
@@ -33,6 +43,9 @@ class Columns:
     names_problem: gr.HTML
     joiner: gr.Textbox
     backslash: gr.Checkbox
+    template: gr.Textbox
+    template_said: gr.HTML
+    steps: ClassStepChoice
 
 
 def build_columns() -> Columns:
@@ -66,6 +79,7 @@ def build_columns() -> Columns:
                 )
                 clear = gr.Button("Names as in the file", size="md", elem_id="names-clear")
         rare = build_rare()
+        steps = build_class_steps()
         with gr.Accordion("More", open=False, elem_classes="fold", elem_id="more-mapping"):
             joiner = gr.Textbox(
                 label="Between joined columns", max_lines=1,
@@ -74,8 +88,12 @@ def build_columns() -> Columns:
             backslash = gr.Checkbox(
                 label="Backslashes are spaces", info="As in the AG News files, where one stands for a line break."
             )
+            template, template_said = build_template()
     labels = LabelChoice(place, label_columns, separator, *rare)
-    return Columns(box, text, label, labels, reasons, fold, names, names_file, clear, problem, joiner, backslash)
+    return Columns(
+        box, text, label, labels, reasons, fold, names, names_file, clear, problem, joiner, backslash, template,
+        template_said, steps,
+    )  # fmt: skip
 
 
 def columns_view(columns: Columns, draft: Draft, table: Table, counts: list[tuple[str, int]]) -> dict[Any, Any]:
@@ -107,6 +125,8 @@ def columns_view(columns: Columns, draft: Draft, table: Table, counts: list[tupl
         columns.names_problem: gr.update(value="", visible=False),
         columns.joiner: mapping.get("joiner", " "),
         columns.backslash: mapping.get("backslash_is_space", False),
+        **template_view(columns.template, columns.template_said, draft, table),
+        **class_steps_view(columns.steps, draft, table, counts),
     }
 
 
@@ -119,7 +139,11 @@ def choose_columns(
         if by_columns(draft):
             label = ""
         if mapping["label"] != label:
-            mapping["class_names"] = {}
+            mapping |= UNTOUCHED
+        if list(mapping["text"]) != list(text):
+            # A template says which columns are text, so it goes where others are chosen.
+            mapping["text_template"] = ""
+            draft.raw.pop(TEMPLATE_KEY, None)
         if mapping["label"] != label or list(mapping["text"]) != list(text):
             draft.reasons = ()
         mapping |= {"text": list(text), "label": label, "joiner": joiner, "backslash_is_space": backslash}
@@ -129,9 +153,14 @@ def choose_columns(
 def rename_classes(store: Store, draft_id: str, rows: list[list[str]]) -> Draft:
     """Keep the names that differ from what stands in the file."""
     with editing(store, draft_id) as draft:
-        draft.spec["mapping"]["class_names"] = {
+        mapping = draft.spec["mapping"]
+        before = mapping.get("class_names") or {}
+        names = {
             str(value): str(name).strip() for value, name in rows if str(name or "").strip() not in ("", str(value))
         }
+        moved = {before.get(str(value), str(value)): names.get(str(value), str(value)) for value, _ in rows}
+        dropped = [moved.get(name, name) for name in mapping.get("dropped_classes") or []]
+        mapping |= {"class_names": names, "dropped_classes": dropped}
     return draft
 
 

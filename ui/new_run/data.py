@@ -12,9 +12,11 @@ from core.errors import UserError
 from core.runs.store import open_store
 from core.workspace import Workspace
 from ui.new_run.chat_columns import build_chat_columns, build_kind, choose_chat_columns, choose_kind
+from ui.new_run.class_steps import choose_fold, class_steps_view, drop_picked, merge_picked, undo_step
 from ui.new_run.columns import build_columns, choose_columns, names_from_file, rename_classes
 from ui.new_run.data_html import busy_html, findings_html, problem_html
 from ui.new_run.data_view import DataStep, classes_html, data_view, find_problems, page_rows, preview_view, ready_words
+from ui.new_run.division import build_division, connect_division
 from ui.new_run.draft import Draft, editing, read_draft
 from ui.new_run.files import given_path, keep_upload, open_role
 from ui.new_run.label_columns import (
@@ -24,10 +26,12 @@ from ui.new_run.label_columns import (
     choose_separator,
     draft_counts,
     follow_label,
+    rare_preview,
 )
 from ui.new_run.parts import PRIVATE, build_part, connect_part
 from ui.new_run.reading import build_reading, read_again
 from ui.new_run.source import build_source, drafts_view, start_over, take_file, take_sample
+from ui.new_run.text_template import choose_template
 
 
 def build_data() -> DataStep:
@@ -59,14 +63,14 @@ def build_data() -> DataStep:
             gr.HTML("<h3>How shall it be tested?</h3>", apply_default_css=False)
             with gr.Row(elem_classes="two"):
                 test, validation = build_part("test"), build_part("validation")
-            stratified = gr.Checkbox(label="Shares keep each class's part of the whole", elem_id="stratified")
+            division = build_division()
         findings = gr.HTML(apply_default_css=False, elem_classes="card", elem_id="findings")
     with gr.Row(visible=False, elem_classes="foot") as foot:
         status = gr.HTML(apply_default_css=False, elem_id="data-status")
         onward = gr.Button("Model →", variant="primary", min_width=150, elem_id="to-model")
     return DataStep(
         source, problem, opened, facts, change, other, reading, said, chat, columns, bars, lengths, profile, rows_shown,
-        back, position, forth, gr.State(0), test, validation, stratified, findings, foot, status, onward,
+        back, position, forth, gr.State(0), test, validation, division, findings, foot, status, onward,
     )  # fmt: skip
 
 
@@ -84,6 +88,8 @@ def connect_data(
     _connect_chat(workspace, step, draft_id, outputs, then)
     connect_part(workspace, step.test, draft_id, check, seen)
     connect_part(workspace, step.validation, draft_id, check, seen)
+    connect_division(workspace, step.division, draft_id, check, seen)
+    _connect_classes(workspace, step, draft_id, outputs, then)
     return check
 
 
@@ -233,7 +239,11 @@ def _connect_columns(
             return {}
         counts = draft_counts(draft, table)
         rows = preview_view(step, table, draft, offset, counts)
-        return {step.bars: classes_html(draft, table, counts), step.preview: rows[step.preview]}
+        return {
+            step.bars: classes_html(draft, table, counts),
+            step.preview: rows[step.preview],
+            **class_steps_view(columns.steps, draft, table, counts),
+        }
 
     def name_by_file(draft_id: str, uploaded: str) -> dict[Any, Any]:
         try:
@@ -244,19 +254,13 @@ def _connect_columns(
     def clear(draft_id: str) -> dict[Any, Any]:
         return data_view(workspace, step, rename_classes(store, draft_id, []))
 
-    def stratify(draft_id: str, stratified: bool) -> None:
-        with editing(store, draft_id) as draft:
-            draft.put("split.stratified", stratified)
-
     inputs = [draft_id, columns.text, columns.label, columns.joiner, columns.backslash]
     chosen = [columns.text.input, columns.label.input, columns.backslash.input, columns.joiner.blur]
     gr.on(chosen, choose, inputs, outputs, **PRIVATE).then(**then)
-    columns.names.input(rename, [draft_id, columns.names, step.offset], [step.bars, step.preview], **PRIVATE).then(
-        **then
-    )
+    renamed = [step.bars, step.preview, *columns.steps.components()]
+    columns.names.input(rename, [draft_id, columns.names, step.offset], renamed, **PRIVATE).then(**then)
     columns.names_file.upload(name_by_file, [draft_id, columns.names_file], outputs, **PRIVATE).then(**then)
     columns.names_clear.click(clear, draft_id, outputs, **PRIVATE).then(**then)
-    step.stratified.input(stratify, [draft_id, step.stratified], None, **PRIVATE).then(**then)
 
 
 def _connect_labels(
@@ -274,21 +278,60 @@ def _connect_labels(
     def separate(draft_id: str, separator: str | None) -> dict[Any, Any]:
         return data_view(workspace, step, choose_separator(store, draft_id, separator))
 
-    def rare(draft_id: str, how: str, below: str) -> dict[Any, Any]:
+    def rare(draft_id: str, how: str, below: float) -> dict[Any, Any]:
         return data_view(workspace, step, choose_rare(store, draft_id, how, below))
 
-    def typed(draft_id: str, how: str, below: str) -> None:
-        choose_rare(store, draft_id, how, below)
+    def moved(draft_id: str, how: str, below: float) -> dict[Any, Any]:
+        draft = choose_rare(store, draft_id, how, below)
+        table = open_role(workspace, draft, "train")
+        return rare_preview(labels, draft, draft_counts(draft, table)) if table else {}
 
     labels.place.input(place, [draft_id, labels.place], outputs, **PRIVATE).then(**then)
     labels.columns.input(choose, [draft_id, labels.columns], outputs, **PRIVATE).then(**then)
     labels.separator.input(separate, [draft_id, labels.separator], outputs, **PRIVATE).then(**then)
     given = [draft_id, labels.rare, labels.rare_below]
     # Kept with each change; shown, which takes longer, when the field is left.
-    labels.rare_below.input(typed, given, None, **PRIVATE | {"trigger_mode": "always_last"})
-    gr.on([labels.rare.input, labels.rare_below.blur, labels.rare_below.submit], rare, given, outputs, **PRIVATE).then(
-        **then
-    )
+    labels.rare_below.input(moved, given, labels.rare_said, **PRIVATE | {"trigger_mode": "always_last"})
+    gr.on([labels.rare.input, labels.rare_below.release], rare, given, outputs, **PRIVATE).then(**then)
+
+
+def _connect_classes(
+    workspace: Workspace, step: DataStep, draft_id: gr.Textbox, outputs: list[Any], then: dict[str, Any]
+) -> None:
+    store, columns, steps = open_store(workspace), step.columns, step.columns.steps
+
+    def fold(draft_id: str, fold: bool) -> dict[Any, Any]:
+        return data_view(workspace, step, choose_fold(store, draft_id, fold))
+
+    def undo(draft_id: str, event: gr.EventData) -> dict[Any, Any]:
+        return data_view(workspace, step, undo_step(store, draft_id, event.key))
+
+    def merge(draft_id: str, picked: list[str], into: str) -> dict[Any, Any]:
+        draft = read_draft(store, draft_id)
+        table = open_role(workspace, draft, "train")
+        if table is None:
+            return {}
+        try:
+            draft = merge_picked(store, draft_id, table, draft_counts(draft, table), picked, into)
+        except UserError as error:
+            return {steps.problem: gr.update(value=problem_html(error), visible=True)}
+        return data_view(workspace, step, draft)
+
+    def drop(draft_id: str, picked: list[str]) -> dict[Any, Any]:
+        try:
+            return data_view(workspace, step, drop_picked(store, draft_id, picked))
+        except UserError as error:
+            return {steps.problem: gr.update(value=problem_html(error), visible=True)}
+
+    def template(draft_id: str, text: str) -> dict[Any, Any]:
+        table = open_role(workspace, read_draft(store, draft_id), "train")
+        return data_view(workspace, step, choose_template(store, draft_id, table, text)) if table else {}
+
+    steps.variants.input(fold, [draft_id, steps.variants], outputs, **PRIVATE).then(**then)
+    steps.done.click(undo, draft_id, outputs, **PRIVATE).then(**then)
+    steps.merge.click(merge, [draft_id, steps.picked, steps.into], outputs, **PRIVATE).then(**then)
+    steps.drop.click(drop, [draft_id, steps.picked], outputs, **PRIVATE).then(**then)
+    columns.template.blur(template, [draft_id, columns.template], outputs, **PRIVATE).then(**then)
 
 
 def _connect_chat(

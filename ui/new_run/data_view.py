@@ -13,18 +13,19 @@ from core.runs.store import Store, open_store
 from core.schema import MappingSpec, SplitSpec
 from core.workspace import Workspace
 from ui.new_run.chat_columns import FIELDS, ChatChoice, chat_columns_view, chosen_form, talks_html
+from ui.new_run.class_steps import shown_classes
 from ui.new_run.columns import Columns, columns_view
 from ui.new_run.data_html import (
     bars_html,
     busy_html,
-    class_colours,
     columns_html,
     facts_html,
     lengths_html,
     preview_html,
     problem_html,
 )
-from ui.new_run.draft import Draft, by_columns, missing
+from ui.new_run.division import DivisionBlock, division_view
+from ui.new_run.draft import TEMPLATE_KEY, Draft, by_columns, missing
 from ui.new_run.files import open_role
 from ui.new_run.label_columns import counts_shown, draft_counts
 from ui.new_run.parts import PartBlock, part_view
@@ -58,7 +59,7 @@ class DataStep:
     offset: gr.State
     test: PartBlock
     validation: PartBlock
-    stratified: gr.Checkbox
+    division: DivisionBlock
     findings: gr.HTML
     foot: gr.Row
     status: gr.HTML
@@ -71,9 +72,10 @@ class DataStep:
             source.box, source.drop, source.path, source.drafts, self.problem, self.opened, self.facts, self.change,
             reading.box, *reading.inputs(), self.said, *self.chat.components(), columns.box, columns.text,
             columns.label, *columns.labels.components(), columns.reasons, columns.names_fold,
-            columns.names, columns.names_problem, columns.joiner, columns.backslash, self.bars, self.lengths,
-            self.profile, self.preview, self.back, self.position, self.forth, self.offset, *self.test.components(),
-            *self.validation.components(), self.stratified, self.findings, self.foot, self.status,
+            columns.names, columns.names_problem, *columns.steps.components(), columns.joiner, columns.backslash,
+            columns.template, columns.template_said, self.bars, self.lengths, self.profile,
+            self.preview, self.back, self.position, self.forth, self.offset, *self.test.components(),
+            *self.validation.components(), *self.division.components(), self.findings, self.foot, self.status,
         ]  # fmt: skip
 
 
@@ -101,7 +103,7 @@ def data_view(workspace: Workspace, step: DataStep, draft: Draft) -> dict[Any, A
         **(_chat_view(step, draft, train) if draft.is_chat else _class_view(step, draft, train)),
         **_part_view(workspace, step.test, draft),
         **_part_view(workspace, step.validation, draft),
-        step.stratified: gr.update(value=draft.get("split.stratified"), visible=not draft.is_chat),
+        **division_view(step.division, draft, train),
         step.findings: busy_html("Checking the data"),
         step.status: "",
     }
@@ -113,7 +115,7 @@ def _class_view(step: DataStep, draft: Draft, table: Table) -> dict[Any, Any]:
     text = tuple(name for name in mapping["text"] if name in table.names)
     labels = [name for name in label_names(draft) if name in table.names]
     counts = draft_counts(draft, table)
-    lengths = text_lengths(table, text, mapping["joiner"], mapping["backslash_is_space"]) if text else {}
+    lengths = lengths_of(draft, table)
     roles = dict.fromkeys(text, "text") | dict.fromkeys(labels, "class" if by_columns(draft) else "label")
     return {
         **columns_view(step.columns, draft, table, counts),
@@ -128,6 +130,17 @@ def label_names(draft: Draft) -> list[str]:
     """The columns that hold the labels, as far as they are chosen."""
     mapping = draft.spec["mapping"]
     return list(mapping["label_columns"]) if by_columns(draft) else [mapping["label"]] if mapping["label"] else []
+
+
+def lengths_of(draft: Draft, table: Table) -> dict[str, float]:
+    """Of the texts as the mapping makes them; {} until their columns are chosen."""
+    mapping = draft.spec["mapping"]
+    text = tuple(name for name in mapping["text"] if name in table.names)
+    if not text:
+        return {}
+    # A template counts once it fits the columns; what is wrong with it stands beside its field.
+    template = "" if TEMPLATE_KEY in draft.raw else mapping.get("text_template", "")
+    return text_lengths(table, text, mapping["joiner"], mapping["backslash_is_space"], template)
 
 
 def classes_html(draft: Draft, table: Table, counts: list[tuple[str, int]]) -> str:
@@ -192,8 +205,7 @@ def _rows_html(table: Table, draft: Draft, offset: int, counts: list[tuple[str, 
     if draft.is_chat:
         return talks_html(table, chosen_form(draft, table), offset, PAGE_TALKS)
     mapping = draft.spec["mapping"]
-    class_names = mapping.get("class_names") or {}
-    colours = class_colours(counts, class_names)
+    class_names, colours = shown_classes(draft, table, counts)
     found = preview(table, offset, PAGE_ROWS)
     label = None if by_columns(draft) else mapping["label"]
     separator = mapping.get("label_separator", ";") if draft.kind == "multi" else None

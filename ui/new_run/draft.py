@@ -22,6 +22,7 @@ PART_WORDS = {"test": "the final test", "validation": "validation"}
 PRESET_PARTS = ("model", "prompt", "training")
 MOST_SHOWN = 60
 """Characters of what cannot be used that a message repeats."""
+TEMPLATE_KEY = "mapping.text_template"
 SETTINGS = {leaf.key: leaf for leaf in settings(RunSpec)}
 
 
@@ -155,6 +156,10 @@ def missing(draft: Draft) -> str:
     for role in ("test", "validation"):
         if f"split.{role}" in draft.raw:
             return f"Correct the share for {PART_WORDS[role]}."
+        if f"split.{role}_rows" in draft.raw:
+            return f"Correct the number of rows for {PART_WORDS[role]}."
+    if draft.get("split.by") != "chance" and not draft.get("split.column"):
+        return "Choose the column that the rows are divided by."
     return ""
 
 
@@ -171,6 +176,8 @@ def _missing_columns(draft: Draft) -> str:
             return "Choose the columns of the classes, one for each."
     elif not mapping["label"]:
         return "Choose the column that holds the label."
+    if TEMPLATE_KEY in draft.raw:
+        return "Correct the text template, or empty it."
     if "mapping.rare_below" in draft.raw:
         return "Correct the number of rows below which a class is rare."
     return ""

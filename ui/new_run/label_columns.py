@@ -7,8 +7,9 @@ from typing import Any
 
 import gradio as gr
 
+from core.data.class_steps import class_counts, class_steps, without_dropped
 from core.data.label_guess import guess_separator
-from core.data.labels import OTHER, class_counts, value_counts
+from core.data.labels import OTHER, name_of, value_counts
 from core.data.mapping import suggest_mapping
 from core.data.table import Table
 from core.runs.store import Store
@@ -22,8 +23,12 @@ SEPARATORS = [("semicolon  ;", ";"), ("bar  |", "|"), ("comma  ,", ","), ("blank
 KEEP = "keep"
 RARE = [("Keep them", KEEP), (f"Make them one class, '{OTHER}'", "merge"), ("Drop them", "drop")]
 RARE_KEY = "mapping.rare_below"
+UNTOUCHED: dict[str, Any] = {"class_names": {}, "dropped_classes": [], "fold_label_variants": False}
+"""What is done to classes, of labels that nobody has looked at yet."""
 USUAL_RARE = 10
 """Rows: with fewer, a class is hardly learned."""
+RARE_SHOWN = 8
+"""Classes that go, by name."""
 MOST_RARE = int(SETTINGS[RARE_KEY].maximum or 0)
 COLUMNS_INFO = {
     "multi": "One for each class: 1 (or true, yes) where a row has it, else 0 or nothing.",
@@ -38,7 +43,7 @@ class LabelChoice:
     separator: gr.Dropdown
     rare_fold: gr.Accordion
     rare: gr.Radio
-    rare_below: gr.Textbox
+    rare_below: gr.Slider
     rare_said: gr.HTML
 
     def components(self) -> list[Any]:
@@ -65,13 +70,13 @@ def build_label_columns() -> tuple[gr.Dropdown, gr.Dropdown]:
     return columns, separator
 
 
-def build_rare() -> tuple[gr.Accordion, gr.Radio, gr.Textbox, gr.HTML]:
+def build_rare() -> tuple[gr.Accordion, gr.Radio, gr.Slider, gr.HTML]:
     with gr.Accordion("Rare classes", open=False, elem_id="rare-classes", elem_classes="fold") as fold:
         rare = gr.Radio(RARE, value=KEEP, label="Classes with few rows", elem_id="rare-how")
-        below = gr.Textbox(
-            label="Few: fewer rows than", max_lines=1, elem_classes="short", visible=False, elem_id="rare-below"
+        below = gr.Slider(
+            2, 100, value=USUAL_RARE, step=1, label="Few: fewer rows than", visible=False, elem_id="rare-below"
         )
-        said = gr.HTML(apply_default_css=False, visible=False, elem_classes="said")
+        said = gr.HTML(apply_default_css=False, visible=False, elem_classes="said", elem_id="rare-said")
     return fold, rare, below, said
 
 
@@ -93,7 +98,7 @@ def label_view(choice: LabelChoice, draft: Draft, table: Table, counts: Sequence
         choice.rare_fold: gr.update(visible=has_rare, **({"open": True} if wants_rare(draft) else {})),
         choice.rare: rare,
         choice.rare_below: gr.update(
-            value=draft.raw.get(RARE_KEY, str(mapping.get("rare_below") or USUAL_RARE)), visible=rare != KEEP
+            value=int(mapping.get("rare_below") or USUAL_RARE), maximum=_most_rare(draft, counts), visible=rare != KEEP
         ),
         choice.rare_said: gr.update(value=rare_words(draft, counts), visible=rare != KEEP),
     }  # fmt: skip
@@ -111,32 +116,61 @@ def rare_words(draft: Draft, counts: Sequence[tuple[str, int]]) -> str:
     if RARE_KEY in draft.raw:
         return f"<p class=\"bad\">'{escape(draft.raw[RARE_KEY])}' is no number of rows.</p>"
     mapping = draft.spec["mapping"]
-    named: dict[str, int] = {}
+    labels = _labels(draft)
+    name, found = name_of(labels), dict[str, int]()
     for value, rows in counts:
-        name = (mapping.get("class_names") or {}).get(value, value)
-        named[name] = named.get(name, 0) + rows
-    few = sum(rows < int(mapping.get("rare_below") or 0) for rows in named.values())
+        found[name(value)] = found.get(name(value), 0) + rows
+    named = without_dropped(found, class_steps(found, labels))
+    few = [(name, rows) for name, rows in named.items() if rows < int(mapping.get("rare_below") or 0)]
     if not few:
         return '<p class="quiet">No class has so few rows.</p>'
     verb = "dropped" if mapping.get("rare_classes") == "drop" else f"made one, '{OTHER}'"
-    return f'<p class="quiet">{few:,} of {len(named):,} classes {"is" if few == 1 else "are"} {verb}.</p>'
+    shown = ", ".join(f"{escape(name[:40])} ({rows:,})" for name, rows in few[:RARE_SHOWN])
+    more = f" and {len(few) - RARE_SHOWN:,} more" if len(few) > RARE_SHOWN else ""
+    return (
+        f'<p class="quiet">{len(few):,} of {len(named):,} classes {"is" if len(few) == 1 else "are"} {verb}, '
+        f"{sum(rows for _, rows in few):,} rows: {shown}{more}.</p>"
+    )
+
+
+def rare_step(labels: MappingSpec) -> str:
+    """What is done to rare classes, as markup."""
+    become = f"are one, '{OTHER}'" if labels.rare_classes == "merge" else "are left out"
+    return f"Classes with fewer than {labels.rare_below:,} rows {become}."
+
+
+def rare_preview(choice: LabelChoice, draft: Draft, counts: Sequence[tuple[str, int]]) -> dict[Any, Any]:
+    """What goes where the slider stands, while it moves."""
+    return {choice.rare_said: rare_words(draft, counts)}
+
+
+def _most_rare(draft: Draft, counts: Sequence[tuple[str, int]]) -> int:
+    """How far the slider reaches: to the largest class."""
+    largest = max((rows for _, rows in counts), default=0)
+    return min(max(largest, USUAL_RARE, int(draft.spec["mapping"].get("rare_below") or 0)), MOST_RARE)
 
 
 def labels_of(draft: Draft, table: Table) -> MappingSpec | None:
     """Where the draft's labels stand, whether or not the text is chosen; None until they are."""
     mapping = draft.spec["mapping"]
     columns = mapping.get("label_columns", ()) if by_columns(draft) else [mapping["label"]]
-    if not columns or not set(columns) <= set(table.names):
-        return None
+    return _labels(draft) if columns and set(columns) <= set(table.names) else None
+
+
+def _labels(draft: Draft) -> MappingSpec:
+    mapping = draft.spec["mapping"]
+    columns = mapping.get("label_columns", ()) if by_columns(draft) else ()
     # Not validated: that would ask for the text columns.
     return MappingSpec.model_construct(
         kind=draft.kind,
         label=mapping["label"] or "",
-        label_columns=tuple(columns) if by_columns(draft) else (),
+        label_columns=tuple(columns),
         label_separator=mapping.get("label_separator", ";"),
         class_names=mapping.get("class_names") or {},
         rare_below=int(mapping.get("rare_below") or 0),
         rare_classes=mapping.get("rare_classes", "merge"),
+        fold_label_variants=bool(mapping.get("fold_label_variants")),
+        dropped_classes=tuple(mapping.get("dropped_classes") or ()),
     )
 
 
@@ -151,7 +185,8 @@ def counts_shown(
 ) -> tuple[list[tuple[str, int]], dict[str, str]]:
     """What the chart of classes shows, as (value, rows) and names: with rare classes merged or dropped as chosen."""
     labels = labels_of(draft, table)
-    if labels is None or not wants_rare(draft) or not labels.rare_below:
+    asked = labels is not None and (labels.rare_below or labels.fold_label_variants or labels.dropped_classes)
+    if labels is None or not asked or draft.kind == "soft":
         return counts, draft.spec["mapping"].get("class_names") or {}
     return class_counts(table, labels), {}
 
@@ -170,6 +205,7 @@ def choose_label_kind(store: Store, draft_id: str, table: Table, kind: Any) -> D
             "label": "" if kind == "soft" or suggestion.label_columns else suggestion.label,
             "label_columns": list(suggestion.label_columns),
             "label_separator": suggestion.label_separator,
+            **UNTOUCHED,
             "class_names": suggestion.class_names,
             "chat": {},
         }
@@ -185,7 +221,7 @@ def choose_place(store: Store, draft_id: str, table: Table, place: str) -> Draft
         columns = list(suggestion.label_columns) if place == EACH else []
         label = "" if place == EACH else suggestion.label
         draft.spec["mapping"] |= {
-            "label": label, "label_columns": columns, "label_separator": suggestion.label_separator, "class_names": {},
+            "label": label, "label_columns": columns, "label_separator": suggestion.label_separator, **UNTOUCHED,
         }  # fmt: skip
         draft.reasons = suggestion.reasons
     return draft
@@ -203,7 +239,7 @@ def choose_label_columns(store: Store, draft_id: str, columns: list[str]) -> Dra
 def choose_separator(store: Store, draft_id: str, separator: str | None) -> Draft:
     """Keep what stands between classes; where nothing is left of it, the semicolon."""
     with editing(store, draft_id) as draft:
-        draft.spec["mapping"] |= {"label_separator": (separator or ";")[:5], "class_names": {}}
+        draft.spec["mapping"] |= {"label_separator": (separator or ";")[:5], **UNTOUCHED}
     return draft
 
 
@@ -217,7 +253,7 @@ def follow_label(store: Store, draft_id: str, table: Table) -> Draft:
     return draft
 
 
-def choose_rare(store: Store, draft_id: str, how: str, below: str) -> Draft:
+def choose_rare(store: Store, draft_id: str, how: str, below: float | str) -> Draft:
     """Keep what becomes of rare classes; a number that cannot be used is kept beside it."""
     with editing(store, draft_id) as draft:
         if how == KEEP:
@@ -225,7 +261,7 @@ def choose_rare(store: Store, draft_id: str, how: str, below: str) -> Draft:
             draft.put(RARE_KEY, 0)
             return draft
         draft.put("mapping.rare_classes", how)
-        given = below.strip() or str(USUAL_RARE)
+        given = (below.strip() if isinstance(below, str) else f"{below:.0f}") or str(USUAL_RARE)
         if given.isdecimal() and 1 <= int(given) <= MOST_RARE:
             draft.raw.pop(RARE_KEY, None)
             draft.put(RARE_KEY, int(given))

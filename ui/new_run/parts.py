@@ -20,6 +20,7 @@ PURPOSES = {
     "test": "Held back to the end: it tells how good the model is.",
     "validation": "Decides, while it trains, which checkpoint is kept.",
 }
+USUAL_ROWS = 200
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": None}
 
 
@@ -42,8 +43,8 @@ class PartBlock:
 def build_part(role: str) -> PartBlock:
     with gr.Column(elem_classes="part", min_width=280, elem_id=f"part-{role}"):
         source = gr.Radio(
-            [("A share of this file", "share"), ("A file of its own", "own")], value="share", label=TITLES[role],
-            info=PURPOSES[role],
+            [("A share of this file", "share"), ("A number of rows", "rows"), ("A file of its own", "own")],
+            value="share", label=TITLES[role], info=PURPOSES[role],
         )  # fmt: skip
         share = gr.Textbox(label="Share, percent", max_lines=1, elem_classes="short")
         with gr.Column(visible=False, elem_classes="own") as own:
@@ -70,8 +71,9 @@ def connect_part(
     def choose(draft_id: str, source: str) -> dict[Any, Any]:
         with editing(store, draft_id) as draft:
             draft.own = tuple({*draft.own, block.role} if source == "own" else {*draft.own} - {block.role})
-            if source == "share":
+            if source != "own":
                 draft.put(f"data.{block.role}", None)
+            _measure_in(draft, block.role, source)
         return part_view(block, draft, None)
 
     def share(draft_id: str, text: str) -> dict[Any, Any]:
@@ -104,8 +106,36 @@ def connect_part(
     gr.on([block.open.click, block.path.submit], open_path, [draft_id, block.path], outputs, **PRIVATE).then(**then)
 
 
+def _measure_in(draft: Draft, role: str, source: str) -> None:
+    """A part of so many rows, or of a share: what the other one said is forgotten."""
+    for key in (f"split.{role}", f"split.{role}_rows"):
+        draft.raw.pop(key, None)
+    draft.put(f"split.{role}_rows", USUAL_ROWS if source == "rows" else None)
+
+
+def in_rows(draft: Draft, role: str) -> bool:
+    """Whether the part is given as a number of rows."""
+    return draft.get(f"split.{role}_rows") is not None or f"split.{role}_rows" in draft.raw
+
+
+def _set_rows(store: Store, draft_id: str, role: str, text: str) -> Any:
+    """Keep a number of rows; what is wrong with it, for beside the field."""
+    key, given = f"split.{role}_rows", text.replace(",", "").strip()
+    good = given.isdecimal() and int(given) >= 1
+    with editing(store, draft_id) as draft:
+        if good:
+            draft.raw.pop(key, None)
+            draft.put(key, int(given))
+        else:
+            draft.raw[key] = text
+    said = UserError(f"'{text}' is no number of rows.", "", "Give a whole number above 0.")
+    return gr.update(value="" if good else problem_html(said), visible=not good)
+
+
 def _set_share(store: Store, draft_id: str, role: str, text: str) -> Any:
-    """Keep a share given in percent; what is wrong with it, for beside the field."""
+    """Keep a share given in percent, or a number of rows; what is wrong with it, for beside the field."""
+    if in_rows(read_draft(store, draft_id), role):
+        return _set_rows(store, draft_id, role, text)
     key = f"split.{role}"
     try:
         percent = float(text.replace("%", "").replace(",", "."))
@@ -137,10 +167,13 @@ def _take_file(
 
 def part_view(block: PartBlock, draft: Draft, table: Table | None, problem: UserError | None = None) -> dict[Any, Any]:
     """New values for the part's components."""
-    key, own = f"split.{block.role}", block.role in draft.own
+    key, own, rows = f"split.{block.role}", block.role in draft.own, in_rows(draft, block.role)
+    amount = draft.raw.get(f"{key}_rows", str(draft.get(f"{key}_rows"))) if rows else (
+        draft.raw.get(key, f"{draft.get(key) * 100:.4g}")
+    )  # fmt: skip
     return {
-        block.source: "own" if own else "share",
-        block.share: gr.update(value=draft.raw.get(key, f"{draft.get(key) * 100:.4g}"), visible=not own),
+        block.source: "own" if own else "rows" if rows else "share",
+        block.share: gr.update(value=amount, label="Rows" if rows else "Share, percent", visible=not own),
         block.own: gr.update(visible=own and table is None),
         block.drop: None,
         block.path: "",

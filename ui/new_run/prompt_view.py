@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from core.chat_templates import ModelTokenizer
-from core.data.labels import OTHER, class_counts
+from core.data.class_steps import class_counts, steps_of
 from core.data.mapping import natural_order
 from core.data.prompt_sample import SampleRow, row_beside, sample_row
 from core.data.table import Table, label_counts, open_table
@@ -113,8 +113,8 @@ def prompt_typed(draft: Draft) -> PromptSpec:
 
 
 def class_names(table: Table, mapping: MappingSpec) -> list[str]:
-    """The classes in the order in which a prompt lists them, rare ones merged or dropped."""
-    if mapping.rare_below:
+    """The classes in the order in which a prompt lists them, after all that the mapping does to them."""
+    if mapping.rare_below or mapping.fold_label_variants or mapping.dropped_classes:
         return natural_order([name for name, _ in class_counts(table, mapping)])
     values = [value for value, _ in label_counts(table, mapping.label)]
     return natural_order(list(dict.fromkeys(mapping.class_names.get(value, value) for value in values)))
@@ -147,13 +147,12 @@ def look_at(workspace: Workspace, draft: Draft, tokenizers: Tokenizers) -> Look:
 def _learned(table: Table, mapping: MappingSpec, row: SampleRow, labels: list[str]) -> SampleRow:
     """The row with the class that it is learned with; where its class is dropped, the next row that has one."""
     if not labels:
-        raise UserError("Every class is dropped as rare.", "Data", "Set the number for rare classes lower.")
-    if row.label not in labels and mapping.rare_classes == "merge":
-        return replace(row, label=OTHER)
-    while row.label not in labels:
+        raise UserError("Every class is left out.", "Data", "Set the number for rare classes lower, or keep more.")
+    steps = steps_of(table, mapping)
+    while steps.of(row.label) not in labels:
         columns = [name for name in row.values if name != "text"]
         row = sample_row(table, mapping, row_beside(table, mapping, row.number), columns)
-    return row
+    return replace(row, label=steps.of(row.label))
 
 
 def _cannot_be_used(draft: Draft) -> list[Problem]:

@@ -26,6 +26,7 @@ from ui.new_run.files import ROLES, open_role
 from ui.new_run.frozen_words import frozen_of, frozen_sentence
 from ui.new_run.parts import PRIVATE
 from ui.new_run.prompt_view import Tokenizers, check_prompt
+from ui.new_run.review_division import same_rows_words
 from ui.new_run.review_text import command_line, download_words, run_name, sentences
 from ui.sidebar import Machine
 
@@ -95,7 +96,10 @@ def review_view(workspace: Workspace, store: Store, step: ReviewStep, draft: Dra
         tables: dict[str, Table] = {
             role: table for role in ROLES if (table := open_role(workspace, draft, role)) is not None
         }
-        parts = [*sentences(draft, spec, tables), frozen_sentence(frozen_of(workspace, draft))]
+        parts = [
+            *sentences(draft, spec, tables), same_rows_words(workspace, spec, tables),
+            frozen_sentence(frozen_of(workspace, draft)),
+        ]  # fmt: skip
         told = "".join(f"<li>{sentence}</li>" for sentence in parts if sentence)
         if spec.task == "answer":
             for wrong in prompt_problems(spec.prompt, tables["train"].names, spec.mapping.label):

@@ -19,8 +19,9 @@ from core.schema import PACKAGED_ENCODER, DataSpec, MappingSpec, RunSpec
 from ui.forms import choice_words, label, number_words, shown
 from ui.new_run.cards import count_words
 from ui.new_run.draft import SETTINGS, Draft, changed_keys, usual, words
+from ui.new_run.review_division import division_words, planned_rows
 from ui.new_run.review_labels import bold, class_task, usable_rows, with_and
-from ui.run.words import rows, size
+from ui.run.words import size
 
 BEFORE_TEST = {
     "full": "Every layer is trained.",
@@ -28,6 +29,8 @@ BEFORE_TEST = {
 }
 PROMPT_SHOWN = 280
 """Characters of the prompt that the sentences repeat."""
+SAID_OF_SPLIT = ("split.by", "split.column", "split.folds", "split.same_as", "split.test_rows", "split.validation_rows")
+"""What the sentence on rows says."""
 SAID_OF_MAPPING = ("text", "label", "kind", "label_columns", "label_separator")
 """What options of their own say."""
 LONG_SETTINGS = ("prompt.system", "prompt.user", "prompt.assistant")
@@ -40,10 +43,10 @@ def sentences(draft: Draft, spec: RunSpec, tables: dict[str, Table]) -> list[str
     is_chat, usable = spec.task == "chat", found.rows
     told = [
         _chat_task(spec, tables) if is_chat else class_task(spec, tables, found), *_prompt(spec, tables),
-        _rows(spec, tables, usable), _model(spec), _training(spec, tables, usable), _choice(spec),
+        division_words(spec, tables, usable), _model(spec), _training(spec, tables, usable), _choice(spec),
         _chat_end(spec) if is_chat else _end(spec),
     ]  # fmt: skip
-    changed = changed_keys(draft)
+    changed = [key for key in changed_keys(draft) if key not in SAID_OF_SPLIT]
     if changed:
         told.append(f"Changed from the preset: {'; '.join(_change(draft, key) for key in changed)}.")
     return told
@@ -81,27 +84,6 @@ def _prompt(spec: RunSpec, tables: dict[str, Table]) -> list[str]:
     ]
 
 
-def _part_rows(spec: RunSpec, tables: dict[str, Table], usable: int) -> dict[str, int]:
-    """About how many rows each part gets."""
-    parts = {
-        role: tables[role].rows if role in tables else round(usable * getattr(spec.split, role))
-        for role in ("validation", "test")
-    }
-    return {"train": usable - sum(count for role, count in parts.items() if role not in tables), **parts}
-
-
-def _rows(spec: RunSpec, tables: dict[str, Table], usable: int) -> str:
-    parts = _part_rows(spec, tables, usable)
-    where = {
-        role: f" ({bold(tables[role].path.name)})" if role in tables else f" ({getattr(spec.split, role) * 100:.4g} %)"
-        for role in ("validation", "test")
-    }
-    return (
-        f"It trains on about {bold(rows(parts['train']))}; {rows(parts['validation'])}{where['validation']} decide "
-        f"which checkpoint is best, and {rows(parts['test'])}{where['test']} are held back for the final test."
-    )
-
-
 def _model(spec: RunSpec) -> str:
     preset, model = find_preset(spec.preset), spec.model
     name = model.source.removeprefix("packaged:")
@@ -122,7 +104,7 @@ def _model(spec: RunSpec) -> str:
 def _training(spec: RunSpec, tables: dict[str, Table], usable: int) -> str:
     training = spec.training
     batch = training.batch_size * training.gradient_accumulation
-    train_rows = _part_rows(spec, tables, usable)["train"]
+    train_rows = planned_rows(spec, tables, usable)["train"]
     epochs = epochs_of(training, train_rows)
     steps = math.ceil(train_rows / batch) * epochs
     limit = f", at most {training.max_steps:,} steps" if training.max_steps else ""

@@ -133,6 +133,10 @@ def start_over(draft: Draft) -> None:
     """Forget the data and what was chosen of it; model and settings stay."""
     fresh = new_draft(draft.id)
     draft.spec |= {"data": fresh.spec["data"], "mapping": fresh.spec["mapping"], "name": ""}
+    if draft.spec.get("split"):
+        # Columns and rows of another file: what divides this one is chosen anew.
+        draft.spec["split"] = {**draft.spec["split"], "by": "chance", "column": "", "same_as": ""}
+    draft.raw = {key: text for key, text in draft.raw.items() if not key.startswith("mapping.")}
     draft.own, draft.reasons, draft.step, draft.row = (), (), 1, 0
 
 

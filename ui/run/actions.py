@@ -52,7 +52,7 @@ def build_actions(workspace: Workspace) -> Actions:
     address = gr.Textbox(visible=False)
 
     def duplicate_run(request: gr.Request) -> str:
-        return _duplicate(workspace, request.query_params["run"])
+        return duplicate_of(workspace, request.query_params["run"])
 
     gr.on([duplicate.click, retry.click], duplicate_run, None, address, **QUIET).success(None, address, js=GO)
     moved = [
@@ -150,12 +150,16 @@ def _acting(workspace: Workspace, act: Callable[[Workspace, str], None]) -> Call
     return handler
 
 
-def _duplicate(workspace: Workspace, run_id: str) -> str:
+def duplicate_of(workspace: Workspace, run_id: str) -> str:
     """A draft with this run's settings; returns the address of the form that shows it."""
     try:
-        spec = read_spec(workspace.run(run_id).spec)
+        folder = workspace.run(run_id)
+        spec = read_spec(folder.spec)
     except UserError as error:
         raise told(error) from error
+    if folder.split.exists():
+        # Of a duplicate of a duplicate too the rows are those of the one beside it.
+        spec = spec.model_copy(update={"split": spec.split.model_copy(update={"same_as": run_id})})
     draft = open_store(workspace).save_draft(None, {"spec": spec.model_dump(mode="json")})
     return f"/?draft={draft}"
 
