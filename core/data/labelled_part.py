@@ -34,15 +34,22 @@ class Part:
     longest: int
     """Characters of the longest text."""
     rows: RowLabels | None = None
-    """The rows one by one; None of labels of one class, for which the counts above say all."""
+    """The rows one by one; None of another file than train with labels of one class: the counts above say all."""
 
 
 def read_parts(
-    database: duckdb.DuckDBPyConnection, tables: Mapping[str, Table], mapping: MappingSpec
+    database: duckdb.DuckDBPyConnection, tables: Mapping[str, Table], mapping: MappingSpec, train: RowLabels
 ) -> tuple[dict[str, Part], frozenset[str]]:
-    """The files by role, train first, and the classes that are rare in train."""
-    read = _single if mapping.kind == "single" else _by_rows
-    parts = {name: read(database, name, table, mapping) for name, table in tables.items()}
+    """The files by role, train first, and the classes that are rare in train. train: the labels of its rows."""
+    parts = {"train": _by_rows(database, "train", tables["train"], mapping, train)}
+    for name, table in tables.items():
+        if name != "train":
+            single = mapping.kind == "single"
+            parts[name] = (
+                _single(database, name, table, mapping)
+                if single
+                else _by_rows(database, name, table, mapping, read_labels(table, mapping))
+            )
     rare = rare_classes(parts["train"].as_in_file, mapping)
     return {name: _without_rare(part, rare, mapping) for name, part in parts.items()}, rare
 
@@ -68,8 +75,9 @@ def _single(database: duckdb.DuckDBPyConnection, name: str, table: Table, mappin
     return Part(name, table, labels, labels, usable, int(empty_text), int(empty_label), 0, int(longest or 0))
 
 
-def _by_rows(database: duckdb.DuckDBPyConnection, name: str, table: Table, mapping: MappingSpec) -> Part:
-    found = read_labels(table, mapping)
+def _by_rows(
+    database: duckdb.DuckDBPyConnection, name: str, table: Table, mapping: MappingSpec, found: RowLabels
+) -> Part:
     row = database.execute(
         f"SELECT max(length({mapped_text_sql(mapping)})) FROM {parquet_rows(table.parquet)}"
     ).fetchone()

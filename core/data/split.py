@@ -2,7 +2,7 @@
 """The frozen division of a run's data into train, validation and test, with the texts and labels themselves."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import pyarrow as pa
 from core.data.allocation import allocate, allocate_multi
 from core.data.chat_split import write_chat_split
 from core.data.checks import check_data
+from core.data.cleaning import applied_steps, clean_train, left_out_by
 from core.data.database import connection, literal, parquet_rows
 from core.data.examples import (
     EXAMPLES,
@@ -24,7 +25,7 @@ from core.data.examples import (
     write_data_facts,
 )
 from core.data.expressions import cell_sql
-from core.data.findings import Finding, raise_errors
+from core.data.findings import Finding, kept_of, raise_errors
 from core.data.labels import (
     NOT_IN_TRAIN,
     RARE,
@@ -76,10 +77,14 @@ def write_split(spec: RunSpec, workspace: Workspace, folder: RunFolder) -> DataF
     for role, file in (("validation", spec.data.validation), ("test", spec.data.test)):
         if file is not None:
             tables[role] = open_table(file, workspace)
-    findings = check_data(tables["train"], tables.get("validation"), tables.get("test"), spec.mapping, spec.split)
+    findings = check_data(
+        tables["train"], tables.get("validation"), tables.get("test"), spec.mapping, spec.split, spec.data.cleaning
+    )
     raise_errors(findings)
     also = _prompt_columns(spec, tables)
     labels = {role: read_labels(table, spec.mapping) for role, table in tables.items()}
+    labels["train"] = clean_train(tables, labels["train"], spec.mapping, spec.data.cleaning)
+    steps = applied_steps(spec.data.cleaning, left_out_by(labels["train"]))
     rare = rare_classes(labels["train"].counts(), spec.mapping)
     files = [
         _divided(role, table, without_rare(labels[role], rare, spec.mapping.rare_classes), tables, spec)
@@ -93,7 +98,7 @@ def write_split(spec: RunSpec, workspace: Workspace, folder: RunFolder) -> DataF
         fields = [*list(EXAMPLES)[:-1], pa.field("label", LABEL_TYPES[spec.mapping.kind])]
         schema = pa.schema([*fields, *((EXTRA_COLUMN.format(name), pa.string()) for name in also)])
         write_batches(schema, _examples(files, spec.mapping, also, schema), target)
-    write_data_facts(folder, _facts(files, spec.mapping, rare, findings, folder))
+    write_data_facts(folder, replace(_facts(files, spec.mapping, rare, findings, folder), steps=steps))
     # Written last: where split.parquet stands, the two others are whole.
     with replacing(folder.split) as target:
         write_batches(pa.schema([EXAMPLES.field(name) for name in ("file", "row", "part")]), _split(files), target)
@@ -216,7 +221,11 @@ def _facts(
                 if count or mapping.kind == "soft":
                     counts[part][name] = counts[part].get(name, 0) + count
     labels = natural_order(list(counts["train"]))
-    reasons = REASONS[1:] if mapping.rare_below and mapping.rare_classes == "drop" else REASONS[1:RARE]
+    reasons = [
+        name for number, name in enumerate(REASONS)
+        if 0 < number < RARE or (number == RARE and mapping.rare_below and mapping.rare_classes == "drop")
+        or (number > RARE and (files[0].labels.left_out == number).any())
+    ]  # fmt: skip
     return DataFacts(
         labels=labels,
         files={file.role: file_facts(file.table) for file in files},
@@ -227,7 +236,7 @@ def _facts(
             for reason in reasons
         },
         lengths=_lengths(folder.examples),
-        findings=[asdict(finding) for finding in findings],
+        findings=[kept_of(finding) for finding in findings],
         kind=mapping.kind,
         rare=natural_order(list(rare)),
     )
