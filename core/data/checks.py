@@ -20,7 +20,7 @@ from core.data.table import Table
 from core.data.text_checks import about_texts
 from core.schema import CleaningSpec, MappingSpec, SplitSpec
 
-__all__ = ["Checked", "Finding", "check_data", "checked_of", "checking"]
+__all__ = ["Checked", "Finding", "check_data", "checked_of", "checking", "to_the_end"]
 
 FEWEST_ROWS = 10
 MOST_CLASSES = 1000
@@ -47,12 +47,16 @@ def check_data(
     cleaning: CleaningSpec | None = None,
 ) -> list[Finding]:
     """Everything found, errors first. Only errors keep a run from starting."""
-    steps = checking(train, validation, test, mapping, split, cleaning or CleaningSpec())
+    return to_the_end(checking(train, validation, test, mapping, split, cleaning or CleaningSpec())).findings
+
+
+def to_the_end(steps: Generator[str, None, Checked]) -> Checked:
+    """What checking() returns, without what it says meanwhile."""
     while True:
         try:
             next(steps)
         except StopIteration as ended:
-            return checked_of(ended).findings
+            return checked_of(ended)
 
 
 def checked_of(ended: StopIteration) -> Checked:

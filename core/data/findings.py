@@ -58,6 +58,12 @@ def kept_of(finding: Finding) -> dict[str, Any]:
     return {name: value for name, value in asdict(finding).items() if name != "examples"}
 
 
+def finding_words(finding: Finding) -> str:
+    """One line for a terminal, with the options that put it right."""
+    remedy = f" [{command_words(finding.fix)}]" if finding.fix else ""
+    return f"{finding.severity}: {finding.what} {finding.todo}{remedy}"
+
+
 def command_words(fix: Fix) -> str:
     """The options of the command line that do the same: `--set data.cleaning.copies=drop`."""
     return " ".join(f"--set {key}={_word(value)}" for key, value in fix.settings.items())

@@ -186,6 +186,11 @@ def _data(facts: ModelFacts, data: DataFacts, spec: RunSpec) -> Iterator[str]:
         "empty_label": "no label",
         "label_not_in_train": "a label not in training",
         "rare_class": "rare classes alone",
+        "too_short": "hardly any text",
+        "other_script": "text in another script",
+        "in_other_file": "a text of the validation or test file",
+        "conflicting_label": "a text that stands with several labels",
+        "copy": "a text that stands there already",
     }
     left_out = [f"{count:,} with {reasons[reason]}" for reason, count in data.left_out.items() if count]
     if left_out:

@@ -32,6 +32,7 @@ ORDER = (
     "prompt_preview",
     "model_facts",
     "models",
+    "cut_texts",
     "runs",
     "evaluation",
     "training",

@@ -4,6 +4,7 @@ import json
 import math
 import re
 import shlex
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -34,13 +35,16 @@ LONG_SETTINGS = ("prompt.system", "prompt.user", "prompt.assistant")
 """Said to have been changed, without what they are and were."""
 
 
-def sentences(draft: Draft, spec: RunSpec, tables: dict[str, Table]) -> list[str]:
-    """What will happen, in about six plain sentences, as markup. tables: by role."""
+def sentences(
+    draft: Draft, spec: RunSpec, tables: dict[str, Table], steps: Sequence[Mapping[str, Any]] = ()
+) -> list[str]:
+    """What will happen, in about six plain sentences, as markup. tables: by role. steps: of cleaning, as the checks
+    tell them."""
     found = usable_rows(spec, tables["train"])
-    is_chat, usable = spec.task == "chat", found.rows
+    is_chat, usable = spec.task == "chat", max(found.rows - sum(step["rows"] for step in steps), 0)
     told = [
         _chat_task(spec, tables) if is_chat else class_task(spec, tables, found), *_prompt(spec, tables),
-        _rows(spec, tables, usable), _model(spec), _training(spec, tables, usable), _choice(spec),
+        _rows(spec, tables, usable) + _left_out(steps), _model(spec), _training(spec, tables, usable), _choice(spec),
         _chat_end(spec) if is_chat else _end(spec),
     ]  # fmt: skip
     changed = changed_keys(draft)
@@ -100,6 +104,11 @@ def _rows(spec: RunSpec, tables: dict[str, Table], usable: int) -> str:
         f"It trains on about {bold(rows(parts['train']))}; {rows(parts['validation'])}{where['validation']} decide "
         f"which checkpoint is best, and {rows(parts['test'])}{where['test']} are held back for the final test."
     )
+
+
+def _left_out(steps: Sequence[Mapping[str, Any]]) -> str:
+    """What was chosen to be left out of train; '' for nothing."""
+    return "".join(f" {escape(step['words'])}: {bold(rows(step['rows']))}." for step in steps)
 
 
 def _model(spec: RunSpec) -> str:

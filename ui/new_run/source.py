@@ -133,7 +133,7 @@ def start_over(draft: Draft) -> None:
     """Forget the data and what was chosen of it; model and settings stay."""
     fresh = new_draft(draft.id)
     draft.spec |= {"data": fresh.spec["data"], "mapping": fresh.spec["mapping"], "name": ""}
-    draft.own, draft.reasons, draft.step, draft.row = (), (), 1, 0
+    draft.own, draft.reasons, draft.step, draft.row, draft.fixes = (), (), 1, 0, []
 
 
 def suggest(draft: Draft, table: Table) -> None:
