@@ -25,7 +25,7 @@ FEW_DISTINCT = 0.02
 IDS = 0.9
 TELLING, ELSEWHERE = 0.98, 0.005
 """A word tells a class where it stands in this share of its texts, and at most in that share of all others."""
-FEWEST_TOLD = 20
+FEWEST_TOLD = 50
 """Texts of a class in the sample below which a word tells nothing."""
 WORD = re.compile(r"\w+")
 
