@@ -5,13 +5,15 @@ A sample of SAMPLED_ROWS rows drawn from all over the file, and of each the firs
 """
 
 import numpy as np
+from tokenizers import Tokenizer
 
 from core.data.database import connection, parquet_rows
 from core.data.findings import EXAMPLES_SHOWN, Example, Finding, Fix
 from core.data.mapping import mapped_text_sql
 from core.data.table import Table
+from core.errors import UserError
 from core.models.known import known_of
-from core.models.tokenizer_files import tokenizer_of
+from core.models.tokenizer_files import LAST, tokenizer_folder
 from core.schema import MappingSpec, ModelSpec
 
 SAMPLED_ROWS = 2000
@@ -29,11 +31,11 @@ def cut_texts(table: Table, mapping: MappingSpec, model: ModelSpec) -> list[Find
 
     Raises UserError where the model's tokenizer cannot be had.
     """
-    tokenizer = tokenizer_of(model)
+    tokenizer = _tokenizer(model)
     rows, texts = _sample(table, mapping)
     if not texts:
         return []
-    encoded = tokenizer.tokens.encode_batch(texts)
+    encoded = tokenizer.encode_batch(texts)
     lengths = np.array([len(encoding) for encoding in encoded], dtype=np.int64)
     cut = lengths > model.max_length
     if not cut.any():
@@ -64,6 +66,17 @@ def cut_texts(table: Table, mapping: MappingSpec, model: ModelSpec) -> list[Find
             asks=bool(share >= GRAVE),
         )
     ]
+
+
+def _tokenizer(model: ModelSpec) -> Tokenizer:
+    """The model's own, which neither cuts nor pads."""
+    file = tokenizer_folder(model) / LAST
+    if not file.is_file():
+        raise UserError(f"{model.source} holds no {LAST}.", "model.source", "Choose a model with a fast tokenizer.")
+    tokenizer = Tokenizer.from_file(str(file))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
 
 
 def _sample(table: Table, mapping: MappingSpec) -> tuple[list[int], list[str]]:

@@ -131,7 +131,7 @@ def repeated_texts(database: duckdb.DuckDBPyConnection, train: TrainRows, is_div
             INFLATED if is_divided else "What stands often weighs more in training.",
             train.examples(database, _one_each(train.texts.alike, rows)),
             Fix("Leave copies out", {"data.cleaning.copies": "drop"}),
-            asks=is_divided and len(rows) > 0.1 * train.labels.used.sum(),
+            asks=is_divided and len(rows) > 0.1 * int(train.labels.used.sum()),
         )
     ]
 

@@ -7,13 +7,14 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from core.runs.store import open_store
+from core.runs.supervisor import stop
 from core.schema import read_spec
 from tests.browser.conftest import Server, assert_fits
 from tests.browser.test_new_run import draft_spec, opened, to_model, to_review, upload
 
 pytestmark = pytest.mark.browser
 
-WAIT_MS = 60_000
+WAIT_MS = 30_000
 EVIL = "<img src=x onerror=\"document.title='hit'\"><script>document.title='hit'</script>"
 
 
@@ -68,6 +69,7 @@ def test_the_leak_of_sentipers_is_found_fixed_and_undone(
     page.locator("#start-run").click()
     page.wait_for_url("**run=*")
     run = page.url.split("run=")[1].split("&")[0]
+    stop(shared_server.workspace, run)  # the other tests need the processor
     assert read_spec(shared_server.workspace.run(run).spec).data.cleaning.leaked_rows == "drop"
 
 
