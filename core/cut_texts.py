@@ -16,8 +16,8 @@ from core.models.known import known_of
 from core.models.tokenizer_files import LAST, tokenizer_folder
 from core.schema import MappingSpec, ModelSpec
 
-SAMPLED_ROWS = 2000
-LONGEST = 50_000
+SAMPLED_ROWS = 1000
+LONGEST = 20_000
 LENGTHS = (32, 64, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 8192)
 FEW_CUT = 0.01
 """A length is proposed at which no more than this share of the texts is cut, if the model can read that much."""
@@ -35,8 +35,7 @@ def cut_texts(table: Table, mapping: MappingSpec, model: ModelSpec) -> list[Find
     rows, texts = _sample(table, mapping)
     if not texts:
         return []
-    encoded = tokenizer.encode_batch(texts)
-    lengths = np.array([len(encoding) for encoding in encoded], dtype=np.int64)
+    lengths = np.array([len(encoding) for encoding in tokenizer.encode_batch_fast(texts)], dtype=np.int64)
     cut = lengths > model.max_length
     if not cut.any():
         return []
@@ -44,7 +43,7 @@ def cut_texts(table: Table, mapping: MappingSpec, model: ModelSpec) -> list[Find
     known = known_of(model).longest
     better = _better_length(lengths, model.max_length, known)
     examples = tuple(
-        Example(_around(texts[place], encoded[place].offsets, model.max_length),
+        Example(_around(texts[place], tokenizer.encode(texts[place]).offsets, model.max_length),
                 f"row {rows[place] + 1:,}, {lengths[place]:,} tokens; what stands behind ‖ is not read")
         for place in np.flatnonzero(cut)[:EXAMPLES_SHOWN]
     )  # fmt: skip

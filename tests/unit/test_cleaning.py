@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from core.cut_texts import cut_texts
 from core.data.checks import Finding, check_data
 from core.data.examples import read_examples
 from core.data.split import write_split
 from core.data.table import Table, open_table
-from core.schema import CleaningSpec, DataSpec, MappingSpec, RunSpec, SplitSpec, TableFile
+from core.schema import CleaningSpec, DataSpec, MappingSpec, ModelSpec, RunSpec, SplitSpec, TableFile
 from core.workspace import Workspace
 
 MAPPING = MappingSpec(text=("text",), label="label")
@@ -195,3 +196,15 @@ def test_soft_labels_are_cleaned_and_never_contradict(workspace: Workspace) -> N
     )
     assert facts.left_out["too_short"] == 1
     assert facts.left_out["copy"] == 1
+
+
+def test_texts_that_are_cut_are_told_by_the_model_s_own_tokens(workspace: Workspace) -> None:
+    rows = [(" ".join(f"word {k}" for k in range(20 if n % 4 else 200)), "xy"[n % 2]) for n in range(80)]
+    (finding,) = cut_texts(table(workspace, rows), MAPPING, ModelSpec(max_length=64))
+    assert finding.count == 20
+    assert "25 % of the texts" in finding.what
+    # 200 words and numbers, each one token or, from 100 on, perhaps more; the model reads 512 at most.
+    assert finding.fix is not None
+    assert finding.fix.settings["model.max_length"] in (512, 384)
+    assert "word 30 ‖ word 31" in finding.examples[0].text.replace("  ", " ")
+    assert cut_texts(table(workspace, rows), MAPPING, ModelSpec(max_length=512)) == []

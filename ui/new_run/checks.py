@@ -11,13 +11,14 @@ from collections.abc import Generator, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from core.cut_texts import cut_texts
 from core.data.chat_checks import check_chat
 from core.data.checks import Checked, checked_of, checking, to_the_end
 from core.data.findings import Example, Finding
 from core.data.table import Table
 from core.errors import UserError
 from core.runs.store import Store
-from core.schema import CleaningSpec, MappingSpec, SplitSpec
+from core.schema import CleaningSpec, MappingSpec, RunSpec, SplitSpec
 from core.workspace import Workspace
 from ui.new_run.draft import SETTINGS, Draft, editing, missing, read_draft
 from ui.new_run.files import ROLES, open_role
@@ -29,6 +30,7 @@ UNDO = "undo:"
 KEPT = 8
 """States of data and settings whose findings are kept in memory."""
 _kept: OrderedDict[str, Checked] = OrderedDict()
+_cut: OrderedDict[str, list[Finding]] = OrderedDict()
 _KEEPING = threading.Lock()
 
 
@@ -47,7 +49,6 @@ def look(workspace: Workspace, draft: Draft) -> Generator[str, None, Checked]:
     )  # fmt: skip
     with _KEEPING:
         if state in _kept:
-            _kept.move_to_end(state)
             return _kept[state]
     if draft.is_chat:
         found = Checked(check_chat(tables, mapping, split), [])
@@ -59,10 +60,31 @@ def look(workspace: Workspace, draft: Draft) -> Generator[str, None, Checked]:
             except StopIteration as ended:
                 found = checked_of(ended)
                 break
+    _keep(_kept, state, found)
+    return found
+
+
+def _keep(kept: OrderedDict[str, Any], state: str, found: Any) -> None:
     with _KEEPING:
-        _kept[state] = found
-        while len(_kept) > KEPT:
-            _kept.popitem(last=False)
+        kept[state] = found
+        while len(kept) > KEPT:
+            kept.popitem(last=False)
+
+
+def cut_findings(workspace: Workspace, draft: Draft, spec: RunSpec) -> list[Finding]:
+    """What is cut of the texts; nothing where the model's tokenizer cannot be had: then nothing can be said."""
+    train = open_role(workspace, draft, "train")
+    if spec.task != "classify" or train is None:
+        return []
+    state = json.dumps([str(train.parquet), spec.mapping.model_dump(mode="json"), spec.model.model_dump(mode="json")])
+    with _KEEPING:
+        if state in _cut:
+            return _cut[state]
+    try:
+        found = cut_texts(train, spec.mapping, spec.model)
+    except UserError:
+        return []
+    _keep(_cut, state, found)
     return found
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import gradio as gr
 
-from core.cut_texts import cut_texts
 from core.data.findings import Finding, Fix
 from core.data.table import Table
 from core.errors import UserError
@@ -20,7 +19,7 @@ from core.runs.supervisor import submit
 from core.schema import RunSpec, spec_yaml
 from core.workspace import Workspace
 from ui.new_run.cards import WITHOUT_GPU
-from ui.new_run.checks import carry_out, checks_html, find_all, findings_html
+from ui.new_run.checks import carry_out, checks_html, cut_findings, find_all, findings_html
 from ui.new_run.data_html import busy_html, problem_html
 from ui.new_run.draft import Draft, editing, read_draft, spec_of
 from ui.new_run.files import ROLES, open_role
@@ -169,17 +168,6 @@ def find_model(spec: RunSpec, has_gpu: bool) -> tuple[str, bool]:
         said = "The model is on this computer."
     slow = findings_html([NO_GPU]) if preset.needs_gpu and not has_gpu else ""
     return f'<p class="fine"><i aria-hidden="true">✓</i>{escape(said)}</p>{slow}', True
-
-
-def cut_findings(workspace: Workspace, draft: Draft, spec: RunSpec) -> list[Finding]:
-    """What is cut of the texts; nothing where the model's tokenizer cannot be had: then nothing can be said."""
-    train = open_role(workspace, draft, "train")
-    if spec.task != "classify" or train is None:
-        return []
-    try:
-        return cut_texts(train, spec.mapping, spec.model)
-    except UserError:
-        return []
 
 
 def asking_html(findings: list[Finding]) -> str:
