@@ -41,10 +41,33 @@ class TableFile(Part):
     column_names: tuple[str, ...] = setting((), "Names for the columns, in order; needed where there is no header.")
 
 
+class CleaningSpec(Part):
+    """Rows of the training file that are left out; files of their own for validation and test stay as they are."""
+
+    copies: Literal["keep", "drop"] = setting(
+        "keep", "drop: of rows with the same text and the same label only the first counts."
+    )
+    conflicting_labels: Literal["keep", "drop"] = setting(
+        "keep", "drop: rows whose text stands elsewhere with another label are left out, all of them."
+    )
+    leaked_rows: Literal["keep", "drop", "drop_similar"] = setting(
+        "keep",
+        "drop: rows of train whose text stands in the validation or test file too are left out of train. "
+        "drop_similar: also those whose text is nearly the same.",
+    )
+    shorter_than: int = setting(
+        0, "Rows whose text has fewer characters than this are left out. 0: none.", unit="characters", ge=0, le=10_000
+    )
+    other_scripts: Literal["keep", "drop"] = setting(
+        "keep", "drop: rows written in another script than nearly all others are left out."
+    )
+
+
 class DataSpec(Part):
     train: TableFile
     validation: TableFile | None = setting(None, "A file of its own for validation. Empty: a share of train.")
     test: TableFile | None = setting(None, "A file of its own for the final test. Empty: a share of train.")
+    cleaning: CleaningSpec = CleaningSpec()
 
 
 class ChatColumns(Part):

@@ -153,9 +153,12 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--label", metavar="COL", help="the column with the class, where it is named otherwise")
     for with_texts in (predict, evaluate):
         with_texts.add_argument("--text", metavar="COL", nargs="+", help="the text columns, where named otherwise")
-    inspect = command("inspect", "what the data page sees in a file")
+    inspect = command(
+        "inspect", "what the data page sees in a file; with --text, --label or --test, what it finds wrong"
+    )
     inspect.add_argument("file", metavar="FILE")
     inspect.add_argument("--column-names", metavar="A,B,C", help="names for the columns of a file without a header")
+    _add_columns(inspect)
     export = command("export", "write a finished run's model where other programs can load it")
     export.add_argument("run", metavar="RUN")
     export.add_argument("--format", choices=("folder", "zip"), default="folder")
@@ -184,10 +187,8 @@ def _add_page(page: argparse.ArgumentParser) -> None:
     page.add_argument("--no-browser", action="store_true", help="do not open the browser (nor does it with CI set)")
 
 
-def _add_train(train: argparse.ArgumentParser) -> None:
-    train.add_argument("spec", metavar="SPEC.yaml", nargs="?", help="a whole run description")
-    train.add_argument("--preset", metavar="P", help="what to start from (default: quickstart-minilm)")
-    train.add_argument("--data", metavar="FILE", help="the table to learn from")
+def _add_columns(train: argparse.ArgumentParser) -> None:
+    """What train and inspect are told of files and columns."""
     train.add_argument("--test", metavar="FILE", help="a table of its own for the final test")
     train.add_argument("--validation", metavar="FILE", help="a table of its own for choosing the best checkpoint")
     train.add_argument("--text", metavar="COL", nargs="+", action="extend", help="the text columns, in order")
@@ -203,7 +204,14 @@ def _add_train(train: argparse.ArgumentParser) -> None:
     train.add_argument("--multi", action="store_true", help="a row may have several classes, or none")
     train.add_argument("--soft", action="store_true", help="a row has a probability for each class")
     train.add_argument("--class-names", metavar="FILE", help="a class name a line, for labels in ascending order")
+    train.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="change one setting")
+
+
+def _add_train(train: argparse.ArgumentParser) -> None:
+    train.add_argument("spec", metavar="SPEC.yaml", nargs="?", help="a whole run description")
+    train.add_argument("--preset", metavar="P", help="what to start from (default: quickstart-minilm)")
+    train.add_argument("--data", metavar="FILE", help="the table to learn from")
+    _add_columns(train)
     train.add_argument("--column-names", metavar="A,B,C", help="names for the columns of files without a header")
     train.add_argument("--chat", action="store_true", help="learn from conversations: question and answer, or messages")
-    train.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="change one setting")
     train.add_argument("--name", metavar="NAME", help="what to call the run")

@@ -113,6 +113,7 @@ def _default_text(value: object) -> str:
 
 
 def inspect(request: argparse.Namespace, workspace: Workspace) -> Answer:
+    from core.cli.checking import Told, told_of_data, wants_checks
     from core.data.conversations import likely_chat
     from core.data.mapping import suggest_mapping
     from core.data.table import open_table, table_json
@@ -131,7 +132,8 @@ def inspect(request: argparse.Namespace, workspace: Workspace) -> Answer:
     guess = asdict(suggestion) if form is None else {"kind": "none", "chat": form.model_dump(), "reasons": []}
     reasons = suggestion.reasons if form is None else ("It looks like conversations to learn from.",)
     lines += [*table.notes, *(f"Guess: {reason}" for reason in reasons)]
-    return Answer("\n".join(lines), table_json(table) | {"suggestion": guess})
+    told = told_of_data(request, workspace) if wants_checks(request) else Told([], {})
+    return Answer("\n".join([*lines, *told.lines]), table_json(table) | {"suggestion": guess} | told.content)
 
 
 def predict(request: argparse.Namespace, workspace: Workspace) -> Answer:

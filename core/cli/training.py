@@ -10,12 +10,14 @@ from core.chat_rows import suggest_chat_columns
 from core.cli.answer import DONE, Answer, column_names, note
 from core.cli.following import follow
 from core.cli.mapping import kind_of_options, mapping_of_options
+from core.cut_texts import cut_texts
 from core.data.chat_checks import check_chat
 from core.data.checks import check_data
 from core.data.conversations import likely_chat
+from core.data.findings import finding_words
 from core.data.mapping import suggest_mapping
 from core.data.samples import make_docstrings
-from core.data.table import open_table
+from core.data.table import Table, open_table
 from core.errors import UserError, from_validation
 from core.models.known import require_known_sizes
 from core.models.source import check_source
@@ -154,11 +156,21 @@ def _check_data(spec: RunSpec, workspace: Workspace) -> None:
         given = {role: table for role, table in tables.items() if table is not None}
         findings = check_chat(given, spec.mapping, spec.split)
     else:
-        findings = check_data(train, validation, test, spec.mapping, spec.split)
+        findings = check_data(train, validation, test, spec.mapping, spec.split, spec.data.cleaning)
     if spec.task == "answer":
         for problem in prompt_problems(spec.prompt, train.names, spec.mapping.label):
             raise problem
     for finding in findings:
         if finding.severity == "error":
             raise UserError(finding.what, finding.where, finding.todo)
-        note(f"{finding.severity}: {finding.what} {finding.todo}")
+        note(finding_words(finding))
+    if spec.task == "classify":
+        _note_cut_texts(train, spec)
+
+
+def _note_cut_texts(train: Table, spec: RunSpec) -> None:
+    try:
+        for finding in cut_texts(train, spec.mapping, spec.model):
+            note(finding_words(finding))
+    except UserError as error:
+        note(f"note: How many texts are cut is not known: {error.what}")

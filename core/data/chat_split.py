@@ -4,7 +4,6 @@
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +13,7 @@ from core.chat_rows import Conversation
 from core.data.chat_checks import check_chat
 from core.data.conversations import NOT_USED, Conversations, conversations_of, divided, read_rows
 from core.data.examples import EXAMPLES, PARTS, DataFacts, conversation_text, read_data_facts, write_data_facts
-from core.data.findings import Finding, raise_errors
+from core.data.findings import Finding, kept_of, raise_errors
 from core.data.reading.write import write_batches
 from core.data.same_rows import rows_of_run, why_not_same_rows
 from core.data.table import Table, file_facts, open_table
@@ -112,6 +111,6 @@ def _facts(
             "p50": float(p50), "p90": float(p90), "p99": float(p99), "max": float(train.max()),
             "mean": float(train.mean()),
         },
-        findings=[asdict(finding) for finding in findings],
+        findings=[kept_of(finding) for finding in findings],
         same_rows=same_rows,
     )  # fmt: skip

@@ -1,53 +1,119 @@
 """What a careful colleague would say about the data before an hour is spent on it."""
 
-import duckdb
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 
 from core.data.allocation import quotas
-from core.data.class_checks import about_class_steps
+from core.data.characters import row_texts
+from core.data.class_checks import about_class_steps, about_classes
+from core.data.cleaning import applied_steps, cleaned, left_out_by
 from core.data.database import connection
 from core.data.division import shares_of
 from core.data.division_checks import about_division, division_column
-from core.data.findings import Finding, counted, errors_first, listed
+from core.data.findings import Finding, Fix, counted, errors_first, listed
 from core.data.label_checks import about_label_kind, no_label_words, nothing_labelled
 from core.data.labelled_part import Part, read_parts, rows_with_unknown
-from core.data.labels import has_label_columns, label_columns
-from core.data.leaks import repeated_texts, shared_texts
+from core.data.labels import has_label_columns, label_columns, read_labels
+from core.data.leaks import TrainRows, conflicting_labels, repeated_texts, shared_texts, similar_texts
 from core.data.table import Table
-from core.schema import MappingSpec, SplitSpec
+from core.data.text_checks import about_texts
+from core.schema import CleaningSpec, MappingSpec, SplitSpec
 
-__all__ = ["Finding", "check_data"]
+__all__ = ["Checked", "Finding", "check_data", "checked_of", "checking", "to_the_end"]
 
 FEWEST_ROWS = 10
 MOST_CLASSES = 1000
+GRAVE_LOSS = 0.2
+"""Where more than this share of a file's rows is left out, a run is not started without asking."""
 LONGEST_TEXT = 1_000_000
 """Characters; a longer one is more likely a slip than a text."""
 
 
+@dataclass(frozen=True)
+class Checked:
+    findings: list[Finding]
+    """Errors first."""
+    steps: list[dict[str, Any]]
+    """What cleaning does, as core.data.cleaning.applied_steps tells it."""
+
+
 def check_data(
-    train: Table, validation: Table | None, test: Table | None, mapping: MappingSpec, split: SplitSpec
+    train: Table,
+    validation: Table | None,
+    test: Table | None,
+    mapping: MappingSpec,
+    split: SplitSpec,
+    cleaning: CleaningSpec | None = None,
 ) -> list[Finding]:
     """Everything found, errors first. Only errors keep a run from starting."""
+    return to_the_end(checking(train, validation, test, mapping, split, cleaning or CleaningSpec())).findings
+
+
+def to_the_end(steps: Generator[str, None, Checked]) -> Checked:
+    """What checking() returns, without what it says meanwhile."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as ended:
+            return checked_of(ended)
+
+
+def checked_of(ended: StopIteration) -> Checked:
+    """What checking() returned."""
+    result = ended.value
+    assert isinstance(result, Checked)
+    return result
+
+
+def checking(
+    train: Table,
+    validation: Table | None,
+    test: Table | None,
+    mapping: MappingSpec,
+    split: SplitSpec,
+    cleaning: CleaningSpec,
+) -> Generator[str, None, Checked]:
+    """The same step by step: yields what it looks at next, in words. Of train only what cleaning leaves is judged."""
     tables = {"train": train, "validation": validation, "test": test}
     given = {name: table for name, table in tables.items() if table is not None}
     columns = label_columns(mapping)
     findings = [f for table in given.values() for f in missing_columns(table, (*mapping.text, *columns))]
     findings += missing_columns(train, division_column(split)) + _about_columns(mapping, columns)
     if findings:
-        return findings
+        return Checked(findings, [])
     with connection(train.parquet.parent) as database:
-        parts, rare = read_parts(database, given, mapping)
+        yield "Reading texts and labels"
+        texts = {role: row_texts(database, table, mapping) for role, table in given.items()}
+        labels = read_labels(train, mapping)
+        if cleaning != CleaningSpec():
+            yield "Leaving rows out as you chose"
+            labels = cleaned(database, given, texts, labels, mapping, cleaning)
+        yield "Counting classes"
+        parts, rare = read_parts(database, given, mapping, labels)
         findings += _about_classes(parts["train"], parts, mapping, split)
         findings += [finding for part in parts.values() for finding in _about_rows(part, mapping)]
-        findings += about_label_kind(parts, rare, mapping) + about_class_steps(parts, mapping)
+        findings += about_label_kind(parts, rare, mapping)
+        findings += about_class_steps(parts, mapping) + about_classes(parts["train"], mapping)
         findings += about_division(database, train, mapping, split, set(given) - {"train"}, parts["train"].usable)
+        rows = TrainRows(train, mapping, texts["train"], labels)
         for name in ("validation", "test"):
             if name in parts:
-                findings += _about_other_file(database, parts["train"], parts[name], mapping)
-        if len(parts) < 3 and parts["train"].usable:
-            findings += repeated_texts(database, parts["train"].table, mapping)
+                findings += _about_labels(parts["train"], parts[name], mapping)
+                yield f"Comparing {parts[name].table.path.name} with train"
+                findings += shared_texts(database, rows, parts[name].table, texts[name], name)
+                if cleaning.leaked_rows != "drop_similar":
+                    findings += similar_texts(database, rows, parts[name].table, texts[name], name)
+        yield "Looking for texts that stand twice"
+        findings += repeated_texts(database, rows, len(parts) < 3)
+        if mapping.kind != "soft":
+            findings += conflicting_labels(database, rows)
+        yield "Looking at the texts themselves"
+        findings += about_texts(database, rows)
     findings += _about_names(parts["train"], mapping)
-    return errors_first(findings)
+    return Checked(errors_first(findings), applied_steps(cleaning, left_out_by(labels)))
 
 
 def _about_columns(mapping: MappingSpec, columns: tuple[str, ...]) -> list[Finding]:
@@ -126,9 +192,10 @@ def _about_classes(train: Part, parts: dict[str, Part], mapping: MappingSpec, sp
                 f"{counted(len(single), 'class has', 'classes have')} one row only ({listed(single)}): it goes to "
                 "train, and nothing can tell how well it was learned.",
                 where,
-                "Add rows of it, or merge it with another class.",
+                "Add rows of it, or leave it out." if len(single) == 1 else "Add rows of them, or leave them out.",
                 len(single),
                 "single_row_class",
+                fix=Fix("Leave out classes of one row", {"mapping.rare_below": 2, "mapping.rare_classes": "drop"}),
             )
         )
     if len(train.labels) > MOST_CLASSES:
@@ -153,6 +220,7 @@ def _about_classes(train: Part, parts: dict[str, Part], mapping: MappingSpec, sp
                 "Choose the column that holds the class.",
                 len(train.labels),
                 "label_is_free_text",
+                asks=True,
             )
         )
     return findings
@@ -235,6 +303,7 @@ def _about_rows(part: Part, mapping: MappingSpec) -> list[Finding]:
                 "Fill them in if they should count.",
                 part.empty_text,
                 "empty_text",
+                asks=part.empty_text > GRAVE_LOSS * rows,
             )
         )
     if part.empty_label:
@@ -246,6 +315,7 @@ def _about_rows(part: Part, mapping: MappingSpec) -> list[Finding]:
                 "Fill them in if they should count.",
                 part.empty_label,
                 "empty_label",
+                asks=part.empty_label > GRAVE_LOSS * rows,
             )
         )
     if part.longest > LONGEST_TEXT:
@@ -286,14 +356,13 @@ def rejected_lines(table: Table) -> list[Finding]:
             "See the rejected lines on the Data page.",
             table.rejected,
             "rejected_lines",
+            asks=table.rejected > GRAVE_LOSS * (table.rows + table.rejected),
         )
     ]
 
 
-def _about_other_file(
-    database: duckdb.DuckDBPyConnection, train: Part, part: Part, mapping: MappingSpec
-) -> list[Finding]:
-    """Labels that train lacks, and texts that stand in train too."""
+def _about_labels(train: Part, part: Part, mapping: MappingSpec) -> list[Finding]:
+    """Labels of another file that train lacks."""
     findings = []
     where = part.table.path.name
     unknown = [label for label in part.labels if label not in train.labels]
@@ -322,9 +391,9 @@ def _about_other_file(
                 "Add such rows to train if the model should know them.",
                 rows,
                 "label_not_in_train",
+                asks=left_out > GRAVE_LOSS * part.usable,
             )
         )
-    findings += shared_texts(database, train.table, part.table, part.name, mapping)
     return findings
 
 

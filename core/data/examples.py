@@ -56,18 +56,20 @@ class DataFacts:
     """Rows of each class in each part; of multi labels a row counts for each of its classes, of soft ones for its
     likeliest."""
     left_out: dict[str, int]
-    """Rows of the files that are in no part: empty_text, empty_label, label_not_in_train, and rare_class where rare
-    classes are dropped; or no_conversation."""
+    """Rows of the files that are in no part: empty_text, empty_label, label_not_in_train, rare_class where rare
+    classes are dropped, and what cleaning left out of train; or no_conversation."""
     lengths: dict[str, float]
     """Characters of the train part's texts, or of what its conversations say: p50, p90, p99, max, mean."""
     findings: list[dict[str, Any]]
-    """What the checks said when the split was made: severity, what, where, todo, count."""
+    """What the checks said when the split was made, all that a Finding holds but its examples."""
     kind: LabelKind = "single"
     """Of the labels."""
     rare: list[str] = field(default_factory=list)
     """Classes of the training file that were merged into one called Other, or dropped, as the run's mapping says."""
     same_rows: str = ""
     """The run whose rows were taken part for part."""
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    """The steps of cleaning that were carried out: key, words, rows (of train that it left out)."""
 
 
 def write_data_facts(folder: RunFolder, facts: DataFacts) -> None:

@@ -35,17 +35,24 @@ class Part:
     longest: int
     """Characters of the longest text."""
     rows: RowLabels | None = None
-    """The rows one by one; None of labels of one class, for which the counts above say all."""
+    """The rows one by one; None of another file than train with labels of one class: the counts above say all."""
     only_dropped: int = 0
     """Rows that are left out since all their classes are left out by name."""
 
 
 def read_parts(
-    database: duckdb.DuckDBPyConnection, tables: Mapping[str, Table], mapping: MappingSpec
+    database: duckdb.DuckDBPyConnection, tables: Mapping[str, Table], mapping: MappingSpec, train: RowLabels
 ) -> tuple[dict[str, Part], frozenset[str]]:
-    """The files by role, train first, and the classes that are rare in train."""
-    read = _single if mapping.kind == "single" else _by_rows
-    parts = {name: read(database, name, table, mapping) for name, table in tables.items()}
+    """The files by role, train first, and the classes that are rare in train. train: the labels of its rows."""
+    parts = {"train": _by_rows(database, "train", tables["train"], mapping, train)}
+    for name, table in tables.items():
+        if name != "train":
+            single = mapping.kind == "single"
+            parts[name] = (
+                _single(database, name, table, mapping)
+                if single
+                else _by_rows(database, name, table, mapping, read_labels(table, mapping))
+            )
     steps = class_steps(parts["train"].as_in_file, mapping)
     return {name: _after(part, steps) for name, part in parts.items()}, steps.rare
 
@@ -72,8 +79,9 @@ def _single(database: duckdb.DuckDBPyConnection, name: str, table: Table, mappin
     return Part(name, table, labels, labels, usable, int(empty_text), int(empty_label), 0, int(longest or 0))
 
 
-def _by_rows(database: duckdb.DuckDBPyConnection, name: str, table: Table, mapping: MappingSpec) -> Part:
-    found = read_labels(table, mapping)
+def _by_rows(
+    database: duckdb.DuckDBPyConnection, name: str, table: Table, mapping: MappingSpec, found: RowLabels
+) -> Part:
     row = database.execute(
         f"SELECT max(length({mapped_text_sql(mapping)})) FROM {parquet_rows(table.parquet)}"
     ).fetchone()

@@ -24,7 +24,11 @@ from core.schema import MappingSpec
 OTHER = "Other"
 """The class that rare ones become."""
 USED, EMPTY_TEXT, EMPTY_LABEL, NOT_IN_TRAIN, RARE, DROPPED, NO_PART = range(7)
-REASONS = ("", "empty_text", "empty_label", "label_not_in_train", "rare_class", "dropped_class", "no_part")
+TOO_SHORT, OTHER_SCRIPT, IN_OTHER_FILE, CONFLICTING_LABEL, COPY = range(7, 12)
+REASONS = (
+    *("", "empty_text", "empty_label", "label_not_in_train", "rare_class", "dropped_class", "no_part"),
+    *("too_short", "other_script", "in_other_file", "conflicting_label", "copy"),
+)
 """Why a row is left out, by the numbers above."""
 SUM_TOLERANCE = 1e-3 + 1e-9
 """How far from 1 numbers may sum; 0.333 three times is near enough, whatever its floating point says."""
@@ -153,6 +157,30 @@ def keep_classes(labels: RowLabels, kept: set[str], reason: int) -> RowLabels:
     left_out[(labels.sizes > 0) & (sizes == 0)] = reason
     fewer = replace(labels, starts=_starts(sizes), classes=labels.classes[is_kept], left_out=left_out)
     return named(fewer, labels.names)
+
+
+def without_rows(labels: RowLabels, reasons: npt.NDArray[np.int8]) -> RowLabels:
+    """Without the rows that have a reason in `reasons` ([rows], USED for those that stay)."""
+    gone = labels.used & (reasons != USED)
+    if not gone.any():
+        return labels
+    sizes = np.where(gone, 0, labels.sizes)
+    fewer = replace(
+        labels,
+        starts=_starts(sizes),
+        classes=labels.classes[~np.repeat(gone, labels.sizes)],
+        left_out=np.where(gone, reasons, labels.left_out).astype(np.int8),
+    )
+    if labels.probabilities is not None:
+        return replace(fewer, probabilities=np.where(gone[:, None], np.float32(0), labels.probabilities))
+    return named(fewer, labels.names)
+
+
+def label_marks(labels: RowLabels) -> npt.NDArray[np.uint64]:
+    """[rows]: a number for each row's set of classes; rows with the same classes have the same one."""
+    of_class = np.random.default_rng(0).integers(1, 2**63, len(labels.names), dtype=np.uint64)
+    sums = np.concatenate((np.zeros(1, np.uint64), np.cumsum(of_class[labels.classes], dtype=np.uint64)))
+    return sums[labels.starts[1:]] - sums[labels.starts[:-1]]
 
 
 def _batches(table: Table, mapping: MappingSpec, expressions: Sequence[str]) -> Iterator[pa.RecordBatch]:

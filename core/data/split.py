@@ -2,7 +2,7 @@
 """The frozen division of a run's data into train, validation and test, with the texts and labels themselves."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import pyarrow as pa
 from core.data.chat_split import write_chat_split
 from core.data.checks import check_data
 from core.data.class_steps import class_steps, taught
+from core.data.cleaning import applied_steps, clean_train, left_out_by
 from core.data.database import connection, literal, parquet_rows
 from core.data.division import NOT_USED, divide
 from core.data.examples import (
@@ -25,7 +26,7 @@ from core.data.examples import (
     write_data_facts,
 )
 from core.data.expressions import cell_sql
-from core.data.findings import Finding, raise_errors
+from core.data.findings import Finding, kept_of, raise_errors
 from core.data.labels import (
     NOT_IN_TRAIN,
     REASONS,
@@ -77,10 +78,14 @@ def write_split(spec: RunSpec, workspace: Workspace, folder: RunFolder, fold: in
     for role, file in (("validation", spec.data.validation), ("test", spec.data.test)):
         if file is not None:
             tables[role] = open_table(file, workspace)
-    findings = check_data(tables["train"], tables.get("validation"), tables.get("test"), spec.mapping, spec.split)
+    findings = check_data(
+        tables["train"], tables.get("validation"), tables.get("test"), spec.mapping, spec.split, spec.data.cleaning
+    )
     raise_errors(findings)
     also = _prompt_columns(spec, tables)
     labels = {role: read_labels(table, spec.mapping) for role, table in tables.items()}
+    labels["train"] = clean_train(tables, labels["train"], spec.mapping, spec.data.cleaning)
+    cleaning = applied_steps(spec.data.cleaning, left_out_by(labels["train"]))
     steps = class_steps(labels["train"].counts(), spec.mapping)
     labels = {role: taught(found, steps) for role, found in labels.items()}
     files, same_rows = _files(spec, tables, labels, workspace, fold)
@@ -92,7 +97,8 @@ def write_split(spec: RunSpec, workspace: Workspace, folder: RunFolder, fold: in
         fields = [*list(EXAMPLES)[:-1], pa.field("label", LABEL_TYPES[spec.mapping.kind])]
         schema = pa.schema([*fields, *((EXTRA_COLUMN.format(name), pa.string()) for name in also)])
         write_batches(schema, _examples(files, spec.mapping, also, schema), target)
-    write_data_facts(folder, _facts(files, spec.mapping, steps.rare, findings, folder, same_rows))
+    facts = _facts(files, spec.mapping, steps.rare, findings, folder)
+    write_data_facts(folder, replace(facts, same_rows=same_rows, steps=cleaning))
     # Written last: where split.parquet stands, the two others are whole.
     with replacing(folder.split) as target:
         write_batches(pa.schema([EXAMPLES.field(name) for name in ("file", "row", "part")]), _split(files), target)
@@ -210,7 +216,6 @@ def _facts(
     rare: frozenset[str],
     findings: list[Finding],
     folder: RunFolder,
-    same_rows: str,
 ) -> DataFacts:
     counts: dict[str, dict[str, int]] = {part: {} for part in PARTS}
     for file in files:
@@ -236,10 +241,9 @@ def _facts(
         class_counts={part: {label: counts[part].get(label, 0) for label in labels} for part in PARTS},
         left_out={reason: rows for reason, rows in counts_left_out.items() if rows or reason in told},
         lengths=_lengths(folder.examples),
-        findings=[asdict(finding) for finding in findings],
+        findings=[kept_of(finding) for finding in findings],
         kind=mapping.kind,
         rare=natural_order(list(rare)),
-        same_rows=same_rows,
     )
 
 

@@ -222,8 +222,21 @@ def facts_section(report: Report) -> str:
     return section(
         "What it came from",
         "",
-        f'<div class="facts">{body}</div><details class="fold"><summary>All settings</summary>{settings}</details>',
+        f'<div class="facts">{body}</div>{_checks(report["data"])}'
+        f'<details class="fold"><summary>All settings</summary>{settings}</details>',
     )
+
+
+def _checks(data: Mapping[str, Any]) -> str:
+    """What was put right in the data before training, and what the checks still found."""
+    items = "".join(f"<li>{sentence(words)}</li>" for words in data_check_words(data))
+    return f'<h3>Checks of the data</h3><ul class="fails">{items}</ul>' if items else ""
+
+
+def data_check_words(data: Mapping[str, Any]) -> list[str]:
+    """Steps of cleaning with the rows they left out, then what the checks found, in words. data: DataFacts as JSON."""
+    steps = [f"{step['words']}: {counted(step['rows'], 'row')}." for step in data.get("steps", [])]
+    return [*steps, *(finding["what"] for finding in data["findings"])]
 
 
 def _pairs(pairs: Iterator[tuple[str, str]]) -> str:

@@ -180,7 +180,7 @@ def _without_confusion(figures: dict[str, Any]) -> dict[str, Any]:
 def shown_settings(spec: RunSpec) -> dict[str, Any]:
     """The spec with the files' names in place of their paths: a report is passed on, folder names are private."""
     content = spec.model_dump(mode="json")
-    for file in content["data"].values():
+    for file in (content["data"][role] for role in ("train", "validation", "test")):
         if file is not None:
             file["path"] = file["path"].replace("\\", "/").rsplit("/", 1)[-1]
     return content

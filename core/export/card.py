@@ -202,6 +202,11 @@ def _data(facts: ModelFacts, data: DataFacts, spec: RunSpec) -> Iterator[str]:
         "rare_class": "rare classes alone",
         "dropped_class": "classes left out by name",
         "no_part": "no part named",
+        "too_short": "hardly any text",
+        "other_script": "text in another script",
+        "in_other_file": "a text of the validation or test file",
+        "conflicting_label": "a text that stands with several labels",
+        "copy": "a text that stands there already",
     }
     left_out = [f"{count:,} with {reasons[reason]}" for reason, count in data.left_out.items() if count]
     if left_out:

@@ -19,7 +19,7 @@ from core.workspace import RunFolder, Workspace
 from tests.chat_runs import chat_spec, write_chat_run, write_lines
 from ui.bubbles import CLAMPED_FROM, MESSAGES_SHOWN, conversation_html
 from ui.new_run.chat_columns import FIELDS, choose_chat_columns, choose_kind, talks_html
-from ui.new_run.data_view import find_problems
+from ui.new_run.checks import find_problems
 from ui.new_run.draft import Draft, choose_preset, editing, missing, new_draft, read_draft, spec_of, unfit
 from ui.new_run.files import open_role
 from ui.new_run.review_text import command_line, sentences

@@ -70,7 +70,7 @@ def test_rare_classes_of_one_class_a_row(workspace: Workspace) -> None:
     assert "3 rows have no other and are left out" in by_kind["rare_classes"].what
     assert "single_row_class" not in by_kind
     plain = found(several(rows, workspace), MappingSpec(text=("text",), label="tags"))
-    assert set(plain) == {"single_row_class"}
+    assert set(plain) == {"single_row_class", "few_rows_of_class", "unequal_classes"}
     named = single.model_copy(update={"class_names": {"q": "Q", "s": "S"}})
     assert found(several(rows, workspace), named)["unused_class_names"].count == 1
 

@@ -33,6 +33,7 @@ ORDER = (
     "prompt_preview",
     "model_facts",
     "models",
+    "cut_texts",
     "runs",
     "evaluation",
     "training",

@@ -12,10 +12,11 @@ from core.errors import UserError
 from core.runs.store import open_store
 from core.workspace import Workspace
 from ui.new_run.chat_columns import build_chat_columns, build_kind, choose_chat_columns, choose_kind
+from ui.new_run.checks import checks_html, find_all, fix, look
 from ui.new_run.class_steps import choose_fold, class_steps_view, drop_picked, merge_picked, undo_step
 from ui.new_run.columns import build_columns, choose_columns, names_from_file, rename_classes
-from ui.new_run.data_html import busy_html, findings_html, problem_html
-from ui.new_run.data_view import DataStep, classes_html, data_view, find_problems, page_rows, preview_view, ready_words
+from ui.new_run.data_html import busy_html, problem_html
+from ui.new_run.data_view import DataStep, classes_html, data_view, page_rows, preview_view, ready_words
 from ui.new_run.division import build_division, connect_division
 from ui.new_run.draft import Draft, editing, read_draft
 from ui.new_run.files import given_path, keep_upload, open_role
@@ -30,8 +31,10 @@ from ui.new_run.label_columns import (
 )
 from ui.new_run.parts import PRIVATE, build_part, connect_part
 from ui.new_run.reading import build_reading, read_again
-from ui.new_run.source import build_source, drafts_view, start_over, take_file, take_sample
+from ui.new_run.source import PICK_SCRIPT, build_source, drafts_view, start_over, take_file, take_sample
 from ui.new_run.text_template import choose_template
+
+MANY_ROWS = 50_000
 
 
 def build_data() -> DataStep:
@@ -64,7 +67,7 @@ def build_data() -> DataStep:
             with gr.Row(elem_classes="two"):
                 test, validation = build_part("test"), build_part("validation")
             division = build_division()
-        findings = gr.HTML(apply_default_css=False, elem_classes="card", elem_id="findings")
+        findings = gr.HTML(apply_default_css=False, js_on_load=PICK_SCRIPT, elem_classes="card", elem_id="findings")
     with gr.Row(visible=False, elem_classes="foot") as foot:
         status = gr.HTML(apply_default_css=False, elem_id="data-status")
         onward = gr.Button("Model →", variant="primary", min_width=150, elem_id="to-model")
@@ -80,16 +83,18 @@ def connect_data(
     """Wire the step's events. Returns the function that checks the data; `checked(step, steps)` are its outputs."""
     check = _checker(workspace, step, steps)
     outputs, seen = step.components(), checked(step, steps)
-    then: dict[str, Any] = {"fn": check, "inputs": draft_id, "outputs": seen, **PRIVATE}
+    watch = _watched(workspace, step, check)
+    then: dict[str, Any] = {"fn": watch, "inputs": draft_id, "outputs": seen, **PRIVATE}
     _connect_source(workspace, step, draft_id, outputs, then, keep_address)
     _connect_reading(workspace, step, draft_id, outputs, then)
     _connect_columns(workspace, step, draft_id, outputs, then)
     _connect_labels(workspace, step, draft_id, outputs, then)
     _connect_chat(workspace, step, draft_id, outputs, then)
-    connect_part(workspace, step.test, draft_id, check, seen)
-    connect_part(workspace, step.validation, draft_id, check, seen)
-    connect_division(workspace, step.division, draft_id, check, seen)
+    connect_part(workspace, step.test, draft_id, watch, seen)
+    connect_part(workspace, step.validation, draft_id, watch, seen)
+    connect_division(workspace, step.division, draft_id, watch, seen)
     _connect_classes(workspace, step, draft_id, outputs, then)
+    _connect_fixes(workspace, step, draft_id, outputs, then)
     return check
 
 
@@ -117,9 +122,12 @@ def _checker(workspace: Workspace, step: DataStep, steps: list[gr.Step]) -> Call
             shown = {step.findings: "", step.status: ""}
         else:
             try:
-                findings = find_problems(workspace, draft)
-                shown = {step.findings: f"<h3>Checks</h3>{findings_html(findings)}", step.status: ready_words(findings)}
-                reachable = all(finding.severity != "error" for finding in findings)
+                found = find_all(workspace, draft)
+                shown = {
+                    step.findings: f"<h3>Checks</h3>{checks_html(draft, found)}",
+                    step.status: ready_words(found.findings),
+                }
+                reachable = all(finding.severity != "error" for finding in found.findings)
             except UserError as error:
                 shown = {
                     step.findings: f'<h3>Checks</h3><p class="quiet">{escape(f"{error.what} {error.todo}")}</p>',
@@ -128,6 +136,46 @@ def _checker(workspace: Workspace, step: DataStep, steps: list[gr.Step]) -> Call
         return shown | {later: gr.Step(interactive=reachable) for later in steps}
 
     return check
+
+
+def _watched(
+    workspace: Workspace, step: DataStep, check: Callable[[str], dict[Any, Any]]
+) -> Callable[[str], Iterator[dict[Any, Any]]]:
+    """The same, saying meanwhile what is looked at: of many rows it takes a while."""
+    store = open_store(workspace)
+
+    def watch(draft_id: str) -> Iterator[dict[Any, Any]]:
+        draft = read_draft(store, draft_id)
+        if draft.spec["data"].get("train"):
+            try:
+                for words in look(workspace, draft):
+                    yield {step.findings: f'{busy_html(words)}<p class="quiet">{_many_rows(workspace, draft)}</p>'}
+            except UserError:
+                pass  # said by check
+        yield check(draft_id)
+
+    return watch
+
+
+def _many_rows(workspace: Workspace, draft: Draft) -> str:
+    train = open_role(workspace, draft, "train")
+    if train is None or train.rows < MANY_ROWS:
+        return ""
+    return f"{train.rows:,} rows: words, scripts and likeness are looked at in a sample, all else in every row."
+
+
+def _connect_fixes(
+    workspace: Workspace, step: DataStep, draft_id: gr.Textbox, outputs: list[Any], then: dict[str, Any]
+) -> None:
+    store = open_store(workspace)
+
+    def press(draft_id: str, event: gr.EventData) -> dict[Any, Any]:
+        try:
+            return data_view(workspace, step, fix(workspace, store, draft_id, event.key))
+        except UserError as error:
+            return {step.findings: problem_html(error)}
+
+    step.findings.click(press, draft_id, outputs, **PRIVATE).then(**then)
 
 
 def _data_of(draft: Draft) -> tuple[Any, ...]:

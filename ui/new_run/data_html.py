@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from html import escape
 
-from core.data.checks import Finding
 from core.data.label_guess import cell_classes
 from core.data.mapping import natural_order
 from core.data.table import Table
@@ -17,8 +16,6 @@ CLAMP_AFTER = 160
 CELL_SHOWN = 3000
 """Characters of a cell in the preview; a cell may hold megabytes."""
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe", " ": "space"}
-SEVERITIES = {"error": "Must be put right", "warning": "Look at this", "note": "Good to know"}
-SIGNS = {"error": "!", "warning": "!", "note": "i"}
 
 
 def problem_html(error: UserError | None) -> str:
@@ -210,16 +207,3 @@ def _cell(value: str | None, colour: str | None) -> str:
         f'<td dir="auto" class="long"><details><summary dir="auto"><span>{escape(value[:CLAMP_AFTER])}…</span> '
         f'<em>more</em></summary><div dir="auto">{escape(value[:CELL_SHOWN])}{cut}</div></details></td>'
     )
-
-
-def findings_html(findings: Sequence[Finding]) -> str:
-    """What the checks found, errors first."""
-    if not findings:
-        return '<p class="fine"><i aria-hidden="true">✓</i>The checks found nothing to worry about.</p>'
-    items = "".join(
-        f'<li class="{finding.severity}"><i aria-hidden="true">{SIGNS[finding.severity]}</i><div>'
-        f'<span class="unseen">{SEVERITIES[finding.severity]}: </span><strong>{escape(finding.what)}</strong> '
-        f"<span>{escape(finding.todo)}</span></div></li>"
-        for finding in findings
-    )
-    return f'<ul class="findings">{items}</ul>'

@@ -5,12 +5,10 @@ from typing import Any
 
 import gradio as gr
 
-from core.data.chat_checks import check_chat
-from core.data.checks import Finding, check_data
+from core.data.findings import Finding
 from core.data.table import Table, preview, text_lengths
 from core.errors import UserError
 from core.runs.store import Store, open_store
-from core.schema import MappingSpec, SplitSpec
 from core.workspace import Workspace
 from ui.new_run.chat_columns import FIELDS, ChatChoice, chat_columns_view, chosen_form, talks_html
 from ui.new_run.class_steps import shown_classes
@@ -25,7 +23,7 @@ from ui.new_run.data_html import (
     problem_html,
 )
 from ui.new_run.division import DivisionBlock, division_view
-from ui.new_run.draft import TEMPLATE_KEY, Draft, by_columns, missing
+from ui.new_run.draft import TEMPLATE_KEY, Draft, by_columns
 from ui.new_run.files import open_role
 from ui.new_run.label_columns import counts_shown, draft_counts
 from ui.new_run.parts import PartBlock, part_view
@@ -210,27 +208,6 @@ def _rows_html(table: Table, draft: Draft, offset: int, counts: list[tuple[str, 
     label = None if by_columns(draft) else mapping["label"]
     separator = mapping.get("label_separator", ";") if draft.kind == "multi" else None
     return preview_html(table.names, found, offset, mapping["text"], label, colours, class_names, separator)
-
-
-def find_problems(workspace: Workspace, draft: Draft) -> list[Finding]:
-    """What the checks say of the draft's data. Raises UserError where a file cannot be read or something is missing."""
-    train = open_role(workspace, draft, "train")
-    if train is not None and len(train.columns) < 2 and not draft.is_chat:
-        raise UserError(
-            f"{train.path.name} has only one column, so there is no label beside the text.",
-            train.path.name,
-            "If there are more, press Change and say what stands between them.",
-        )
-    needed = missing(draft)
-    if needed or train is None:
-        raise UserError("The data is not complete.", "Data", needed)
-    mapping = MappingSpec.model_validate(draft.spec["mapping"])
-    split = SplitSpec.model_validate(draft.spec.get("split") or {})
-    validation, test = open_role(workspace, draft, "validation"), open_role(workspace, draft, "test")
-    if draft.is_chat:
-        tables = {"train": train, "validation": validation, "test": test}
-        return check_chat({role: table for role, table in tables.items() if table is not None}, mapping, split)
-    return check_data(train, validation, test, mapping, split)
 
 
 def ready_words(findings: list[Finding]) -> str:

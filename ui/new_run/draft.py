@@ -39,6 +39,8 @@ class Draft:
     """Why these columns were suggested."""
     own: tuple[str, ...] = ()
     """test, validation: where a file of its own is wanted, whether or not it is given yet."""
+    fixes: list[dict[str, Any]] = field(default_factory=list)
+    """What buttons of the checks changed beside cleaning: words, before and after (dotted key -> value)."""
 
     def get(self, key: str) -> Any:
         """The value of a dotted key; the schema's default where the draft does not say."""
@@ -251,9 +253,9 @@ def read_draft(store: Store, draft_id: str) -> Draft:
         return new_draft(draft_id)
     spec = content["spec"]
     own = [role for role in ("test", "validation") if spec["data"].get(role)]
-    content = {"raw": {}, "step": 1, "row": 0, "reasons": (), "own": own, **content}
+    content = {"raw": {}, "step": 1, "row": 0, "reasons": (), "own": own, "fixes": [], **content}
     reasons, own = tuple(content["reasons"]), tuple(content["own"])
-    return Draft(draft_id, spec, content["raw"], content["step"], content["row"], reasons, own)
+    return Draft(draft_id, spec, content["raw"], content["step"], content["row"], reasons, own, content["fixes"])
 
 
 def write_draft(store: Store, draft: Draft) -> None:

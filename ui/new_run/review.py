@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from core.data.findings import Finding
+from core.data.findings import Finding, Fix
 from core.data.table import Table
 from core.errors import UserError
 from core.models.known import require_known_sizes
@@ -19,8 +19,8 @@ from core.runs.supervisor import submit
 from core.schema import RunSpec, spec_yaml
 from core.workspace import Workspace
 from ui.new_run.cards import WITHOUT_GPU
-from ui.new_run.data_html import busy_html, findings_html, problem_html
-from ui.new_run.data_view import find_problems
+from ui.new_run.checks import carry_out, checks_html, cut_findings, find_all, findings_html
+from ui.new_run.data_html import busy_html, problem_html
 from ui.new_run.draft import Draft, editing, read_draft, spec_of
 from ui.new_run.files import ROLES, open_role
 from ui.new_run.frozen_words import frozen_of, frozen_sentence
@@ -28,6 +28,7 @@ from ui.new_run.parts import PRIVATE
 from ui.new_run.prompt_view import Tokenizers, check_prompt
 from ui.new_run.review_division import same_rows_words
 from ui.new_run.review_text import command_line, download_words, run_name, sentences
+from ui.new_run.source import PICK_SCRIPT
 from ui.sidebar import Machine
 
 NO_GPU = Finding(
@@ -37,6 +38,8 @@ NO_GPU = Finding(
     "A small model takes minutes; one of a billion weights or more takes days.",
     1,
 )
+HERE = ("model.", "training.")
+"""Settings that buttons of this step change; the Data step shows what others do."""
 GO = "(address) => { if (address) window.location.href = address; }"
 
 
@@ -52,11 +55,15 @@ class ReviewStep:
     status: gr.HTML
     back: gr.Button
     start: gr.Button
+    ask: gr.Column
+    asked: gr.HTML
+    anyway: gr.Button
+    wait: gr.Button
 
     def components(self) -> list[Any]:
         return [
             self.words, self.findings, self.model, self.name, self.yaml, self.command, self.problem, self.status,
-            self.start,
+            self.start, self.ask, self.asked,
         ]  # fmt: skip
 
 
@@ -67,18 +74,25 @@ def build_review() -> ReviewStep:
             label="Name", info="How you will find it again.", max_lines=1, max_length=200, elem_id="run-name"
         )
     with gr.Column(elem_classes="card"):
-        findings = gr.HTML(apply_default_css=False, elem_id="review-findings")
-        model = gr.HTML(apply_default_css=False, elem_id="review-model")
+        findings = gr.HTML(apply_default_css=False, js_on_load=PICK_SCRIPT, elem_id="review-findings")
+        model = gr.HTML(apply_default_css=False, js_on_load=PICK_SCRIPT, elem_id="review-model")
     with gr.Accordion("As YAML", open=False, elem_classes="card fold", elem_id="as-yaml"):
         yaml = _to_copy("Save it as SPEC.yaml for launch.py train", 24)
     with gr.Accordion("As command line", open=False, elem_classes="card fold", elem_id="as-command"):
         command = _to_copy("Starts the same run in a terminal", 12)
     problem = gr.HTML(apply_default_css=False, visible=False, elem_id="start-problem")
+    with gr.Column(visible=False, elem_classes="card", elem_id="start-ask") as ask:
+        asked = gr.HTML(apply_default_css=False)
+        with gr.Row(elem_classes="file-actions"):
+            anyway = gr.Button("Start anyway", size="md", min_width=120, elem_id="start-anyway")
+            wait = gr.Button("Not yet", size="md", min_width=90, elem_id="start-not-yet")
     with gr.Row(elem_classes="foot"):
         status = gr.HTML(apply_default_css=False, elem_id="review-status")
         back = gr.Button("Back", min_width=90, elem_id="back-to-model")
         start = gr.Button("Start", variant="primary", min_width=150, elem_id="start-run")
-    return ReviewStep(words, findings, model, name, yaml, command, problem, status, back, start)
+    return ReviewStep(
+        words, findings, model, name, yaml, command, problem, status, back, start, ask, asked, anyway, wait
+    )  # fmt: skip
 
 
 def _to_copy(label: str, lines: int) -> gr.Textbox:
@@ -92,12 +106,12 @@ def review_view(workspace: Workspace, store: Store, step: ReviewStep, draft: Dra
     """The run as it would start now; what stands in the way where it cannot."""
     try:
         spec = spec_of(draft)
-        found = find_problems(workspace, draft)
+        found = find_all(workspace, draft)
         tables: dict[str, Table] = {
             role: table for role in ROLES if (table := open_role(workspace, draft, role)) is not None
         }
         parts = [
-            *sentences(draft, spec, tables), same_rows_words(workspace, spec, tables),
+            *sentences(draft, spec, tables, found.steps), same_rows_words(workspace, spec, tables),
             frozen_sentence(frozen_of(workspace, draft)),
         ]  # fmt: skip
         told = "".join(f"<li>{sentence}</li>" for sentence in parts if sentence)
@@ -112,20 +126,22 @@ def review_view(workspace: Workspace, store: Store, step: ReviewStep, draft: Dra
             step.start: gr.update(interactive=False),
             step.status: "",
             step.problem: gr.update(visible=False),
+            step.ask: gr.update(visible=False),
         }
     busy = bool(store.runs(limit=1, states=(*ACTIVE, "queued")))
     return {
         step.words: f'<h2>This is what will happen</h2><ol class="sentences">{told}</ol>',
-        step.findings: f"<h3>Checks</h3>{findings_html(found)}",
+        step.findings: f"<h3>Checks</h3>{checks_html(draft, found, only=HERE)}",
         step.model: busy_html("Looking for the model"),
         step.name: gr.update(value=spec.name, placeholder=run_name(spec)),
         step.yaml: spec_yaml(spec),
         step.command: command_line(spec),
         step.problem: gr.update(visible=False),
+        step.ask: gr.update(visible=False),
         step.status: "Another run is busy; this one starts after it." if busy else "",
         step.start: gr.update(
             value="Add to queue" if busy else "Start",
-            interactive=all(finding.severity != "error" for finding in found),
+            interactive=all(finding.severity != "error" for finding in found.findings),
         ),
     }
 
@@ -158,19 +174,25 @@ def find_model(spec: RunSpec, has_gpu: bool) -> tuple[str, bool]:
     return f'<p class="fine"><i aria-hidden="true">✓</i>{escape(said)}</p>{slow}', True
 
 
+def asking_html(findings: list[Finding]) -> str:
+    """What is to be weighed before a run is started in spite of it."""
+    items = "".join(f"<li>{escape(finding.what)}</li>" for finding in findings)
+    return f"<h3>Start in spite of this?</h3><ul>{items}</ul>"
+
+
 def connect_review(
     workspace: Workspace, step: ReviewStep, draft_id: gr.Textbox, machine: Machine, tokenizers: Tokenizers
 ) -> tuple[Callable[[str], dict[Any, Any]], Callable[[str], dict[Any, Any]]]:
     """Wire the step's events. Returns what fills the step, and what then looks for the model."""
     store = open_store(workspace)
-    address = gr.Textbox(visible=False)
 
     def show(draft_id: str) -> dict[Any, Any]:
         return review_view(workspace, store, step, read_draft(store, draft_id))
 
     def look(draft_id: str) -> dict[Any, Any]:
+        draft = read_draft(store, draft_id)
         try:
-            spec = spec_of(read_draft(store, draft_id))
+            spec = spec_of(draft)
         except UserError:
             return {step.model: ""}
         said, found = find_model(spec, machine.has_gpu())
@@ -179,6 +201,8 @@ def connect_review(
                 check_prompt(workspace, spec, tokenizers)
             except UserError as error:
                 said, found = said + problem_html(error), False
+        cut = cut_findings(workspace, draft, spec) if found else []
+        said += findings_html(cut, draft, HERE) if cut else ""
         return {step.model: said} | ({} if found else {step.start: gr.update(interactive=False)})
 
     def rename(draft_id: str, name: str) -> Any:
@@ -190,20 +214,58 @@ def connect_review(
             return gr.skip()
         return {step.yaml: spec_yaml(spec), step.command: command_line(spec)}
 
-    def start(draft_id: str, name: str) -> dict[Any, Any]:
+    def fix(draft_id: str, event: gr.EventData) -> dict[Any, Any]:
+        """Only of settings that are this step's to change, whatever the browser asks for."""
+        draft = read_draft(store, draft_id)
+        try:
+            found = [*find_all(workspace, draft).findings, *cut_findings(workspace, draft, spec_of(draft))]
+        except UserError:
+            return show(draft_id)
+        carry_out(store, draft_id, event.key, [f for f in found if f.fix and all_here(f.fix)])
+        return show(draft_id)
+
+    gr.on([step.name.input, step.name.blur], rename, [draft_id, step.name], [step.yaml, step.command], **PRIVATE)
+    for shown in (step.findings, step.model):
+        shown.click(fix, draft_id, step.components(), **PRIVATE).then(
+            look, draft_id, [step.model, step.start], **PRIVATE
+        )
+    _connect_start(workspace, step, draft_id, machine)
+    return show, look
+
+
+def all_here(fix: Fix) -> bool:
+    return all(key.startswith(HERE) for key in fix.settings)
+
+
+def _connect_start(workspace: Workspace, step: ReviewStep, draft_id: gr.Textbox, machine: Machine) -> None:
+    """Start, and the question before it where the checks found something of weight."""
+    store = open_store(workspace)
+    address = gr.Textbox(visible=False)
+
+    def begin(draft_id: str, name: str, anyway: bool) -> dict[Any, Any]:
         try:
             with editing(store, draft_id) as draft:
                 draft.put("name", name.strip())
             spec = spec_of(draft)
             check_model(spec, machine.has_gpu())
+            found = [] if anyway else [*find_all(workspace, draft).findings, *cut_findings(workspace, draft, spec)]
+            weighty = [finding for finding in found if finding.asks]
+            if weighty:
+                return {step.asked: asking_html(weighty), step.ask: gr.update(visible=True)}
             run_id = submit(workspace, spec)
         except UserError as error:
             return {step.problem: gr.update(value=problem_html(error), visible=True)}
         store.delete_draft(draft_id)
-        return {address: f"/?run={run_id}", step.start: gr.update(interactive=False)}
+        off = gr.update(interactive=False)
+        return {address: f"/?run={run_id}", step.start: off, step.anyway: off}
 
-    gr.on([step.name.input, step.name.blur], rename, [draft_id, step.name], [step.yaml, step.command], **PRIVATE)
-    step.start.click(start, [draft_id, step.name], [address, step.problem, step.start], **PRIVATE).then(
-        None, address, None, js=GO, **PRIVATE
-    )
-    return show, look
+    def start(draft_id: str, name: str) -> dict[Any, Any]:
+        return begin(draft_id, name, False)
+
+    def start_anyway(draft_id: str, name: str) -> dict[Any, Any]:
+        return begin(draft_id, name, True)
+
+    outputs = [address, step.problem, step.start, step.ask, step.asked, step.anyway]
+    for button, act in ((step.start, start), (step.anyway, start_anyway)):
+        button.click(act, [draft_id, step.name], outputs, **PRIVATE).then(None, address, None, js=GO, **PRIVATE)
+    step.wait.click(lambda: gr.update(visible=False), None, step.ask, **PRIVATE)

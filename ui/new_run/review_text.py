@@ -4,12 +4,14 @@ import json
 import math
 import re
 import shlex
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from core.data.findings import counted
 from core.data.labels import has_label_columns
 from core.data.table import Table
 from core.epochs import epochs_of
@@ -37,13 +39,17 @@ LONG_SETTINGS = ("prompt.system", "prompt.user", "prompt.assistant")
 """Said to have been changed, without what they are and were."""
 
 
-def sentences(draft: Draft, spec: RunSpec, tables: dict[str, Table]) -> list[str]:
-    """What will happen, in about six plain sentences, as markup. tables: by role."""
+def sentences(
+    draft: Draft, spec: RunSpec, tables: dict[str, Table], steps: Sequence[Mapping[str, Any]] = ()
+) -> list[str]:
+    """What will happen, in about six plain sentences, as markup. tables: by role. steps: of cleaning, as the checks
+    tell them."""
     found = usable_rows(spec, tables["train"])
-    is_chat, usable = spec.task == "chat", found.rows
+    is_chat, usable = spec.task == "chat", max(found.rows - sum(step["rows"] for step in steps), 0)
     told = [
         _chat_task(spec, tables) if is_chat else class_task(spec, tables, found), *_prompt(spec, tables),
-        division_words(spec, tables, usable), _model(spec), _training(spec, tables, usable), _choice(spec),
+        division_words(spec, tables, usable) + _left_out(steps), _model(spec), _training(spec, tables, usable),
+        _choice(spec),
         _chat_end(spec) if is_chat else _end(spec),
     ]  # fmt: skip
     changed = [key for key in changed_keys(draft) if key not in SAID_OF_SPLIT]
@@ -82,6 +88,11 @@ def _prompt(spec: RunSpec, tables: dict[str, Table]) -> list[str]:
         f'<q dir="auto">{escape(prompt.assistant)}</q>. Prompt and answer are at most '
         f"{bold(f'{spec.model.max_length:,} tokens')}; of longer ones the end of the text is cut.{beside}"
     ]
+
+
+def _left_out(steps: Sequence[Mapping[str, Any]]) -> str:
+    """What was chosen to be left out of train; '' for nothing."""
+    return "".join(f" {escape(step['words'])}: {bold(counted(step['rows'], 'row', 'rows'))}." for step in steps)
 
 
 def _model(spec: RunSpec) -> str:

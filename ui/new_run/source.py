@@ -137,7 +137,7 @@ def start_over(draft: Draft) -> None:
         # Columns and rows of another file: what divides this one is chosen anew.
         draft.spec["split"] = {**draft.spec["split"], "by": "chance", "column": "", "same_as": ""}
     draft.raw = {key: text for key, text in draft.raw.items() if not key.startswith("mapping.")}
-    draft.own, draft.reasons, draft.step, draft.row = (), (), 1, 0
+    draft.own, draft.reasons, draft.step, draft.row, draft.fixes = (), (), 1, 0, []
 
 
 def suggest(draft: Draft, table: Table) -> None:

@@ -13,7 +13,7 @@ import gradio as gr
 import yaml
 
 from core.evaluation.confusion import fold_confusion, top_confusions
-from core.evaluation.html import backend_words
+from core.evaluation.html import backend_words, data_check_words
 from core.evaluation.tables import is_soft, soft_cells
 from core.evaluation.verdict import WORST_CONFUSIONS
 from core.runs.store import MetricPoint, Progress, Store
@@ -242,8 +242,16 @@ def facts_html(report: dict[str, Any], spec: RunSpec) -> str:
     ]
     return (
         f'<div class="td-facts">{_facts("Data", _data_facts(report["data"]))}'
-        f"{_facts('Settings', _setting_facts(spec))}{_facts('Training', trained)}</div>"
+        f"{_facts('Settings', _setting_facts(spec))}{_facts('Training', trained)}</div>{_checks(report['data'])}"
     )
+
+
+def _checks(data: dict[str, Any]) -> str:
+    """What was put right in the data, and what the checks found before training."""
+    items = "".join(f'<li dir="auto">{escape(words)}</li>' for words in data_check_words(data))
+    if not items:
+        return ""
+    return f'<section class="td-checks"><h4>Checks of the data</h4><ul>{items}</ul></section>'
 
 
 def _facts(title: str, pairs: Sequence[tuple[str, str]]) -> str:
