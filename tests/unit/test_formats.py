@@ -5,17 +5,22 @@ import io
 import json
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
+import httpx
 import openpyxl
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from huggingface_hub.errors import RevisionNotFoundError
 
 from core.data.conversations import conversations_of, likely_chat
+from core.data.given import Given, files_given
 from core.data.mapping import suggest_mapping
 from core.data.reading import archives
 from core.data.table import Table, file_facts, open_table, preview
 from core.errors import UserError
-from core.schema import TableFile
+from core.schema import TableFile, shown_name
 from core.workspace import Workspace
 
 ROWS = [("Who wrote Hamlet ?", "HUM"), ("Where is Oslo ?", "LOC"), ("How many legs has a spider ?", "NUM")] * 4
@@ -356,3 +361,95 @@ def test_damaged_archives_and_workbooks_are_a_table_or_a_user_error(tmp_path: Pa
         except UserError as error:
             assert error.what and error.todo
     assert io.BytesIO(packed).read(2) == b"PK"
+
+
+# What a person gives
+
+
+def given(workspace: Workspace, *words: object, **reading: object) -> Given:
+    return files_given([str(word) for word in words], workspace, TableFile(path="", **reading) if reading else None)
+
+
+def test_names_tell_train_from_test(tmp_path: Path, workspace: Workspace) -> None:
+    for name in ("train_1.csv", "train_2.csv", "dev.csv", "my_test.csv", "contest.csv"):
+        (tmp_path / name).write_text(CSV)
+    found = given(workspace, tmp_path)
+    assert {role: shown_name(file) for role, file in found.files.items()} == {
+        "train": "train_1.csv and 1 more", "validation": "dev.csv", "test": "my_test.csv",
+    }  # fmt: skip
+    assert any("contest.csv" in line for line in found.said)
+    one = given(workspace, tmp_path / "contest.csv", tmp_path / "my_test.csv")
+    assert (one.table.path.name, Path(one.files["test"].path).name) == ("contest.csv", "my_test.csv")
+    assert given(workspace, tmp_path / "*_[12].csv", source_column="file").table.names == ("text", "label", "file")
+    assert given(workspace, tmp_path / "my_test.csv").files.keys() == {"train"}
+    with pytest.raises(UserError, match="No file fits"):
+        given(workspace, tmp_path / "*.tsv")
+
+
+def test_parts_inside_an_archive_and_a_folder(tmp_path: Path, workspace: Workspace, shared_data: Path) -> None:
+    path = archive(tmp_path / "a.zip", **{"x/train.csv": CSV, "x/test.csv": CSV})
+    found = given(workspace, path)
+    assert (found.files["train"].member, found.files["test"].member) == ("x/train.csv", "x/test.csv")
+    assert given(workspace, path, member="x/test.csv").files.keys() == {"train"}
+    for part in ("train", "test"):
+        newsgroups(tmp_path / "news", shared_data, f"news-{part}")
+    news = given(workspace, tmp_path / "news")
+    assert {role: file.member for role, file in news.files.items()} == {"train": "news-train/", "test": "news-test/"}
+
+
+class FakeHub:
+    """Answers as huggingface_hub does, from files on this computer."""
+
+    def __init__(self, folder: Path, *files: str) -> None:
+        self.folder, self.files = folder, files
+
+    def dataset_info(self, repository: str, revision: str | None = None, **_: object) -> object:
+        if revision is not None and not self.files[0].startswith("default/"):
+            raise RevisionNotFoundError("no", response=httpx.Response(404, request=httpx.Request("GET", "http://x")))
+        siblings = [SimpleNamespace(rfilename=name, size=(self.folder / name).stat().st_size) for name in self.files]
+        return SimpleNamespace(siblings=siblings, sha="abc")
+
+    def download(self, repository: str, name: str, **_: object) -> str:
+        return str(self.folder / name)
+
+
+def hub(monkeypatch: pytest.MonkeyPatch, folder: Path, *files: str) -> None:
+    fake = FakeHub(folder, *files)
+    monkeypatch.setattr("huggingface_hub.HfApi", lambda: fake)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", fake.download)
+    for name in files:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        texts, labels = [text for text, _ in ROWS], [number % 3 for number in range(len(ROWS))]
+        table = pa.table({"text": texts, "label": labels})
+        features = {"label": {"names": ["HUM", "LOC", "NUM"], "_type": "ClassLabel"}, "text": {"_type": "Value"}}
+        facts = {"huggingface": json.dumps({"info": {"features": features}})}
+        pq.write_table(table.replace_schema_metadata(facts), folder / name)
+
+
+def test_a_hub_data_set_by_its_name(tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"{config}/{split}/000{n}.parquet" for config in ("default", "other")
+             for split, n in (("train", 0), ("train", 1), ("test", 0), ("unsupervised", 0))]  # fmt: skip
+    hub(monkeypatch, tmp_path, *names)
+    found = given(workspace, "hub:owner/name")
+    assert (found.table.rows, found.files.keys()) == (2 * len(ROWS), {"train", "test"})
+    assert any("other configurations: other" in line for line in found.said)
+    split = given(workspace, "hub:https://huggingface.co/datasets/owner/name:other:unsupervised")
+    assert (split.table.rows, split.files.keys()) == (len(ROWS), {"train"})
+    assert suggest_mapping(found.table).class_names == {"0": "HUM", "1": "LOC", "2": "NUM"}
+    for wrong, words in (("a/b:nope", "no configuration"), ("a/b:other:nope", "no split"), ("a b", "no name")):
+        with pytest.raises(UserError, match=words):
+            given(workspace, f"hub:{wrong}")
+
+
+def test_a_hub_data_set_that_was_not_converted(
+    tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub(monkeypatch, tmp_path, "data/train-00000-of-00001.parquet", "data/test-00000-of-00001.parquet")
+    assert given(workspace, "hub:owner/name").files.keys() == {"train", "test"}
+
+
+def test_a_hub_that_does_not_answer(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Port 9 (discard) on this computer answers nothing.
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(UserError, match="cannot be reached from this computer"):
+        given(workspace, "hub:owner/name")

@@ -196,7 +196,11 @@ def command_line(spec: RunSpec) -> str:
     usual_mapping = MappingSpec(kind=mapping.kind, text=mapping.text, label=mapping.label, chat=mapping.chat, **labels)
     usual_spec = preset_spec(preset, DataSpec(train=spec.data.train), usual_mapping)
     words = ["python launch.py train", f"--preset {shlex.quote(spec.preset)}"]
-    words.append(f"--data {shlex.quote(spec.data.train.path)}")
+    train = spec.data.train
+    words.append(f"--data {' '.join(shlex.quote(path) for path in (train.path, *train.more))}")
+    for option, chosen in (("member", train.member), ("sheet", train.sheet), ("source-column", train.source_column)):
+        if chosen is not None:
+            words.append(f"--{option} {shlex.quote(chosen)}")
     for role in ("test", "validation"):
         file = getattr(spec.data, role)
         if file is not None:
@@ -229,6 +233,7 @@ def _differences(spec: RunSpec, usual_spec: RunSpec) -> list[tuple[str, Any]]:
     before["data"]["train"] = {"path": None}
     before["mapping"]["chat"] = {}
     said = {"name", "preset", *(f"mapping.{name}" for name in SAID_OF_MAPPING)}
+    said |= {f"data.train.{name}" for name in ("more", "member", "sheet", "source_column")}
     found = []
     for key, setting in SETTINGS.items():
         if key in said or key.endswith(".path") or (key.startswith("prompt.") and spec.task != "answer"):

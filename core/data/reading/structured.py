@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from core.data.database import identifier, literal
 from core.data.reading.encodings import as_utf8
@@ -64,6 +66,18 @@ def read_parquet(database: duckdb.DuckDBPyConnection, source: Path, shown: str, 
             "It was probably cut off while it was copied or written; copy it again.",
         ) from error
     return Reading(format="parquet", names=names, types=types, notes=tuple(notes))
+
+
+def class_label_names(source: Path, column: str) -> tuple[str, ...]:
+    """Names of a column's numbers, from 0, as the `datasets` library writes them into a Parquet file; () for none."""
+    try:
+        facts = pq.read_schema(source).metadata or {}
+        feature = json.loads(facts.get(b"huggingface", b"{}"))["info"]["features"][column]
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
+        # Packed files and foreign facts; what cannot be read here only means that there are no names.
+        return ()
+    names = feature.get("names") if isinstance(feature, dict) else None
+    return tuple(map(str, names)) if isinstance(names, list) else ()
 
 
 def _parquet_text(name: str, kind: str) -> str:
