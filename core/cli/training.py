@@ -13,7 +13,7 @@ from core.cli.mapping import kind_of_options, mapping_of_options, reading_option
 from core.data.chat_checks import check_chat
 from core.data.checks import check_data
 from core.data.conversations import likely_chat
-from core.data.given import files_given
+from core.data.given import file_for_part, files_given
 from core.data.mapping import suggest_mapping
 from core.data.samples import make_docstrings
 from core.data.table import open_table
@@ -101,7 +101,9 @@ def _data_of_options(request: argparse.Namespace, workspace: Workspace) -> DataS
         note(line)
     names = column_names(request.column_names)
     own = {part: getattr(request, part) for part in ("validation", "test") if getattr(request, part) is not None}
-    files = given.files | {part: TableFile(path=path, column_names=names) for part, path in own.items()}
+    files = given.files | {
+        part: file_for_part(TableFile(path=path, column_names=names), part, workspace) for part, path in own.items()
+    }
     content = {"data": {part: file.model_dump(mode="json") for part, file in files.items()}}
     changes = [override for override in request.set if override.startswith("data.")]
     try:

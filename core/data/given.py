@@ -55,12 +55,13 @@ def files_given(
         said.append(f"Left out, since others are named as training data: {_listed(parts['left'])}.")
     files = {role: _stacked(parts[role], options) for role in ("train", "validation", "test") if role in parts}
     table = open_table(files["train"], workspace)
-    if len(found) == 1 and not options.get("member"):
-        for role, member in _parts_inside(table).items():
-            files[role] = files["train"].model_copy(update={"member": member})
-            said.append(f"'{member}' in {table.path.name}: {_WORDS[role]}, as the name says.")
-        if len(files) > 1:
-            files["train"] = files["train"].model_copy(update={"member": table.member})
+    if len(found) == 1 and not options.get("member") and not options.get("sheet"):
+        inside = _parts_inside(table)
+        for role, chosen in inside.items():
+            files[role] = files["train"].model_copy(update=chosen)
+            said.append(f"'{next(iter(chosen.values()))}' in {table.path.name}: {_WORDS[role]}, as the name says.")
+        if inside:
+            files["train"] = files["train"].model_copy(update={"member": table.member, "sheet": table.sheet})
             table = open_table(files["train"], workspace)
     return Given(files, table, tuple(said))
 
@@ -105,16 +106,26 @@ def _stacked(files: list[_Named], options: dict[str, object]) -> TableFile:
     return TableFile.model_validate({"path": paths[0], "more": tuple(paths[1:]), **options})
 
 
-def _parts_inside(table: Table) -> dict[str, str]:
-    """The tables for test and validation that lie beside the one for training in an archive, a folder or a file."""
-    if table.member is None or part_of(table.member) != "train":
+def file_for_part(file: TableFile, role: str, workspace: Workspace) -> TableFile:
+    """The table for that part, where the file holds several and the name of one says so. Raises UserError."""
+    table = open_table(file, workspace)
+    chosen = {} if file.member or file.sheet else _of_part(table, role)
+    return file.model_copy(update=chosen)
+
+
+def _parts_inside(table: Table) -> dict[str, dict[str, str]]:
+    """What to read for test and validation, where those lie beside the table for training."""
+    if part_of(table.member or table.sheet or "") != "train":
         return {}
-    found: dict[str, str] = {}
-    for member in table.members:
-        part = part_of(member)
-        if part in _WORDS:
-            found.setdefault(part, member)
-    return found
+    return {role: chosen for role in ("test", "validation") if (chosen := _of_part(table, role))}
+
+
+def _of_part(table: Table, role: str) -> dict[str, str]:
+    for option, names in (("member", table.members), ("sheet", table.sheets)):
+        fitting = [name for name in names if part_of(name) == role]
+        if fitting:
+            return {option: fitting[0]}
+    return {}
 
 
 def _listed(files: list[_Named]) -> str:

@@ -57,19 +57,27 @@ def build_reading() -> Reading:
 def reading_view(reading: Reading, draft: Draft, table: Table) -> dict[Any, Any]:
     """The options as chosen, with what was detected in their labels, and the names as they are now."""
     file = table.file
+    separated, named = table.delimiter is not None, table.header is not None
+    names = [name for name in table.names if name != file.source_column]
     header = AUTOMATIC if file.header is None else "yes" if file.header else "no"
     return {
-        reading.encoding: gr.update(value=file.encoding or AUTOMATIC, info=f"now: {table.encoding}"),
+        reading.encoding: gr.update(
+            value=file.encoding or AUTOMATIC, info=f"now: {table.encoding}", visible=table.encoding is not None
+        ),
         reading.delimiter: gr.update(
             value=AUTOMATIC if file.delimiter is None else file.delimiter,
             info=f"now: {DELIMITERS.get(table.delimiter or '', table.delimiter)}",
+            visible=separated,
         ),
         reading.quote: gr.update(
             value=AUTOMATIC if file.quote is None else file.quote,
             info=f"now: {QUOTES.get(table.quote or '', table.quote)}",
+            visible=separated,
         ),
-        reading.header: gr.update(value=header, info=f"now: it {'names the columns' if table.header else 'is data'}"),
-        reading.names: gr.update(value="\n".join(table.names), lines=min(max(3, len(table.names)), 10)),
+        reading.header: gr.update(
+            value=header, info=f"now: it {'names the columns' if table.header else 'is data'}", visible=named
+        ),
+        reading.names: gr.update(value="\n".join(names), lines=min(max(3, len(names)), 10), visible=named),
     }
 
 
@@ -81,6 +89,7 @@ def read_again(workspace: Workspace, store: Store, draft_id: str, *given: Any) -
     encoding, delimiter, quote, header, names = given
     before = read_draft(store, draft_id)
     old_table = open_table(before.file("train"), workspace)
+    old_names = tuple(name for name in old_table.names if name != old_table.file.source_column)
     wanted = tuple(name.strip() for name in names.splitlines() if name.strip())
     file = before.file("train").model_copy(
         update={
@@ -88,10 +97,10 @@ def read_again(workspace: Workspace, store: Store, draft_id: str, *given: Any) -
             "delimiter": None if delimiter in (AUTOMATIC, "", None) else delimiter,
             "quote": None if quote == AUTOMATIC else quote,
             "header": None if header == AUTOMATIC else header == "yes",
-            "column_names": () if wanted == old_table.names and not before.file("train").column_names else wanted,
+            "column_names": () if wanted == old_names and not before.file("train").column_names else wanted,
         }
     )
-    if file.column_names and wanted == old_table.names and _shape(file) != _shape(old_table.file):
+    if file.column_names and wanted == old_names and _shape(file) != _shape(old_table.file):
         file = file.model_copy(update={"column_names": ()})  # names of another shape were not typed, only left standing
     table = open_table(file, workspace)
     with editing(store, draft_id) as draft:
@@ -100,7 +109,8 @@ def read_again(workspace: Workspace, store: Store, draft_id: str, *given: Any) -
         for role in ("validation", "test"):
             other = draft.file(role)
             if other is not None:
-                draft.put(f"data.{role}", companion(workspace, table, other.path).model_dump(mode="json"))
+                plain = other.model_copy(update={"header": None, "column_names": ()})
+                draft.put(f"data.{role}", companion(workspace, table, plain).model_dump(mode="json"))
     return draft, said
 
 
