@@ -87,14 +87,14 @@ def stop(request: argparse.Namespace, workspace: Workspace) -> Answer:
 def _content_of_options(request: argparse.Namespace, workspace: Workspace) -> dict[str, Any]:
     """A spec's content from --preset, --data and what goes with them; what is not said of the mapping is guessed."""
     preset = find_preset(request.preset or DEFAULT_PRESET)
-    data = _data_of_options(request, workspace)
+    data = data_of_options(request, workspace)
     mapping = _chat_mapping(request, data.train, preset, workspace)
     if mapping is None:
         mapping = mapping_of_options(request, data.train, workspace)
     return preset_spec(preset, data, mapping).model_dump(mode="json")
 
 
-def _data_of_options(request: argparse.Namespace, workspace: Workspace) -> DataSpec:
+def data_of_options(request: argparse.Namespace, workspace: Workspace) -> DataSpec:
     """The files of --data, --test and --validation, with `--set data.*` applied, since what is guessed rests on it."""
     given = files_given(request.data, workspace, reading_options(request), note)
     for line in given.said:

@@ -3,6 +3,7 @@
 import datetime
 import io
 import json
+import shlex
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,14 +15,19 @@ import pyarrow.parquet as pq
 import pytest
 from huggingface_hub.errors import RevisionNotFoundError
 
+from core.cli.arguments import parse
+from core.cli.commands import main
+from core.cli.training import data_of_options
 from core.data.conversations import conversations_of, likely_chat
 from core.data.given import Given, files_given
 from core.data.mapping import suggest_mapping
 from core.data.reading import archives
 from core.data.table import Table, file_facts, open_table, preview
 from core.errors import UserError
-from core.schema import TableFile, shown_name
+from core.presets import DEFAULT_PRESET, find_preset, preset_spec
+from core.schema import DataSpec, MappingSpec, TableFile, shown_name
 from core.workspace import Workspace
+from ui.new_run.review_text import command_line
 
 ROWS = [("Who wrote Hamlet ?", "HUM"), ("Where is Oslo ?", "LOC"), ("How many legs has a spider ?", "NUM")] * 4
 CSV = "text,label\n" + "".join(f"{text},{label}\n" for text, label in ROWS)
@@ -453,3 +459,39 @@ def test_a_hub_that_does_not_answer(workspace: Workspace, monkeypatch: pytest.Mo
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(UserError, match="cannot be reached from this computer"):
         given(workspace, "hub:owner/name")
+
+
+# The command line
+
+
+def test_inspect_says_what_the_page_shows(
+    tmp_path: Path, workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workbook(tmp_path / "a.xlsx", One=[["text", "label"], *ROWS], Two=[["a b", "c"], ["d e", "f"]])
+    (tmp_path / "b.csv").write_text(CSV)
+    line = ["inspect", str(tmp_path / "a.xlsx"), "--sheet", "Two", "--json", "--workspace", str(workspace.root)]
+    assert main(parse(line)) == 0
+    seen = json.loads(capsys.readouterr().out)
+    assert (seen["sheet"], seen["sheets"], seen["rows"]) == ("Two", ["One", "Two"], 1)
+    line = ["inspect", str(tmp_path / "a.xlsx"), str(tmp_path / "b.csv"), "--source-column", "file", "--json"]
+    assert main(parse([*line, "--workspace", str(workspace.root)])) == 0
+    seen = json.loads(capsys.readouterr().out)
+    assert (seen["rows"], [column["name"] for column in seen["columns"]]) == (24, ["text", "label", "file"])
+
+
+def test_the_command_of_a_run_names_all_of_its_files(tmp_path: Path, workspace: Workspace) -> None:
+    """What the review shows, read again, gives the same data."""
+    for name in ("one.csv", "two.csv"):
+        (tmp_path / name).write_text(CSV)
+    path = archive(tmp_path / "a b.zip", **{"train.csv": CSV, "test.csv": CSV})
+    preset = find_preset(DEFAULT_PRESET)
+    stacked = TableFile(path=str(tmp_path / "one.csv"), more=(str(tmp_path / "two.csv"),), source_column="file")
+    inside = TableFile(path=str(path), member="train.csv")
+    for data in (
+        DataSpec(train=stacked),
+        DataSpec(train=inside),
+        DataSpec(train=inside, test=inside.model_copy(update={"member": "test.csv"})),
+    ):
+        spec = preset_spec(preset, data, MappingSpec(text=("text",), label="label"))
+        words = shlex.split(command_line(spec).replace("\\\n", ""))[2:]
+        assert data_of_options(parse(words), workspace) == data

@@ -166,7 +166,12 @@ def _connect_source(
 
     def open_path(draft_id: str, text: str) -> Iterator[dict[Any, Any]]:
         name = Path(text.strip()).name or "the file"
-        yield from opening(name, lambda tell: take_files(workspace, store, draft_id, [str(given_path(text))], tell))
+
+        def take(tell: Told) -> Draft:
+            word = text.strip() if text.strip().startswith(PREFIX) else str(given_path(text))
+            return take_files(workspace, store, draft_id, [word], tell)
+
+        yield from opening(name, take)
 
     def fetch(draft_id: str, name: str) -> Iterator[dict[Any, Any]]:
         yield from opening(

@@ -73,8 +73,8 @@ class DataStep:
         source, reading, columns = self.source, self.reading, self.columns
         return [
             source.box, source.drop, source.path, source.hub, source.drafts, self.problem, self.opened, self.facts,
-            self.change, *self.inside.components(),
-            reading.box, *reading.inputs(), self.said, *self.chat.components(), columns.box, columns.text,
+            self.change, *self.inside.components(), reading.box, reading.cells, *reading.inputs(), self.said,
+            *self.chat.components(), columns.box, columns.text,
             columns.label, *columns.labels.components(), columns.reasons, columns.names_fold,
             columns.names, columns.names_problem, columns.joiner, columns.backslash, self.bars, self.lengths,
             self.profile, self.preview, self.back, self.position, self.forth, self.offset, *self.test.components(),

@@ -20,7 +20,7 @@ SOURCE_COLUMN = "source file"
 
 @dataclass(frozen=True)
 class Inside:
-    box: gr.Row
+    box: gr.Column
     member: gr.Dropdown
     sheet: gr.Dropdown
     source: gr.Checkbox
@@ -30,12 +30,10 @@ class Inside:
 
 
 def build_inside() -> Inside:
-    with gr.Row(visible=False, elem_id="inside") as box:
-        member = gr.Dropdown([], label="Table", min_width=200, elem_id="inside-member")
-        sheet = gr.Dropdown([], label="Sheet", min_width=200, elem_id="inside-sheet")
-        source = gr.Checkbox(
-            label="Add a column that names the file of each row", min_width=200, elem_id="inside-source"
-        )
+    with gr.Column(visible=False, elem_id="inside") as box:
+        member = gr.Dropdown([], label="Table", elem_id="inside-member")
+        sheet = gr.Dropdown([], label="Sheet", elem_id="inside-sheet")
+        source = gr.Checkbox(label="Add a column that names the file of each row", elem_id="inside-source")
     return Inside(box, member, sheet, source)
 
 

@@ -27,6 +27,7 @@ HEADER_CHOICES = [("detect", AUTOMATIC), ("names the columns", "yes"), ("is data
 @dataclass(frozen=True)
 class Reading:
     box: gr.Column
+    cells: gr.Row
     encoding: gr.Dropdown
     delimiter: gr.Dropdown
     quote: gr.Dropdown
@@ -40,7 +41,7 @@ class Reading:
 
 def build_reading() -> Reading:
     with gr.Column(visible=False, elem_id="reading", elem_classes="inset") as box:
-        with gr.Row():
+        with gr.Row() as cells:
             encoding = gr.Dropdown([AUTOMATIC, *ENCODINGS], label="Encoding", allow_custom_value=True, min_width=150)
             delimiter = gr.Dropdown(DELIMITER_CHOICES, label="Between cells", allow_custom_value=True, min_width=150)
             quote = gr.Dropdown(QUOTE_CHOICES, label="Around cells", min_width=150, filterable=False)
@@ -51,7 +52,7 @@ def build_reading() -> Reading:
         )  # fmt: skip
         with gr.Row(elem_classes="right"):
             again = gr.Button("Read it again", size="md", min_width=140, elem_id="read-again")
-    return Reading(box, encoding, delimiter, quote, header, names, again)
+    return Reading(box, cells, encoding, delimiter, quote, header, names, again)
 
 
 def reading_view(reading: Reading, draft: Draft, table: Table) -> dict[Any, Any]:
@@ -61,6 +62,7 @@ def reading_view(reading: Reading, draft: Draft, table: Table) -> dict[Any, Any]
     names = [name for name in table.names if name != file.source_column]
     header = AUTOMATIC if file.header is None else "yes" if file.header else "no"
     return {
+        reading.cells: gr.update(visible=table.encoding is not None),
         reading.encoding: gr.update(
             value=file.encoding or AUTOMATIC, info=f"now: {table.encoding}", visible=table.encoding is not None
         ),
