@@ -55,8 +55,19 @@ class TableFile(Part):
 
 def shown_name(file: TableFile) -> str:
     """What is read, for people: `questions.csv`, `reviews.zip: train.csv`, `a.csv and 2 more`."""
-    name = Path(file.path).name + (f": {file.member}" if file.member else "")
+    name = (_hub_name(file) or Path(file.path).name) + (f": {file.member}" if file.member else "")
     return f"{name} and {len(file.more)} more" if file.more else name
+
+
+def short_name(file: TableFile) -> str:
+    """What a run is called after: the file's name without its ending, or the name of a data set of the hub."""
+    return (_hub_name(file) or Path(file.path).stem).split("/")[-1]
+
+
+def _hub_name(file: TableFile) -> str:
+    """`owner/name` of a file in the hub's cache, where it lies below `datasets--owner--name`; else ''."""
+    found = (part for part in Path(file.path).parts if part.startswith("datasets--"))
+    return next(found, "").removeprefix("datasets--").replace("--", "/")
 
 
 class DataSpec(Part):

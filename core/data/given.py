@@ -53,7 +53,7 @@ def files_given(
     ]
     if parts.get("left"):
         said.append(f"Left out, since others are named as training data: {_listed(parts['left'])}.")
-    files = {role: _stacked(parts[role], options) for role in ("train", "validation", "test") if role in parts}
+    files = {role: _stacked(some, options) for role, some in parts.items() if role != "left"}
     table = open_table(files["train"], workspace)
     if len(found) == 1 and not options.get("member") and not options.get("sheet"):
         inside = _parts_inside(table)

@@ -25,7 +25,7 @@ from core.data.reading import archives
 from core.data.table import Table, file_facts, open_table, preview
 from core.errors import UserError
 from core.presets import DEFAULT_PRESET, find_preset, preset_spec
-from core.schema import DataSpec, MappingSpec, TableFile, shown_name
+from core.schema import DataSpec, MappingSpec, TableFile, short_name, shown_name
 from core.workspace import Workspace
 from ui.new_run.review_text import command_line
 
@@ -459,6 +459,12 @@ def test_a_hub_that_does_not_answer(workspace: Workspace, monkeypatch: pytest.Mo
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(UserError, match="cannot be reached from this computer"):
         given(workspace, "hub:owner/name")
+
+
+def test_a_data_set_of_the_hub_is_called_by_its_name() -> None:
+    cached = TableFile(path="/cache/hub/datasets--owner--some-name/snapshots/abc/default/train/0000.parquet")
+    assert (shown_name(cached), short_name(cached)) == ("owner/some-name", "some-name")
+    assert short_name(TableFile(path="/data/questions.v2.csv")) == "questions.v2"
 
 
 # The command line

@@ -5,7 +5,6 @@ import math
 import re
 import shlex
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -15,7 +14,7 @@ from core.data.table import Table
 from core.epochs import epochs_of
 from core.presets import Preset, find_preset, preset_spec
 from core.prompts import prompt_columns
-from core.schema import PACKAGED_ENCODER, DataSpec, MappingSpec, RunSpec
+from core.schema import PACKAGED_ENCODER, DataSpec, MappingSpec, RunSpec, short_name
 from ui.forms import choice_words, label, number_words, shown
 from ui.new_run.cards import count_words
 from ui.new_run.draft import SETTINGS, Draft, changed_keys, usual, words
@@ -265,4 +264,4 @@ def _yaml_word(value: Any) -> str:
 
 def run_name(spec: RunSpec) -> str:
     """What the run is called where nobody names it; the same as core.runs.supervisor gives it."""
-    return f"{Path(spec.data.train.path).stem}, {spec.preset}"
+    return f"{short_name(spec.data.train)}, {spec.preset}"
