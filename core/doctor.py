@@ -99,7 +99,7 @@ def examine(workspace: str | None) -> dict[str, Any]:
         driver,
         torch_finding(Path(sys.executable), gpus),
         *_about_workspace(workspace),
-        _about_hub(),
+        about_hub(),
     ]
     return {
         "ok": all(finding.state != "problem" for finding in findings),
@@ -307,7 +307,7 @@ def _about_disk(folder: Path) -> Finding:
     return Finding("Disk", "ok", what)
 
 
-def _about_hub() -> Finding:
+def about_hub() -> Finding:
     endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
     without = "What is cached works, and so does the quick start preset, whose model is installed."
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):

@@ -32,13 +32,43 @@ class Part(BaseModel):
 class TableFile(Part):
     """One file and how to read it. A reading option left empty is detected and shown."""
 
-    path: str = Field(description="The file: CSV, TSV, Parquet, JSON or JSON Lines, each also as .gz or .zst.")
+    path: str = Field(
+        description="The file: CSV, TSV, Parquet, JSON, JSON Lines, Excel or OpenDocument, each also as .gz, .zst or "
+        "in a .zip; or a folder that holds it, or a folder with a folder of text files for each class."
+    )
+    more: tuple[str, ...] = setting((), "Further files with the same columns; their rows follow those of the first.")
+    source_column: str | None = setting(
+        None, "A column to add, which says the file that each row comes from, where there are several. Empty: none."
+    )
+    member: str | None = setting(
+        None,
+        "Of a zip archive, a folder or a JSON file that holds several tables: the one to read, by its path or name "
+        "inside. Empty: the one for training, else the largest.",
+    )
+    sheet: str | None = setting(None, "Of an Excel or OpenDocument file: the sheet. Empty: the first with cells in it.")
     encoding: str | None = setting(None, "Text encoding, e.g. utf-8, cp1252, big5. Empty: detected.")
     delimiter: str | None = setting(None, "Character between cells. Empty: detected.")
     quote: str | None = setting(None, "Character around cells that hold delimiters. Empty: detected.")
     escape: str | None = setting(None, "Character before a quote inside a quoted cell. Empty: detected.")
     header: bool | None = setting(None, "Whether the first line names the columns. Empty: detected.")
     column_names: tuple[str, ...] = setting((), "Names for the columns, in order; needed where there is no header.")
+
+
+def shown_name(file: TableFile) -> str:
+    """What is read, for people: `questions.csv`, `reviews.zip: train.csv`, `a.csv and 2 more`."""
+    name = (_hub_name(file) or Path(file.path).name) + (f": {file.member}" if file.member else "")
+    return f"{name} and {len(file.more)} more" if file.more else name
+
+
+def short_name(file: TableFile) -> str:
+    """What a run is called after: the file's name without its ending, or the name of a data set of the hub."""
+    return (_hub_name(file) or Path(file.path).stem).split("/")[-1]
+
+
+def _hub_name(file: TableFile) -> str:
+    """`owner/name` of a file in the hub's cache, where it lies below `datasets--owner--name`; else ''."""
+    found = (part for part in Path(file.path).parts if part.startswith("datasets--"))
+    return next(found, "").removeprefix("datasets--").replace("--", "/")
 
 
 class CleaningSpec(Part):

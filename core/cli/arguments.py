@@ -76,6 +76,9 @@ def _check(request: argparse.Namespace) -> None:
         given = {
             "--preset": request.preset,
             "--data": request.data,
+            "--sheet": request.sheet,
+            "--member": request.member,
+            "--source-column": request.source_column,
             "--test": request.test,
             "--validation": request.validation,
             "--text": request.text,
@@ -156,7 +159,10 @@ def _parser() -> argparse.ArgumentParser:
     inspect = command(
         "inspect", "what the data page sees in a file; with --text, --label or --test, what it finds wrong"
     )
-    inspect.add_argument("file", metavar="FILE")
+    inspect.add_argument(
+        "data", metavar="FILE", nargs="+", help="one file, several, a folder, or hub:OWNER/NAME[:CONFIG[:SPLIT]]"
+    )
+    _add_reading(inspect)
     inspect.add_argument("--column-names", metavar="A,B,C", help="names for the columns of a file without a header")
     _add_columns(inspect)
     export = command("export", "write a finished run's model where other programs can load it")
@@ -187,6 +193,12 @@ def _add_page(page: argparse.ArgumentParser) -> None:
     page.add_argument("--no-browser", action="store_true", help="do not open the browser (nor does it with CI set)")
 
 
+def _add_reading(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--sheet", metavar="NAME", help="of an Excel or OpenDocument file: the sheet to read")
+    command.add_argument("--member", metavar="NAME", help="of an archive or a folder of several tables: which one")
+    command.add_argument("--source-column", metavar="NAME", help="add a column that names the file of each row")
+
+
 def _add_columns(train: argparse.ArgumentParser) -> None:
     """What train and inspect are told of files and columns."""
     train.add_argument("--test", metavar="FILE", help="a table of its own for the final test")
@@ -210,7 +222,14 @@ def _add_columns(train: argparse.ArgumentParser) -> None:
 def _add_train(train: argparse.ArgumentParser) -> None:
     train.add_argument("spec", metavar="SPEC.yaml", nargs="?", help="a whole run description")
     train.add_argument("--preset", metavar="P", help="what to start from (default: quickstart-minilm)")
-    train.add_argument("--data", metavar="FILE", help="the table to learn from")
+    train.add_argument(
+        "--data",
+        metavar="FILE",
+        nargs="+",
+        action="extend",
+        help="the table to learn from; several with the same columns, a folder, or hub:OWNER/NAME[:CONFIG[:SPLIT]]",
+    )
+    _add_reading(train)
     _add_columns(train)
     train.add_argument("--column-names", metavar="A,B,C", help="names for the columns of files without a header")
     train.add_argument("--chat", action="store_true", help="learn from conversations: question and answer, or messages")

@@ -6,13 +6,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from core.cli.answer import column_names
 from core.cli.mapping import mapping_of_options
+from core.cli.training import data_of_options
 from core.data.checks import checking, to_the_end
 from core.data.findings import Finding, finding_words
 from core.data.table import open_table
 from core.errors import from_validation
-from core.schema import CleaningSpec, SplitSpec, TableFile, with_overrides
+from core.schema import SplitSpec, with_overrides
 from core.workspace import Workspace
 
 EXAMPLE_SHOWN = 100
@@ -36,19 +36,17 @@ def told_of_data(request: argparse.Namespace, workspace: Workspace) -> Told:
 
     Raises UserError where a file cannot be read, or text and label cannot be told.
     """
-    names = column_names(request.column_names)
-    files = {"train": request.file, "validation": request.validation, "test": request.test}
-    given = {role: TableFile(path=path, column_names=names) for role, path in files.items() if path is not None}
-    mapping = mapping_of_options(request, given["train"], workspace)
+    data = data_of_options(request, workspace)
+    mapping = mapping_of_options(request, data.train, workspace)
     content = with_overrides({"data": {}, "split": {}}, request.set)
     try:
-        cleaning = CleaningSpec.model_validate(content["data"].get("cleaning") or {})
         split = SplitSpec.model_validate(content["split"])
     except ValidationError as error:
         raise from_validation(error, "The command line") from error
-    tables = {role: open_table(file, workspace) for role, file in given.items()}
+    files = {"train": data.train, "validation": data.validation, "test": data.test}
+    tables = {role: open_table(file, workspace) for role, file in files.items() if file is not None}
     found = to_the_end(
-        checking(tables["train"], tables.get("validation"), tables.get("test"), mapping, split, cleaning)
+        checking(tables["train"], tables.get("validation"), tables.get("test"), mapping, split, data.cleaning)
     )
     lines = [f"{step['words']}: {step['rows']:,} rows." for step in found.steps]
     lines += [line for finding in found.findings for line in _lines(finding)] or [

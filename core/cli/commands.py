@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_origin
 
-from core.cli.answer import WRONG_REQUEST, Answer, column_names, note
+from core.cli.answer import WRONG_REQUEST, Answer, note
 from core.errors import UserError
 from core.workspace import Workspace, open_workspace
 
@@ -114,26 +114,30 @@ def _default_text(value: object) -> str:
 
 def inspect(request: argparse.Namespace, workspace: Workspace) -> Answer:
     from core.cli.checking import Told, told_of_data, wants_checks
+    from core.cli.mapping import reading_options
     from core.data.conversations import likely_chat
+    from core.data.given import files_given
     from core.data.mapping import suggest_mapping
-    from core.data.table import open_table, table_json
-    from core.schema import TableFile
+    from core.data.table import table_json
 
-    table = open_table(TableFile(path=request.file, column_names=column_names(request.column_names)), workspace)
+    given = files_given(request.data, workspace, reading_options(request), note)
+    table = given.table
     facts = {"encoding": table.encoding, "delimiter": table.delimiter, "header": table.header}
     known = ", ".join(f"{name} {value!r}" for name, value in facts.items() if value is not None)
-    lines = [f"{table.path.name}: {table.rows:,} rows, {table.rejected:,} rejected lines, {table.format}", known]
+    lines = [f"{table.title}: {table.rows:,} rows, {table.rejected:,} rejected lines, {table.format}", known]
     for column in table.columns:
         empty = f"{100 * column.empty_share:.1f} % empty"
         lines.append(f"  {column.name:<24}{column.type:<12}{column.distinct:>10,} different, {empty}")
     lines += [f"  line {bad.line}: {bad.reason}" for bad in table.rejected_lines[:10]]
     suggestion = suggest_mapping(table)
     form = likely_chat(table, suggestion)
+    parts = {role: file.model_dump(mode="json", exclude_defaults=True) for role, file in given.files.items()}
     guess = asdict(suggestion) if form is None else {"kind": "none", "chat": form.model_dump(), "reasons": []}
     reasons = suggestion.reasons if form is None else ("It looks like conversations to learn from.",)
-    lines += [*table.notes, *(f"Guess: {reason}" for reason in reasons)]
+    lines += [*given.said, *table.notes, *(f"Guess: {reason}" for reason in reasons)]
     told = told_of_data(request, workspace) if wants_checks(request) else Told([], {})
-    return Answer("\n".join([*lines, *told.lines]), table_json(table) | {"suggestion": guess} | told.content)
+    content = table_json(table) | {"suggestion": guess, "parts": parts} | told.content
+    return Answer("\n".join([*lines, *told.lines]), content)
 
 
 def predict(request: argparse.Namespace, workspace: Workspace) -> Answer:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from core.cli.answer import note
+from core.cli.answer import column_names, note
 from core.data.label_guess import guess_separator
 from core.data.labels import value_counts
 from core.data.mapping import class_names_from_lines, mapping_from, suggest_mapping
@@ -104,3 +104,14 @@ def _class_names(file: Path, table: Table, mapping: MappingSpec) -> dict[str, st
             f"The class names in {file} cannot be read ({error}).", str(file), "Give a text file with a name a line."
         ) from error
     return class_names_from_lines(lines, [value for value, _ in value_counts(table, mapping)])
+
+
+def reading_options(request: argparse.Namespace) -> TableFile:
+    """What the options say of how files are read; the path is empty."""
+    return TableFile(
+        path="",
+        column_names=column_names(request.column_names),
+        sheet=request.sheet,
+        member=request.member,
+        source_column=request.source_column,
+    )

@@ -9,12 +9,13 @@ from pydantic import ValidationError
 from core.chat_rows import suggest_chat_columns
 from core.cli.answer import DONE, Answer, column_names, note
 from core.cli.following import follow
-from core.cli.mapping import kind_of_options, mapping_of_options
+from core.cli.mapping import kind_of_options, mapping_of_options, reading_options
 from core.cut_texts import cut_texts
 from core.data.chat_checks import check_chat
 from core.data.checks import check_data
 from core.data.conversations import likely_chat
 from core.data.findings import finding_words
+from core.data.given import file_for_part, files_given
 from core.data.mapping import suggest_mapping
 from core.data.samples import make_docstrings
 from core.data.table import Table, open_table
@@ -88,14 +89,29 @@ def stop(request: argparse.Namespace, workspace: Workspace) -> Answer:
 def _content_of_options(request: argparse.Namespace, workspace: Workspace) -> dict[str, Any]:
     """A spec's content from --preset, --data and what goes with them; what is not said of the mapping is guessed."""
     preset = find_preset(request.preset or DEFAULT_PRESET)
+    data = data_of_options(request, workspace)
+    mapping = _chat_mapping(request, data.train, preset, workspace)
+    if mapping is None:
+        mapping = mapping_of_options(request, data.train, workspace)
+    return preset_spec(preset, data, mapping).model_dump(mode="json")
+
+
+def data_of_options(request: argparse.Namespace, workspace: Workspace) -> DataSpec:
+    """The files of --data, --test and --validation, with `--set data.*` applied, since what is guessed rests on it."""
+    given = files_given(request.data, workspace, reading_options(request), note)
+    for line in given.said:
+        note(line)
     names = column_names(request.column_names)
-    files = {"train": request.data, "validation": request.validation, "test": request.test}
-    tables = {part: TableFile(path=path, column_names=names) for part, path in files.items() if path is not None}
-    mapping = _chat_mapping(request, tables["train"], preset, workspace)
-    if mapping is not None:
-        return preset_spec(preset, DataSpec.model_validate(tables), mapping).model_dump(mode="json")
-    mapping = mapping_of_options(request, tables["train"], workspace)
-    return preset_spec(preset, DataSpec.model_validate(tables), mapping).model_dump(mode="json")
+    own = {part: getattr(request, part) for part in ("validation", "test") if getattr(request, part) is not None}
+    files = given.files | {
+        part: file_for_part(TableFile(path=path, column_names=names), part, workspace) for part, path in own.items()
+    }
+    content = {"data": {part: file.model_dump(mode="json") for part, file in files.items()}}
+    changes = [override for override in request.set if override.startswith("data.")]
+    try:
+        return DataSpec.model_validate(with_overrides(content, changes)["data"])
+    except ValidationError as error:
+        raise from_validation(error, "The command line") from error
 
 
 def _chat_mapping(
@@ -136,7 +152,7 @@ def _with_absolute_paths(spec: RunSpec) -> RunSpec:
         return str(Path(path).expanduser().absolute())
 
     files = {
-        part: file.model_copy(update={"path": absolute(file.path)})
+        part: file.model_copy(update={"path": absolute(file.path), "more": tuple(map(absolute, file.more))})
         for part, file in (("train", spec.data.train), ("validation", spec.data.validation), ("test", spec.data.test))
         if file is not None
     }

@@ -12,6 +12,7 @@ from core.data.database import connection, identifier, parquet_rows
 from core.data.expressions import cell_sql, label_sql, text_sql
 from core.data.label_guess import JUDGED_ROWS
 from core.data.label_suggestion import guess_labels
+from core.data.reading.structured import class_label_names
 from core.data.table import Table, label_counts
 from core.errors import UserError
 from core.schema import LabelKind, MappingSpec
@@ -178,7 +179,12 @@ def _backslash_share(database: duckdb.DuckDBPyConnection, table: Table, columns:
 
 
 def _names_beside(table: Table, label: str) -> tuple[dict[str, str], list[str]]:
-    """Class names from the file `classes.txt` in the table's folder, and what to say of it."""
+    """Class names from the Parquet file's own facts or from `classes.txt` in the table's folder, and what to say."""
+    stated = class_label_names(table.path, label) if table.format == "parquet" else ()
+    if stated:
+        return dict(zip(map(str, range(len(stated))), stated, strict=True)), [
+            f"Class names come from the file itself: {', '.join(stated[:10])}{' ...' * (len(stated) > 10)}."
+        ]
     beside = Path(table.path).with_name("classes.txt")
     if not beside.is_file():
         return {}, []

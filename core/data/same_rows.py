@@ -33,10 +33,17 @@ def why_not_same_rows(spec: RunSpec, tables: Mapping[str, Table], workspace: Wor
         return "the mapping has changed"
     if before.split.model_copy(update={"same_as": ""}) != spec.split.model_copy(update={"same_as": ""}):
         return "the split settings have changed"
+    if before.data.cleaning != spec.data.cleaning:
+        return "other rows are left out of train"
     if set(facts.files) != set(tables):
         return "other files are given"
     for role, table in tables.items():
-        if facts.files[role]["rows"] != table.rows or facts.files[role]["sha256"] != sha256_of(table.path):
+        file, earlier = (getattr(data, role).model_copy(update={"path": ""}) for data in (spec.data, before.data))
+        if file.model_copy(update={"more": ()}) != earlier.model_copy(update={"more": ()}):
+            return f"the {role} file is read in another way"
+        if facts.files[role]["rows"] != table.rows or facts.files[role]["sha256"] != sha256_of(
+            getattr(spec.data, role)
+        ):
             return f"the {role} file has changed"
     return ""
 

@@ -14,14 +14,14 @@ import duckdb
 
 from core.data.database import connection, identifier, parquet_rows
 from core.data.expressions import label_sql, text_sql
-from core.data.reading.delimited import read_delimited
+from core.data.reading.members import read_file
 from core.data.reading.profile import Column, profile
 from core.data.reading.result import Dialect, Reading, RejectedLine
-from core.data.reading.sources import existing_file, fingerprint, format_of, sha256_of, unpacked
-from core.data.reading.structured import read_json, read_parquet
+from core.data.reading.sources import existing_file, fingerprint, sha256_of
+from core.data.reading.stacked import Piece, stack
 from core.errors import UserError
 from core.files import replacing
-from core.schema import TableFile
+from core.schema import TableFile, shown_name
 from core.workspace import Workspace
 
 __all__ = [
@@ -42,9 +42,9 @@ __all__ = [
 class Table:
     file: TableFile
     path: Path
-    """The file itself, absolute."""
+    """The file itself, absolute; the first of several; or a folder."""
     format: str
-    """csv, parquet, json or jsonl."""
+    """csv, parquet, json, jsonl, excel or texts."""
     rows: int
     columns: tuple[Column, ...]
     encoding: str | None
@@ -63,8 +63,19 @@ class Table:
     """The first 1000."""
     notes: tuple[str, ...]
     """What was assumed or changed in reading, each a plain sentence."""
+    sheet: str | None
+    sheets: tuple[str, ...]
+    """Of a workbook: all of its sheets."""
+    member: str | None
+    members: tuple[str, ...]
+    """Of an archive, a folder or a JSON file that holds several tables: all of them."""
     parquet: Path
     """Its rows in order, every column as text; empty cells of a CSV file are null."""
+
+    @property
+    def title(self) -> str:
+        """What was read, for people: `reviews.zip: train.csv`, `a.csv and 2 more`."""
+        return shown_name(self.file)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -85,7 +96,7 @@ def open_table(file: TableFile, workspace: Workspace) -> Table:
         return _from_description(file, path, parquet, json.loads(description.read_text(encoding="utf-8")))
     with tempfile.TemporaryDirectory(prefix="reading-", dir=workspace.tables) as folder, replacing(parquet) as target:
         with connection(Path(folder)) as database:
-            reading = _read(database, path, file, target, Path(folder))
+            reading = _read(database, path, file, workspace, target, Path(folder))
             rows, columns = profile(database, target, reading)
         if fingerprint(path, file) != mark:
             raise UserError(f"{path.name} changed while it was read.", path.name, "Open it again once it is complete.")
@@ -95,14 +106,37 @@ def open_table(file: TableFile, workspace: Workspace) -> Table:
     return _from_description(file, path, parquet, content)
 
 
-def _read(database: duckdb.DuckDBPyConnection, path: Path, file: TableFile, target: Path, folder: Path) -> Reading:
-    source, _ = unpacked(path, folder)
-    kind = format_of(source, path)
-    if kind == "parquet":
-        return read_parquet(database, source, path.name, target)
-    if kind == "json":
-        return read_json(database, source, path.name, file, target, folder)
-    return read_delimited(database, source, path.name, file, target, folder)
+def _read(
+    database: duckdb.DuckDBPyConnection, path: Path, file: TableFile, workspace: Workspace, target: Path, folder: Path
+) -> Reading:
+    if not file.more:
+        return read_file(database, path, file, target, folder)
+    pieces = []
+    for one in (file.path, *file.more):
+        alone = open_table(file.model_copy(update={"path": one, "more": (), "source_column": None}), workspace)
+        pieces.append(Piece(alone.path.name, alone.parquet, _reading(alone)))
+    return stack(database, pieces, file.source_column, target)
+
+
+def _reading(table: Table) -> Reading:
+    """How a table's file was understood; types as far as its format states them."""
+    states = table.format != "csv" and table.format != "excel"
+    dialect = None if table.delimiter is None else Dialect(table.delimiter, table.quote or "", table.escape or "")
+    return Reading(
+        format=table.format,
+        names=table.names,
+        types=tuple(column.type if states else "" for column in table.columns),
+        encoding=table.encoding,
+        dialect=dialect,
+        header=table.header,
+        rejected=table.rejected,
+        rejected_lines=table.rejected_lines,
+        repaired=table.repaired,
+        repaired_lines=table.repaired_lines,
+        notes=table.notes,
+        sheet=table.sheet,
+        sheets=table.sheets,
+    )
 
 
 def _from_description(file: TableFile, path: Path, parquet: Path, content: dict[str, Any]) -> Table:
@@ -124,6 +158,10 @@ def _from_description(file: TableFile, path: Path, parquet: Path, content: dict[
         repaired=reading["repaired"],
         repaired_lines=tuple(RejectedLine(**line) for line in reading["repaired_lines"]),
         notes=tuple(reading["notes"]),
+        sheet=reading["sheet"],
+        sheets=tuple(reading["sheets"]),
+        member=reading["member"],
+        members=tuple(reading["members"]),
         parquet=parquet,
     )
 
@@ -192,10 +230,10 @@ def text_lengths(
 def file_facts(table: Table) -> dict[str, Any]:
     """What data.json of a run keeps of a file."""
     return {
-        "name": table.path.name,
+        "name": table.title,
         "rows": table.rows,
         "rejected": table.rejected,
-        "sha256": sha256_of(table.path),
+        "sha256": sha256_of(table.file),
     }
 
 
@@ -216,5 +254,10 @@ def table_json(table: Table) -> dict[str, Any]:
         "escape": table.escape,
         "header": table.header,
         "notes": list(table.notes),
+        "sheet": table.sheet,
+        "sheets": list(table.sheets),
+        "member": table.member,
+        "members": list(table.members),
+        "more": list(table.file.more),
         "parquet": str(table.parquet),
     }

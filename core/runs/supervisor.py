@@ -18,7 +18,7 @@ import psutil
 
 from core.errors import UserError
 from core.runs.store import ACTIVE, ENDED, RESUMABLE, Run, Store, open_store
-from core.schema import RunSpec, spec_yaml
+from core.schema import RunSpec, short_name, shown_name, spec_yaml
 from core.workspace import RunFolder, Workspace, new_id
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -32,8 +32,8 @@ def submit(workspace: Workspace, spec: RunSpec) -> str:
     """Put a run in the queue. Returns its id. Raises UserError where the workspace is full or read-only."""
     store = open_store(workspace)
     folder = workspace.run(new_id())
-    data_name = Path(spec.data.train.path).name
-    named = spec if spec.name else spec.model_copy(update={"name": f"{Path(data_name).stem}, {spec.preset}"})
+    data_name = shown_name(spec.data.train)
+    named = spec if spec.name else spec.model_copy(update={"name": f"{short_name(spec.data.train)}, {spec.preset}"})
     try:
         folder.root.mkdir(parents=True)
         folder.spec.write_text(spec_yaml(named), encoding="utf-8")

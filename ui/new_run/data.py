@@ -1,12 +1,16 @@
 """Step 1, Data: a file comes in, is read and shown, its columns are chosen, and the checks say what they found."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
 from html import escape
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import gradio as gr
 
+from core.data.hub_data import PREFIX, Told
 from core.deletion import delete_draft
 from core.errors import UserError
 from core.runs.store import open_store
@@ -19,7 +23,8 @@ from ui.new_run.data_html import busy_html, problem_html
 from ui.new_run.data_view import DataStep, classes_html, data_view, page_rows, preview_view, ready_words
 from ui.new_run.division import build_division, connect_division
 from ui.new_run.draft import Draft, editing, read_draft
-from ui.new_run.files import given_path, keep_upload, open_role
+from ui.new_run.files import given_path, keep_uploads, open_role
+from ui.new_run.inside import build_inside, choose_inside
 from ui.new_run.label_columns import (
     choose_label_columns,
     choose_place,
@@ -31,10 +36,11 @@ from ui.new_run.label_columns import (
 )
 from ui.new_run.parts import PRIVATE, build_part, connect_part
 from ui.new_run.reading import build_reading, read_again
-from ui.new_run.source import PICK_SCRIPT, build_source, drafts_view, start_over, take_file, take_sample
+from ui.new_run.source import PICK_SCRIPT, ask_hub, build_source, drafts_view, start_over, take_files, take_sample
 from ui.new_run.text_template import choose_template
 
 MANY_ROWS = 50_000
+TELLING_SECONDS = 0.2
 
 
 def build_data() -> DataStep:
@@ -47,6 +53,7 @@ def build_data() -> DataStep:
                 with gr.Row(elem_classes="file-actions"):
                     change = gr.Button("Change", size="md", min_width=60, elem_id="change-reading")
                     other = gr.Button("Another file", size="md", min_width=60, elem_id="other-file")
+            inside = build_inside()
             reading = build_reading()
             said = gr.HTML(apply_default_css=False, visible=False, elem_classes="said")
             kind = build_kind()
@@ -72,8 +79,8 @@ def build_data() -> DataStep:
         status = gr.HTML(apply_default_css=False, elem_id="data-status")
         onward = gr.Button("Model →", variant="primary", min_width=150, elem_id="to-model")
     return DataStep(
-        source, problem, opened, facts, change, other, reading, said, chat, columns, bars, lengths, profile, rows_shown,
-        back, position, forth, gr.State(0), test, validation, division, findings, foot, status, onward,
+        source, problem, opened, facts, change, other, inside, reading, said, chat, columns, bars, lengths, profile,
+        rows_shown, back, position, forth, gr.State(0), test, validation, division, findings, foot, status, onward,
     )  # fmt: skip
 
 
@@ -189,27 +196,43 @@ def _connect_source(
 ) -> None:  # fmt: skip
     store, source = open_store(workspace), step.source
 
-    def opening(name: str, take: Callable[[], Draft]) -> Iterator[dict[Any, Any]]:
+    def opening(name: str, take: Callable[[Told], Draft]) -> Iterator[dict[Any, Any]]:
+        said: SimpleQueue[str] = SimpleQueue()
         yield {step.problem: gr.update(value=busy_html(f"Reading {name}"), visible=True)}
         try:
-            draft = take()
+            with ThreadPoolExecutor(1) as working:
+                taking = working.submit(take, said.put)
+                while not wait([taking], TELLING_SECONDS).done:
+                    while not said.empty():
+                        yield {step.problem: gr.update(value=busy_html(said.get()), visible=True)}
+                draft = taking.result()
         except UserError as error:
             yield {step.problem: gr.update(value=problem_html(error), visible=True), source.drop: None}
             return
         yield data_view(workspace, step, draft)
 
-    def upload(draft_id: str, uploaded: str) -> Iterator[dict[Any, Any]]:
+    def upload(draft_id: str, uploaded: list[str]) -> Iterator[dict[Any, Any]]:
+        name = Path(uploaded[0]).name if len(uploaded) == 1 else f"{len(uploaded)} files"
         yield from opening(
-            Path(uploaded).name, lambda: take_file(workspace, store, draft_id, keep_upload(workspace, uploaded))
+            name, lambda tell: take_files(workspace, store, draft_id, keep_uploads(workspace, uploaded), tell)
         )
 
     def open_path(draft_id: str, text: str) -> Iterator[dict[Any, Any]]:
+        name = Path(text.strip()).name or "the file"
+
+        def take(tell: Told) -> Draft:
+            word = text.strip() if text.strip().startswith(PREFIX) else str(given_path(text))
+            return take_files(workspace, store, draft_id, [word], tell)
+
+        yield from opening(name, take)
+
+    def fetch(draft_id: str, name: str) -> Iterator[dict[Any, Any]]:
         yield from opening(
-            Path(text.strip()).name or "the file", lambda: take_file(workspace, store, draft_id, given_path(text))
+            f"{name} of the hub", lambda tell: take_files(workspace, store, draft_id, [f"{PREFIX}{name}"], tell)
         )
 
     def pick(draft_id: str, event: gr.EventData) -> Iterator[dict[Any, Any]]:
-        yield from opening("the sample", lambda: take_sample(workspace, store, draft_id, event.key))
+        yield from opening("the sample", lambda _: take_sample(workspace, store, draft_id, event.key))
 
     def another(draft_id: str) -> dict[Any, Any]:
         with editing(store, draft_id) as draft:
@@ -224,11 +247,13 @@ def _connect_source(
     for event in (
         source.drop.upload(upload, [draft_id, source.drop], outputs, **quiet),
         gr.on([source.open.click, source.path.submit], open_path, [draft_id, source.path], outputs, **quiet),
+        gr.on([source.fetch.click, source.hub.submit], fetch, [draft_id, source.hub], outputs, **quiet),
         source.samples.click(pick, draft_id, outputs, **quiet),
         step.other.click(another, draft_id, outputs, **quiet),
     ):
         event.then(**keep_address).then(**then)
     source.drafts.click(remove, draft_id, source.drafts, **quiet)
+    source.hub_fold.expand(partial(ask_hub, source), None, [source.hub_state, source.hub_row], **quiet)
 
 
 def _connect_reading(
@@ -242,6 +267,14 @@ def _connect_reading(
     def again(draft_id: str, *given: Any) -> dict[Any, Any]:
         try:
             draft, said = read_again(workspace, store, draft_id, *given)
+        except UserError as error:
+            return {step.said: gr.update(value=problem_html(error), visible=True)}
+        told = {step.said: gr.update(value=f'<p class="quiet">{said}</p>', visible=True)} if said else {}
+        return data_view(workspace, step, draft) | told
+
+    def choose(draft_id: str, *given: Any) -> dict[Any, Any]:
+        try:
+            draft, said = choose_inside(workspace, store, draft_id, *given)
         except UserError as error:
             return {step.said: gr.update(value=problem_html(error), visible=True)}
         told = {step.said: gr.update(value=f'<p class="quiet">{said}</p>', visible=True)} if said else {}
@@ -263,6 +296,8 @@ def _connect_reading(
     paged = [step.preview, step.position, step.back, step.forth, step.offset]
     step.change.click(toggle, is_open, [is_open, step.reading.box, step.change], **PRIVATE)
     step.reading.again.click(again, [draft_id, *step.reading.inputs()], outputs, **PRIVATE).then(**then)
+    inside = [step.inside.member, step.inside.sheet, step.inside.source]
+    gr.on([one.input for one in inside], choose, [draft_id, *inside], outputs, **PRIVATE).then(**then)
     step.back.click(turn(-1), [draft_id, step.offset], paged, **PRIVATE)
     step.forth.click(turn(1), [draft_id, step.offset], paged, **PRIVATE)
 

@@ -16,6 +16,9 @@ CLAMP_AFTER = 160
 CELL_SHOWN = 3000
 """Characters of a cell in the preview; a cell may hold megabytes."""
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe", " ": "space"}
+FORMATS = {
+    "jsonl": "JSON Lines", "json": "JSON", "parquet": "Parquet", "excel": "workbook", "texts": "a file for each text",
+}  # fmt: skip
 
 
 def problem_html(error: UserError | None) -> str:
@@ -43,7 +46,9 @@ def reading_words(table: Table) -> str:
     if table.header is not None:
         facts.append("header yes" if table.header else "no header")
     if table.delimiter is None:
-        facts.append({"jsonl": "JSON Lines", "json": "JSON", "parquet": "Parquet"}.get(table.format, table.format))
+        facts.append(FORMATS.get(table.format, table.format))
+    if table.sheet and len(table.sheets) == 1:
+        facts.append(f"sheet {table.sheet}")
     return " · ".join(facts)
 
 
@@ -51,7 +56,7 @@ def facts_html(table: Table) -> str:
     """Name and facts of a file, what was assumed in reading it, and the lines that could not be read."""
     notes = "".join(f"<li>{escape(note)}</li>" for note in table.notes)
     return (
-        f'<div class="file-facts"><strong dir="auto">{escape(table.path.name)}</strong>'
+        f'<div class="file-facts"><strong dir="auto">{escape(table.title)}</strong>'
         f"<span>{escape(reading_words(table))}</span></div>"
         + (f'<ul class="notes">{notes}</ul>' if notes else "")
         + _lines(table.rejected, "line was left out", "lines were left out", table.rejected_lines)

@@ -25,11 +25,14 @@ from ui.new_run.data_html import (
 from ui.new_run.division import DivisionBlock, division_view
 from ui.new_run.draft import TEMPLATE_KEY, Draft, by_columns
 from ui.new_run.files import open_role
+from ui.new_run.inside import Inside, inside_view
 from ui.new_run.label_columns import counts_shown, draft_counts
 from ui.new_run.parts import PartBlock, part_view
 from ui.new_run.reading import Reading, reading_view
 from ui.new_run.source import Source, drafts_view
 
+CORRECTABLE = ("csv", "excel", "texts")
+"""Formats that do not say themselves how they are to be read."""
 PAGE_ROWS = 10
 PAGE_TALKS = 5
 """Conversations are longer than rows."""
@@ -43,6 +46,7 @@ class DataStep:
     facts: gr.HTML
     change: gr.Button
     other: gr.Button
+    inside: Inside
     reading: Reading
     said: gr.HTML
     chat: ChatChoice
@@ -67,8 +71,9 @@ class DataStep:
         """Everything that a look at the draft may change."""
         source, reading, columns = self.source, self.reading, self.columns
         return [
-            source.box, source.drop, source.path, source.drafts, self.problem, self.opened, self.facts, self.change,
-            reading.box, *reading.inputs(), self.said, *self.chat.components(), columns.box, columns.text,
+            source.box, source.drop, source.path, source.hub, source.drafts, self.problem, self.opened, self.facts,
+            self.change, *self.inside.components(), reading.box, reading.cells, *reading.inputs(), self.said,
+            *self.chat.components(), columns.box, columns.text,
             columns.label, *columns.labels.components(), columns.reasons, columns.names_fold,
             columns.names, columns.names_problem, *columns.steps.components(), columns.joiner, columns.backslash,
             columns.template, columns.template_said, self.bars, self.lengths, self.profile,
@@ -94,8 +99,9 @@ def data_view(workspace: Workspace, step: DataStep, draft: Draft) -> dict[Any, A
         step.opened: gr.update(visible=True),
         step.foot: gr.update(visible=True),
         step.facts: facts_html(train),
-        step.change: gr.update(visible=train.delimiter is not None),
+        step.change: gr.update(visible=train.format in CORRECTABLE),
         step.said: gr.update(value="", visible=False),
+        **inside_view(step.inside, train),
         **reading_view(step.reading, draft, train),
         **chat_columns_view(step.chat, draft, train),
         **(_chat_view(step, draft, train) if draft.is_chat else _class_view(step, draft, train)),

@@ -9,8 +9,10 @@ from core.schema import TableFile
 from core.workspace import Workspace, new_id
 from ui.new_run.draft import Draft
 
-FILE_TYPES = [".csv", ".tsv", ".txt", ".tab", ".label", ".parquet", ".json", ".jsonl", ".ndjson", ".gz", ".zst"]
-DELIMITED = ("csv", "tsv")
+FILE_TYPES = [
+    ".csv", ".tsv", ".txt", ".tab", ".label", ".parquet", ".json", ".jsonl", ".ndjson", ".xlsx", ".xlsm", ".xlsb",
+    ".xls", ".ods", ".zip", ".gz", ".zst",
+]  # fmt: skip
 ROLES = ("train", "validation", "test")
 
 
@@ -33,6 +35,11 @@ def keep_upload(workspace: Workspace, uploaded: str) -> Path:
     return target
 
 
+def keep_uploads(workspace: Workspace, uploaded: list[str]) -> list[str]:
+    """The same for several files. Raises UserError."""
+    return [str(keep_upload(workspace, one)) for one in uploaded]
+
+
 def given_path(text: str) -> Path:
     """A path as a person typed or pasted it. Raises UserError where there is none."""
     path = text.strip().strip("\"'")
@@ -47,12 +54,11 @@ def open_role(workspace: Workspace, draft: Draft, role: str) -> Table | None:
     return None if file is None else open_table(file, workspace)
 
 
-def companion(workspace: Workspace, train: Table, path: Path) -> TableFile:
+def companion(workspace: Workspace, train: Table, file: TableFile) -> TableFile:
     """How to read a file that goes with the training file: one without a header gets that file's column names.
 
     Raises UserError where it cannot be read.
     """
-    file = TableFile(path=str(path))
     if train.header is False and train.file.column_names:
         table = open_table(file, workspace)
         if table.header is not None and len(table.columns) == len(train.columns):

@@ -6,9 +6,11 @@ from typing import Any
 
 import gradio as gr
 
+from core.data.given import file_for_part
 from core.data.table import Table, open_table
 from core.errors import UserError
 from core.runs.store import Store, open_store
+from core.schema import TableFile
 from core.workspace import Workspace
 from ui.forms import read_value
 from ui.new_run.data_html import facts_html, problem_html
@@ -157,7 +159,7 @@ def _take_file(
 ) -> tuple[Draft, Table]:
     """Read the given file like the training file and make it the draft's. Raises UserError."""
     train = open_role(workspace, read_draft(store, draft_id), "train")
-    file = companion(workspace, train, given())
+    file = companion(workspace, train, file_for_part(TableFile(path=str(given())), role, workspace))
     table = open_table(file, workspace)
     with editing(store, draft_id) as draft:
         draft.put(f"data.{role}", file.model_dump(mode="json"))

@@ -27,6 +27,7 @@ HEADER_CHOICES = [("detect", AUTOMATIC), ("names the columns", "yes"), ("is data
 @dataclass(frozen=True)
 class Reading:
     box: gr.Column
+    cells: gr.Row
     encoding: gr.Dropdown
     delimiter: gr.Dropdown
     quote: gr.Dropdown
@@ -40,7 +41,7 @@ class Reading:
 
 def build_reading() -> Reading:
     with gr.Column(visible=False, elem_id="reading", elem_classes="inset") as box:
-        with gr.Row():
+        with gr.Row() as cells:
             encoding = gr.Dropdown([AUTOMATIC, *ENCODINGS], label="Encoding", allow_custom_value=True, min_width=150)
             delimiter = gr.Dropdown(DELIMITER_CHOICES, label="Between cells", allow_custom_value=True, min_width=150)
             quote = gr.Dropdown(QUOTE_CHOICES, label="Around cells", min_width=150, filterable=False)
@@ -51,25 +52,34 @@ def build_reading() -> Reading:
         )  # fmt: skip
         with gr.Row(elem_classes="right"):
             again = gr.Button("Read it again", size="md", min_width=140, elem_id="read-again")
-    return Reading(box, encoding, delimiter, quote, header, names, again)
+    return Reading(box, cells, encoding, delimiter, quote, header, names, again)
 
 
 def reading_view(reading: Reading, draft: Draft, table: Table) -> dict[Any, Any]:
     """The options as chosen, with what was detected in their labels, and the names as they are now."""
     file = table.file
+    separated, named = table.delimiter is not None, table.header is not None
+    names = [name for name in table.names if name != file.source_column]
     header = AUTOMATIC if file.header is None else "yes" if file.header else "no"
     return {
-        reading.encoding: gr.update(value=file.encoding or AUTOMATIC, info=f"now: {table.encoding}"),
+        reading.cells: gr.update(visible=table.encoding is not None),
+        reading.encoding: gr.update(
+            value=file.encoding or AUTOMATIC, info=f"now: {table.encoding}", visible=table.encoding is not None
+        ),
         reading.delimiter: gr.update(
             value=AUTOMATIC if file.delimiter is None else file.delimiter,
             info=f"now: {DELIMITERS.get(table.delimiter or '', table.delimiter)}",
+            visible=separated,
         ),
         reading.quote: gr.update(
             value=AUTOMATIC if file.quote is None else file.quote,
             info=f"now: {QUOTES.get(table.quote or '', table.quote)}",
+            visible=separated,
         ),
-        reading.header: gr.update(value=header, info=f"now: it {'names the columns' if table.header else 'is data'}"),
-        reading.names: gr.update(value="\n".join(table.names), lines=min(max(3, len(table.names)), 10)),
+        reading.header: gr.update(
+            value=header, info=f"now: it {'names the columns' if table.header else 'is data'}", visible=named
+        ),
+        reading.names: gr.update(value="\n".join(names), lines=min(max(3, len(names)), 10), visible=named),
     }
 
 
@@ -81,6 +91,7 @@ def read_again(workspace: Workspace, store: Store, draft_id: str, *given: Any) -
     encoding, delimiter, quote, header, names = given
     before = read_draft(store, draft_id)
     old_table = open_table(before.file("train"), workspace)
+    old_names = tuple(name for name in old_table.names if name != old_table.file.source_column)
     wanted = tuple(name.strip() for name in names.splitlines() if name.strip())
     file = before.file("train").model_copy(
         update={
@@ -88,10 +99,10 @@ def read_again(workspace: Workspace, store: Store, draft_id: str, *given: Any) -
             "delimiter": None if delimiter in (AUTOMATIC, "", None) else delimiter,
             "quote": None if quote == AUTOMATIC else quote,
             "header": None if header == AUTOMATIC else header == "yes",
-            "column_names": () if wanted == old_table.names and not before.file("train").column_names else wanted,
+            "column_names": () if wanted == old_names and not before.file("train").column_names else wanted,
         }
     )
-    if file.column_names and wanted == old_table.names and _shape(file) != _shape(old_table.file):
+    if file.column_names and wanted == old_names and _shape(file) != _shape(old_table.file):
         file = file.model_copy(update={"column_names": ()})  # names of another shape were not typed, only left standing
     table = open_table(file, workspace)
     with editing(store, draft_id) as draft:
@@ -100,7 +111,8 @@ def read_again(workspace: Workspace, store: Store, draft_id: str, *given: Any) -
         for role in ("validation", "test"):
             other = draft.file(role)
             if other is not None:
-                draft.put(f"data.{role}", companion(workspace, table, other.path).model_dump(mode="json"))
+                plain = other.model_copy(update={"header": None, "column_names": ()})
+                draft.put(f"data.{role}", companion(workspace, table, plain).model_dump(mode="json"))
     return draft, said
 
 

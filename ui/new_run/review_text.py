@@ -6,7 +6,6 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -17,7 +16,7 @@ from core.data.table import Table
 from core.epochs import epochs_of
 from core.presets import Preset, find_preset, preset_spec
 from core.prompts import prompt_columns
-from core.schema import PACKAGED_ENCODER, DataSpec, MappingSpec, RunSpec
+from core.schema import PACKAGED_ENCODER, DataSpec, MappingSpec, RunSpec, short_name
 from ui.forms import choice_words, label, number_words, shown
 from ui.new_run.cards import count_words
 from ui.new_run.draft import SETTINGS, Draft, changed_keys, usual, words
@@ -189,7 +188,11 @@ def command_line(spec: RunSpec) -> str:
     usual_mapping = MappingSpec(kind=mapping.kind, text=mapping.text, label=mapping.label, chat=mapping.chat, **labels)
     usual_spec = preset_spec(preset, DataSpec(train=spec.data.train), usual_mapping)
     words = ["python launch.py train", f"--preset {shlex.quote(spec.preset)}"]
-    words.append(f"--data {shlex.quote(spec.data.train.path)}")
+    train = spec.data.train
+    words.append(f"--data {' '.join(shlex.quote(path) for path in (train.path, *train.more))}")
+    for option, chosen in (("member", train.member), ("sheet", train.sheet), ("source-column", train.source_column)):
+        if chosen is not None:
+            words.append(f"--{option} {shlex.quote(chosen)}")
     for role in ("test", "validation"):
         file = getattr(spec.data, role)
         if file is not None:
@@ -222,6 +225,7 @@ def _differences(spec: RunSpec, usual_spec: RunSpec) -> list[tuple[str, Any]]:
     before["data"]["train"] = {"path": None}
     before["mapping"]["chat"] = {}
     said = {"name", "preset", *(f"mapping.{name}" for name in SAID_OF_MAPPING)}
+    said |= {f"data.train.{name}" for name in ("more", "member", "sheet", "source_column")}
     found = []
     for key, setting in SETTINGS.items():
         if key in said or key.endswith(".path") or (key.startswith("prompt.") and spec.task != "answer"):
@@ -253,4 +257,4 @@ def _yaml_word(value: Any) -> str:
 
 def run_name(spec: RunSpec) -> str:
     """What the run is called where nobody names it; the same as core.runs.supervisor gives it."""
-    return f"{Path(spec.data.train.path).stem}, {spec.preset}"
+    return f"{short_name(spec.data.train)}, {spec.preset}"

@@ -1,23 +1,27 @@
 """The start of the Data step: a file dropped here, a path on this computer, a sample, or a draft left earlier."""
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from core.data.conversations import likely_chat
+from core.data.given import files_given
+from core.data.hub_data import Told
 from core.data.mapping import Suggestion, suggest_mapping
 from core.data.samples import open_sample, samples
 from core.data.table import Table, open_table
+from core.doctor import about_hub
 from core.presets import DEFAULT_PRESET, load_presets
 from core.runs.store import Store
-from core.schema import ChatColumns, DataSpec, MappingSpec, TableFile
+from core.schema import ChatColumns, DataSpec, MappingSpec, TableFile, shown_name
 from core.workspace import Workspace
+from ui.new_run.data_html import busy_html
 from ui.new_run.draft import Draft, choose_preset, editing, learns_chat, new_draft, unfit
-from ui.new_run.files import FILE_TYPES
+from ui.new_run.files import FILE_TYPES, companion
 
 DRAFTS_SHOWN = 5
 STEP_WORDS = {1: "Data", 2: "Model", 3: "Prompt", 4: "Review"}
@@ -35,6 +39,11 @@ class Source:
     drop: gr.File
     path: gr.Textbox
     open: gr.Button
+    hub_fold: gr.Accordion
+    hub_state: gr.HTML
+    hub_row: gr.Row
+    hub: gr.Textbox
+    fetch: gr.Button
     samples: gr.HTML
     drafts: gr.HTML
 
@@ -44,21 +53,51 @@ def build_source() -> Source:
     with gr.Column(visible=False, elem_id="source", elem_classes="card") as box:
         gr.HTML(
             "<h2>Which data shall it learn from?</h2><p>A table with one row for each example: a text, and the class "
-            "or classes it belongs to; or a conversation. CSV, TSV, Parquet, JSON or JSON Lines, also as .gz or "
-            ".zst.</p>",
+            "or classes it belongs to; or a conversation. CSV, Excel, Parquet, JSON or JSON Lines; several files with "
+            "the same columns; or a .zip of one, or of a folder of texts for each class.</p>",
             apply_default_css=False,
             elem_classes="lead",
         )
-        drop = gr.File(show_label=False, label="Data file", file_types=FILE_TYPES, height=172, elem_id="data-file")
+        drop = gr.File(
+            show_label=False, label="Data file", file_types=FILE_TYPES, file_count="multiple", height=172,
+            elem_id="data-file",
+        )  # fmt: skip
         with gr.Row(elem_classes="path-row"):
             path = gr.Textbox(
-                label="or its path on this computer", placeholder="/home/me/questions.csv", max_lines=1, scale=5,
-                min_width=180, elem_id="data-path",
+                label="or the path of a file or a folder on this computer", placeholder="/home/me/questions.csv",
+                max_lines=1, scale=5, min_width=180, elem_id="data-path",
             )  # fmt: skip
             opening = gr.Button("Open", min_width=84, scale=0, size="md", elem_id="open-path")
+        hub = _build_hub()
         cards = gr.HTML(_samples_html(), apply_default_css=False, js_on_load=PICK_SCRIPT, elem_id="samples")
     drafts = gr.HTML(apply_default_css=False, js_on_load=PICK_SCRIPT, elem_id="drafts", visible=False)
-    return Source(box, drop, path, opening, cards, drafts)
+    return Source(box, drop, path, opening, *hub, cards, drafts)
+
+
+def _build_hub() -> tuple[gr.Accordion, gr.HTML, gr.Row, gr.Textbox, gr.Button]:
+    with gr.Accordion("or a data set of the hub, by its name", open=False, elem_classes="fold", elem_id="hub") as fold:
+        state = gr.HTML(apply_default_css=False, visible=False, elem_id="hub-state")
+        with gr.Row(elem_classes="path-row", visible=False) as row:
+            name = gr.Textbox(
+                label="Name on the hub", placeholder="owner/name", max_lines=1, scale=5, min_width=180,
+                info="Also owner/name:config:split.", elem_id="hub-name",
+            )  # fmt: skip
+            fetch = gr.Button("Fetch", min_width=84, scale=0, size="md", elem_id="fetch-hub")
+    return fold, state, row, name, fetch
+
+
+def ask_hub(source: Source) -> Iterator[dict[Any, Any]]:
+    """Whether the hub answers: the field for a name, or what to do without."""
+    yield {source.hub_state: gr.update(value=busy_html("Asking the hub"), visible=True)}
+    found = about_hub()
+    if found.state == "ok":
+        yield {source.hub_state: gr.update(value="", visible=False), source.hub_row: gr.update(visible=True)}
+        return
+    words = (
+        f'<p class="quiet">The hub cannot be reached from this computer ({escape(found.what.rstrip("."))}). Download '
+        "the files of the data set elsewhere, and drop them above; or close and open this to ask again.</p>"
+    )
+    yield {source.hub_state: gr.update(value=words, visible=True), source.hub_row: gr.update(visible=False)}
 
 
 def _samples_html() -> str:
@@ -82,7 +121,7 @@ def _drafts_html(drafts: list[tuple[str, float, dict[str, Any]]]) -> str:
     items = []
     for draft_id, changed, content in drafts:
         train = content["spec"].get("data", {}).get("train") or {}
-        name = Path(train.get("path", "no file yet")).name
+        name = shown_name(TableFile.model_validate(train)) if train else "no file yet"
         facts = f"{content['spec'].get('preset', '')}, at {STEP_WORDS[content.get('step', 1)]}, {_ago(changed)}"
         items.append(
             f'<li><a href="/?draft={escape(draft_id)}"><strong dir="auto">{escape(name)}</strong>'
@@ -101,14 +140,19 @@ def _ago(moment: float) -> str:
     return f"{minutes / 60:.0f} h ago" if minutes < 2880 else f"{minutes / 1440:.0f} days ago"
 
 
-def take_file(workspace: Workspace, store: Store, draft_id: str, path: Path) -> Draft:
-    """Make a file the draft's training data, with columns suggested. Raises UserError where it cannot be read."""
-    file = TableFile(path=str(path))
-    table = open_table(file, workspace)
+def take_files(workspace: Workspace, store: Store, draft_id: str, words: list[str], tell: Told) -> Draft:
+    """Make what these words name the draft's data, with columns suggested. Raises UserError where it cannot be read."""
+    given = files_given(words, workspace, tell=tell)
+    files = given.files | {
+        role: companion(workspace, given.table, file) for role, file in given.files.items() if role != "train"
+    }
     with editing(store, draft_id) as draft:
         start_over(draft)
-        draft.put("data.train", file.model_dump(mode="json"))
-        suggest(draft, table)
+        for role, file in files.items():
+            draft.put(f"data.{role}", file.model_dump(mode="json"))
+        draft.own = tuple(role for role in files if role != "train")
+        suggest(draft, given.table)
+        draft.reasons = (*given.said, *draft.reasons)
     return draft
 
 

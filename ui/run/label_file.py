@@ -20,7 +20,9 @@ from ui.run.downloads import offered
 from ui.run.words import size, time_left
 
 WATCHING_SECONDS = 1.0
-FILE_TYPES = [".csv", ".tsv", ".txt", ".parquet", ".json", ".jsonl", ".ndjson", ".gz", ".zst"]
+FILE_TYPES = [
+    ".csv", ".tsv", ".txt", ".parquet", ".json", ".jsonl", ".ndjson", ".xlsx", ".xls", ".ods", ".zip", ".gz", ".zst",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import duckdb
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from core.data.database import identifier, literal, parquet_rows
@@ -22,14 +21,12 @@ from core.data.reading.lines import read_lines, sample_lines
 from core.data.reading.ragged import ColumnShape, column_shapes, fitted, has_rows
 from core.data.reading.records import Record, read_records
 from core.data.reading.result import KEPT_REJECTED_LINES, SHOWN_CONTENT, Dialect, Reading, RejectedLine
-from core.data.reading.write import GROUP_ROWS, write_batches, write_parquet
+from core.data.reading.write import text_batches, text_schema, write_batches, write_parquet
 from core.errors import UserError
 from core.schema import TableFile
 
 LONGEST_LINE = 4 * 2**20
 """Bytes of the longest line that DuckDB reads, here and below; longer ones the forgiving reader does."""
-BATCH_SIZE = 16 * 2**20
-"""Characters after which a batch is written, however few its rows."""
 LINE_BREAK_CELLS = 2000
 """Cells with line breaks that are looked at for rows that a stray quote drew together."""
 
@@ -87,7 +84,7 @@ def read_delimited(
     mended = _Mended()
     if labels_first or not _read_by_duckdb(database, decoded.path, trial, layout, shapes, lines, cut, target):
         rows = _rows(decoded.path, shown, trial.dialect, layout, shapes, labels_first, mended)
-        write_batches(_schema(layout.names), _batches(rows, layout.names), target)
+        write_batches(text_schema(layout.names), text_batches(rows, layout.names), target)
     notes = [*decoded.notes, *layout.notes, *_mending_notes(mended)]
     if labels_first:
         notes.append("Each line begins with a label word: it is the first column, the rest of the line the second.")
@@ -202,25 +199,6 @@ def _rows(
         if done or record.doubtful:
             mended.repair(record, done or "a quote in it does not match", dialect.delimiter)
         yield cells
-
-
-def _schema(names: tuple[str, ...]) -> pa.Schema:
-    return pa.schema([(name, pa.string()) for name in names])
-
-
-def _batches(rows: Iterator[list[str]], names: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
-    columns: list[list[str | None]] = [[] for _ in names]
-    size = 0
-    for cells in rows:
-        for column, cell in zip(columns, cells, strict=True):
-            column.append(cell or None)
-            size += len(cell)
-        if len(columns[0]) >= GROUP_ROWS or size >= BATCH_SIZE:
-            yield pa.record_batch([pa.array(column, pa.string()) for column in columns], names=list(names))
-            columns = [[] for _ in names]
-            size = 0
-    if columns[0]:
-        yield pa.record_batch([pa.array(column, pa.string()) for column in columns], names=list(names))
 
 
 def _begin_with_labels(lines: list[str], *, of_one_column: bool) -> bool:

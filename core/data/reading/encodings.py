@@ -59,7 +59,7 @@ def as_utf8(source: Path, shown: str, encoding: str | None, folder: Path) -> Dec
     if encoding is None:
         found, notes = (marked[1], []) if marked else _detected(source, shown, start)
     else:
-        found, notes = _known(encoding), []
+        found, notes = known_encoding(encoding), []
     if found in {"utf-8", "ascii"} and not marked and not notes and (encoding is None or _scan(source).valid):
         return Decoded(source, "utf-8", ())
     # The codecs utf-16 and utf-32 take the byte order from the mark and drop it, as utf-8-sig does.
@@ -73,7 +73,7 @@ def as_utf8(source: Path, shown: str, encoding: str | None, folder: Path) -> Dec
     return Decoded(target, found, tuple(notes))
 
 
-def _known(encoding: str) -> str:
+def known_encoding(encoding: str) -> str:
     try:
         return codecs.lookup(encoding).name
     except LookupError as error:
@@ -86,7 +86,7 @@ def _detected(source: Path, shown: str, start: bytes) -> tuple[str, list[str]]:
     wide = _utf16_without_mark(start)
     if wide:
         return wide, [f"The encoding was taken to be {wide}; choose another where letters look wrong."]
-    if len(start.translate(None, _CONTROL)) < 0.97 * len(start):
+    if is_binary(start):
         raise UserError(
             f"{shown} is a binary file, not a table of text.",
             shown,
@@ -97,8 +97,13 @@ def _detected(source: Path, shown: str, start: bytes) -> tuple[str, list[str]]:
         return "utf-8", []
     if scan.right > 10 * scan.wrong:
         return "utf-8", [f"The file is UTF-8 but for {scan.wrong} of its first unusual characters."]
-    guess = _guess(scan.telling)
+    guess = guess_encoding(scan.telling)
     return guess, [f"The encoding was taken to be {guess}; choose another where letters look wrong."]
+
+
+def is_binary(start: bytes) -> bool:
+    """Whether these bytes hold too many control characters for a text; UTF-16 and UTF-32 do, too."""
+    return len(start.translate(None, _CONTROL)) < 0.97 * len(start)
 
 
 def _utf16_without_mark(start: bytes) -> str | None:
@@ -139,7 +144,7 @@ def _scan(source: Path) -> _Scan:
                 except UnicodeDecodeError:
                     valid = False
             if len(telling) < TELLING and not block.isascii():
-                telling += b"".join(_telling_lines(block))
+                telling += b"".join(telling_lines(block))
             elif not valid and len(telling) >= TELLING:
                 break
     try:
@@ -151,7 +156,7 @@ def _scan(source: Path) -> _Scan:
     return _Scan(valid, wrong, sum(not character.isascii() for character in text) - wrong, bytes(telling))
 
 
-def _telling_lines(block: bytes) -> list[bytes]:
+def telling_lines(block: bytes) -> list[bytes]:
     lines = [line for line in block.splitlines(keepends=True) if not line.isascii()]
     kept, size = [], 0
     for line in lines:
@@ -162,7 +167,7 @@ def _telling_lines(block: bytes) -> list[bytes]:
     return kept
 
 
-def _guess(telling: bytes) -> str:
+def guess_encoding(telling: bytes) -> str:
     """charset-normalizer's guess; Windows-1252 where there is too little to guess from, or it fits as well."""
     import charset_normalizer
 

@@ -36,7 +36,7 @@ class Reading:
     """How a file was understood; its rows stand in the Parquet file that was written."""
 
     format: str
-    """csv, parquet, json or jsonl."""
+    """csv, parquet, json, jsonl, excel or texts."""
     names: tuple[str, ...]
     types: tuple[str, ...]
     """The types that the format itself states; '' where it states none (CSV)."""
@@ -49,3 +49,9 @@ class Reading:
     """Rows that were kept but had too few or too many cells, or quotes that do not match."""
     repaired_lines: tuple[RejectedLine, ...] = ()
     notes: tuple[str, ...] = ()
+    sheet: str | None = None
+    sheets: tuple[str, ...] = ()
+    """Of an Excel or OpenDocument file: all of its sheets; `sheet` is the one that was read."""
+    member: str | None = None
+    members: tuple[str, ...] = ()
+    """Of an archive, a folder or a JSON file: all tables in it; `member` is the one that was read."""

@@ -6,17 +6,16 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from core.data.reading.contents import entries_of
 from core.errors import UserError
 from core.schema import TableFile
 
-READER_VERSION = 3
+READER_VERSION = 4
 """Counts up when reading the same file gives another table, so that old caches are not used."""
 
 CHUNK = 2**20
 _PACKED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _OTHER_FORMATS = {
-    b"PK\x03\x04": "a zip archive or an Excel file",
-    b"\xd0\xcf\x11\xe0": "an old Excel or Word file",
     b"%PDF": "a PDF file",
     b"\x89PNG": "a picture",
     b"\xff\xd8\xff": "a picture",
@@ -34,12 +33,12 @@ _OTHER_FORMATS = {
 
 
 def existing_file(file: TableFile) -> Path:
-    """The absolute path of a file that is there, is a file and holds something. Raises UserError."""
+    """The absolute path of a file that is there and holds something, or of a folder. Raises UserError."""
     path = Path(file.path).expanduser()
     try:
-        if path.is_dir():
-            raise UserError(f"{path} is a folder.", str(path), "Give the file inside it that holds the table.")
         path = path.resolve(strict=True)
+        if path.is_dir():
+            return path
         with path.open("rb") as opened:
             first = opened.read(1)
     except (OSError, ValueError) as error:
@@ -53,14 +52,32 @@ def existing_file(file: TableFile) -> Path:
 
 
 def fingerprint(path: Path, file: TableFile) -> str:
-    """A name for this file as it is now, read with these options; changes with any of them."""
-    state = path.stat()
-    options = file.model_dump(mode="json", exclude={"path"})
-    told = json.dumps([READER_VERSION, str(path), state.st_size, state.st_mtime_ns, options], sort_keys=True)
+    """A name for this file, or these files, as they are now, read with these options; changes with any of them."""
+    paths = [path, *(existing_file(file.model_copy(update={"path": more})) for more in file.more)]
+    options = file.model_dump(mode="json", exclude={"path", "more"})
+    told = json.dumps([READER_VERSION, [_state(one) for one in paths], options], sort_keys=True)
     return hashlib.sha256(told.encode()).hexdigest()[:32]
 
 
-def sha256_of(path: Path) -> str:
+def _state(path: Path) -> list[object]:
+    """What changes with a file; of a folder, with any file in it."""
+    if path.is_dir():
+        return [str(path), [(entry.name, entry.bytes, entry.changed) for entry in entries_of(path)]]
+    state = path.stat()
+    return [str(path), state.st_size, state.st_mtime_ns]
+
+
+def sha256_of(file: TableFile) -> str:
+    """Of a file's bytes; of several files and of a folder, of the names and hashes of the files in it."""
+    paths = [existing_file(file.model_copy(update={"path": path})) for path in (file.path, *file.more)]
+    if len(paths) == 1 and paths[0].is_file():
+        return _file_sha256(paths[0])
+    inside = [(path, [path / entry.name for entry in entries_of(path)] if path.is_dir() else [path]) for path in paths]
+    told = [(one.relative_to(path.parent).as_posix(), _file_sha256(one)) for path, files in inside for one in files]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
+
+def _file_sha256(path: Path) -> str:
     with path.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
@@ -114,6 +131,6 @@ def format_of(source: Path, shown: Path) -> str:
         raise UserError(
             f"{shown.name} is {other}, which cannot be read as a table.",
             shown.name,
-            "Save it as CSV, Parquet or JSON Lines first.",
+            "Save it as CSV, Parquet, Excel or JSON Lines first.",
         )
     return "json" if suffix in {".json", ".jsonl", ".ndjson"} else "csv"

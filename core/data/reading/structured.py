@@ -7,9 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from core.data.database import identifier, literal
 from core.data.reading.encodings import as_utf8
+from core.data.reading.json_shapes import parsed, read_shape
 from core.data.reading.lines import read_lines
 from core.data.reading.names import distinct_names
 from core.data.reading.result import KEPT_REJECTED_LINES, SHOWN_CONTENT, Reading, RejectedLine
@@ -65,6 +68,18 @@ def read_parquet(database: duckdb.DuckDBPyConnection, source: Path, shown: str, 
     return Reading(format="parquet", names=names, types=types, notes=tuple(notes))
 
 
+def class_label_names(source: Path, column: str) -> tuple[str, ...]:
+    """Names of a column's numbers, from 0, as the `datasets` library writes them into a Parquet file; () for none."""
+    try:
+        facts = pq.read_schema(source).metadata or {}
+        feature = json.loads(facts.get(b"huggingface", b"{}"))["info"]["features"][column]
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
+        # Packed files and foreign facts; what cannot be read here only means that there are no names.
+        return ()
+    names = feature.get("names") if isinstance(feature, dict) else None
+    return tuple(map(str, names)) if isinstance(names, list) else ()
+
+
 def _parquet_text(name: str, kind: str) -> str:
     column = identifier(name)
     return f"CAST(to_json({column}) AS VARCHAR)" if kind in {"list", "object"} else f"CAST({column} AS VARCHAR)"
@@ -90,6 +105,9 @@ def read_json(
     Lines of JSON Lines that are no record are rejected; a JSON list is whole or not at all.
     """
     decoded = as_utf8(source, shown, file.encoding, folder)
+    other = _other_shape(decoded.path, shown, file, target)
+    if other is not None:
+        return replace(other, encoding=decoded.encoding, notes=(*decoded.notes, *other.notes))
     lines = _is_json_lines(decoded.path)
     rejected = 0
     rejected_lines: tuple[RejectedLine, ...] = ()
@@ -118,6 +136,29 @@ def read_json(
         rejected_lines=rejected_lines,
         notes=(*decoded.notes, *reading.notes),
     )
+
+
+def _other_shape(source: Path, shown: str, file: TableFile, target: Path) -> Reading | None:
+    """The table of a JSON file that is no list of records and not one record a line; None for those two.
+
+    Told from the first line, so that a large file is not read for nothing.
+    """
+    with source.open("rb") as opened:
+        first = opened.readline(MAXIMUM_OBJECT).strip()
+    if first.startswith(b"{"):
+        if _is_record(first) and _is_json_lines(source):
+            return None
+    elif not first.startswith(b"["):
+        return None
+    content = parsed(source)
+    return None if content is None else read_shape(content, shown, file, target)
+
+
+def _is_record(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _json(database: duckdb.DuckDBPyConnection, source: Path, shown: str, written: str, target: Path) -> Reading:

@@ -1,0 +1,85 @@
+"""From a path to one table: out of an archive or a folder where it lies in one, then by the reader of its format."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import duckdb
+
+from core.data.reading.archives import extract, is_archive, require_small, workbook_inside
+from core.data.reading.class_folders import read_class_folders
+from core.data.reading.contents import Member, chosen_member, entries_of, find_members, members_note
+from core.data.reading.delimited import read_delimited
+from core.data.reading.result import Reading
+from core.data.reading.sources import format_of, unpacked
+from core.data.reading.structured import read_json, read_parquet
+from core.data.reading.workbook import OLD_MAGIC, read_workbook
+from core.errors import UserError
+from core.schema import TableFile
+
+
+def read_file(database: duckdb.DuckDBPyConnection, path: Path, file: TableFile, target: Path, folder: Path) -> Reading:
+    """Rewrite the table that `file` names as texts; `folder` is for what is written on the way. Raises UserError."""
+    if path.is_dir():
+        return _read_member(database, path, path, file, target, folder)
+    source, _ = unpacked(path, folder)
+    if is_archive(source) and not workbook_inside(source, path.name):
+        return _read_member(database, source, path, file, target, folder)
+    reading = _read_plain(database, source, path, file, target, folder)
+    if file.member is not None and file.member != reading.member:
+        raise UserError(
+            f"{path.name} holds no table '{file.member}'.", "member", "Leave it out: it holds one table only."
+        )
+    return reading
+
+
+def _read_member(
+    database: duckdb.DuckDBPyConnection, source: Path, path: Path, file: TableFile, target: Path, folder: Path
+) -> Reading:
+    """path: what a person gave, for messages; source: the same, or what was unpacked of it."""
+    members = find_members(entries_of(source))
+    shown = f"{path} is a folder and" if path.is_dir() else path.name
+    member = chosen_member(members, file.member, shown)
+    if member.is_texts:
+        reading = read_class_folders(source, member, file, target)
+    else:
+        plain = file.model_copy(update={"member": None})
+        reading = _read_plain(database, *_table(source, member, folder), plain, target, folder)
+    if len(members) == 1:
+        return reading
+    names = tuple(member.name for member in members)
+    notes = (members_note(names, member.name), *reading.notes)
+    return replace(reading, notes=notes, member=member.name, members=names)
+
+
+def _table(source: Path, member: Member, folder: Path) -> tuple[Path, Path]:
+    """The file of a table inside, and the name to show: of an archive a copy under a name of our own."""
+    shown = Path(Path(member.name).name)
+    if source.is_dir():
+        inside = source / member.name
+    else:
+        inside = folder / "member"
+        extract(source, member.name, inside, source.name)
+    if inside.stat().st_size == 0:
+        raise UserError(f"{shown} is empty (0 bytes).", str(shown), "Choose a file that holds rows.")
+    return unpacked(inside, folder)[0], shown
+
+
+def _read_plain(
+    database: duckdb.DuckDBPyConnection, source: Path, shown: Path, file: TableFile, target: Path, folder: Path
+) -> Reading:
+    """One file of one format. shown: its name."""
+    if is_archive(source):
+        if not workbook_inside(source, shown.name):
+            raise UserError(f"{shown.name} is an archive in an archive.", shown.name, "Unpack it first.")
+        require_small(source, shown.name)
+        return read_workbook(source, shown.name, file, target, folder)
+    with source.open("rb") as opened:
+        start = opened.read(4)
+    if start == OLD_MAGIC:
+        return read_workbook(source, shown.name, file, target, folder)
+    kind = format_of(source, shown)
+    if kind == "parquet":
+        return read_parquet(database, source, shown.name, target)
+    if kind == "json":
+        return read_json(database, source, shown.name, file, target, folder)
+    return read_delimited(database, source, shown.name, file, target, folder)
