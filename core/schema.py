@@ -37,6 +37,21 @@ class TableFile(Part):
     quote: str | None = setting(None, "Character around cells that hold delimiters. Empty: detected.")
     escape: str | None = setting(None, "Character before a quote inside a quoted cell. Empty: detected.")
     header: bool | None = setting(None, "Whether the first line names the columns. Empty: detected.")
+    skip_lines: int | None = setting(
+        None, "Lines before the table, which begins with the names of its columns. Empty: detected.", unit="lines", ge=0
+    )
+    comment: str | None = setting(
+        None, "Lines that begin with this are no rows. Empty: detected (# where a file begins with it).", max_length=1
+    )
+    decimal: Literal[".", ","] | None = setting(
+        None, "What stands before the decimals of a number; cells stay the text they are. Empty: detected."
+    )
+    null_words: tuple[str, ...] = setting((), "Words that stand for an empty cell, e.g. NA. Empty: none.")
+    ragged_rows: Literal["mend", "reject"] = setting(
+        "mend",
+        "Rows with too few or too many cells, or quotes that do not match. mend: they are filled up or put together, "
+        "and listed. reject: they are left out, and listed.",
+    )
     column_names: tuple[str, ...] = setting((), "Names for the columns, in order; needed where there is no header.")
 
 
@@ -538,8 +553,11 @@ def with_overrides(content: dict[str, Any], overrides: list[str]) -> dict[str, A
 
 
 def _override_value(text: str) -> Any:
-    """YAML 1.1 reads `1e-4` as text; people mean the number."""
-    value = yaml.safe_load(text)
+    """YAML 1.1 reads `1e-4` as text; people mean the number. What is no YAML, as `,`, is the text that it is."""
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
     if isinstance(value, str):
         try:
             return float(value)

@@ -82,6 +82,7 @@ def _check(request: argparse.Namespace) -> None:
             "--label": request.label,
             "--class-names": request.class_names,
             "--column-names": request.column_names,
+            "--read": request.read,
             "--label-columns": request.label_columns,
             "--label-separator": request.label_separator,
             "--multi": request.multi,
@@ -156,6 +157,10 @@ def _parser() -> argparse.ArgumentParser:
     inspect = command("inspect", "what the data page sees in a file")
     inspect.add_argument("file", metavar="FILE")
     inspect.add_argument("--column-names", metavar="A,B,C", help="names for the columns of a file without a header")
+    inspect.add_argument("--whole", action="store_true", help="read all of a big file, not its start only")
+    inspect.add_argument("--lines-to", metavar="OUT.csv", help="write the lines left out and the rows mended, and why")
+    for with_file in (inspect, predict, evaluate):
+        _add_read(with_file)
     export = command("export", "write a finished run's model where other programs can load it")
     export.add_argument("run", metavar="RUN")
     export.add_argument("--format", choices=("folder", "zip"), default="folder")
@@ -184,6 +189,17 @@ def _add_page(page: argparse.ArgumentParser) -> None:
     page.add_argument("--no-browser", action="store_true", help="do not open the browser (nor does it with CI set)")
 
 
+def _add_read(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--read",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="how to read the file, e.g. --read delimiter=; --read header=false; the keys are those that "
+        "`launch.py settings` lists as data.train.KEY",
+    )
+
+
 def _add_train(train: argparse.ArgumentParser) -> None:
     train.add_argument("spec", metavar="SPEC.yaml", nargs="?", help="a whole run description")
     train.add_argument("--preset", metavar="P", help="what to start from (default: quickstart-minilm)")
@@ -204,6 +220,7 @@ def _add_train(train: argparse.ArgumentParser) -> None:
     train.add_argument("--soft", action="store_true", help="a row has a probability for each class")
     train.add_argument("--class-names", metavar="FILE", help="a class name a line, for labels in ascending order")
     train.add_argument("--column-names", metavar="A,B,C", help="names for the columns of files without a header")
+    _add_read(train)
     train.add_argument("--chat", action="store_true", help="learn from conversations: question and answer, or messages")
     train.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="change one setting")
     train.add_argument("--name", metavar="NAME", help="what to call the run")

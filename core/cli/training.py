@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from core.chat_rows import suggest_chat_columns
-from core.cli.answer import DONE, Answer, column_names, note
+from core.cli.answer import DONE, Answer, note, table_file
 from core.cli.following import follow
 from core.cli.mapping import kind_of_options, mapping_of_options
 from core.data.chat_checks import check_chat
@@ -86,9 +86,10 @@ def stop(request: argparse.Namespace, workspace: Workspace) -> Answer:
 def _content_of_options(request: argparse.Namespace, workspace: Workspace) -> dict[str, Any]:
     """A spec's content from --preset, --data and what goes with them; what is not said of the mapping is guessed."""
     preset = find_preset(request.preset or DEFAULT_PRESET)
-    names = column_names(request.column_names)
     files = {"train": request.data, "validation": request.validation, "test": request.test}
-    tables = {part: TableFile(path=path, column_names=names) for part, path in files.items() if path is not None}
+    tables = {
+        part: table_file(path, request.read, request.column_names) for part, path in files.items() if path is not None
+    }
     mapping = _chat_mapping(request, tables["train"], preset, workspace)
     if mapping is not None:
         return preset_spec(preset, DataSpec.model_validate(tables), mapping).model_dump(mode="json")

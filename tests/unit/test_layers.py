@@ -18,6 +18,7 @@ ORDER = (
     "environment",
     "errors",
     "files",
+    "formulas",
     "schema",
     "epochs",
     "workspace",

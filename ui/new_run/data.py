@@ -11,6 +11,7 @@ from core.deletion import delete_draft
 from core.errors import UserError
 from core.runs.store import open_store
 from core.workspace import Workspace
+from ui.new_run.big_file import build_big_file, check_waits, connect_big_file
 from ui.new_run.chat_columns import build_chat_columns, build_kind, choose_chat_columns, choose_kind
 from ui.new_run.columns import build_columns, choose_columns, names_from_file, rename_classes
 from ui.new_run.data_html import busy_html, findings_html, problem_html
@@ -26,7 +27,7 @@ from ui.new_run.label_columns import (
     follow_label,
 )
 from ui.new_run.parts import PRIVATE, build_part, connect_part
-from ui.new_run.reading import build_reading, read_again
+from ui.new_run.reading import build_lines, build_reading, read_again
 from ui.new_run.source import build_source, drafts_view, start_over, take_file, take_sample
 
 
@@ -40,7 +41,10 @@ def build_data() -> DataStep:
                 with gr.Row(elem_classes="file-actions"):
                     change = gr.Button("Change", size="md", min_width=60, elem_id="change-reading")
                     other = gr.Button("Another file", size="md", min_width=60, elem_id="other-file")
-            reading = build_reading()
+            with gr.Row(elem_classes="right"):
+                lines = build_lines()
+            big = build_big_file()
+            reading = build_reading(lines)
             said = gr.HTML(apply_default_css=False, visible=False, elem_classes="said")
             kind = build_kind()
             columns, chat = build_columns(), build_chat_columns(kind)
@@ -65,8 +69,8 @@ def build_data() -> DataStep:
         status = gr.HTML(apply_default_css=False, elem_id="data-status")
         onward = gr.Button("Model →", variant="primary", min_width=150, elem_id="to-model")
     return DataStep(
-        source, problem, opened, facts, change, other, reading, said, chat, columns, bars, lengths, profile, rows_shown,
-        back, position, forth, gr.State(0), test, validation, stratified, findings, foot, status, onward,
+        source, problem, opened, facts, change, other, reading, big, said, chat, columns, bars, lengths, profile,
+        rows_shown, back, position, forth, gr.State(0), test, validation, stratified, findings, foot, status, onward,
     )  # fmt: skip
 
 
@@ -84,6 +88,7 @@ def connect_data(
     _connect_chat(workspace, step, draft_id, outputs, then)
     connect_part(workspace, step.test, draft_id, check, seen)
     connect_part(workspace, step.validation, draft_id, check, seen)
+    connect_big_file(workspace, step.big, draft_id, lambda draft: data_view(workspace, step, draft), outputs, then)
     return check
 
 
@@ -111,6 +116,7 @@ def _checker(workspace: Workspace, step: DataStep, steps: list[gr.Step]) -> Call
             shown = {step.findings: "", step.status: ""}
         else:
             try:
+                check_waits(workspace, draft)
                 findings = find_problems(workspace, draft)
                 shown = {step.findings: f"<h3>Checks</h3>{findings_html(findings)}", step.status: ready_words(findings)}
                 reachable = all(finding.severity != "error" for finding in findings)
@@ -208,7 +214,7 @@ def _connect_reading(
 
     paged = [step.preview, step.position, step.back, step.forth, step.offset]
     step.change.click(toggle, is_open, [is_open, step.reading.box, step.change], **PRIVATE)
-    step.reading.again.click(again, [draft_id, *step.reading.inputs()], outputs, **PRIVATE).then(**then)
+    gr.on(step.reading.changes(), again, [draft_id, *step.reading.inputs()], outputs, **PRIVATE).then(**then)
     step.back.click(turn(-1), [draft_id, step.offset], paged, **PRIVATE)
     step.forth.click(turn(1), [draft_id, step.offset], paged, **PRIVATE)
 

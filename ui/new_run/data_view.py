@@ -12,6 +12,7 @@ from core.errors import UserError
 from core.runs.store import Store, open_store
 from core.schema import MappingSpec, SplitSpec
 from core.workspace import Workspace
+from ui.new_run.big_file import BigFile, big_file_view
 from ui.new_run.chat_columns import FIELDS, ChatChoice, chat_columns_view, chosen_form, talks_html
 from ui.new_run.columns import Columns, columns_view
 from ui.new_run.data_html import (
@@ -45,6 +46,7 @@ class DataStep:
     change: gr.Button
     other: gr.Button
     reading: Reading
+    big: BigFile
     said: gr.HTML
     chat: ChatChoice
     columns: Columns
@@ -69,8 +71,8 @@ class DataStep:
         source, reading, columns = self.source, self.reading, self.columns
         return [
             source.box, source.drop, source.path, source.drafts, self.problem, self.opened, self.facts, self.change,
-            reading.box, *reading.inputs(), self.said, *self.chat.components(), columns.box, columns.text,
-            columns.label, *columns.labels.components(), columns.reasons, columns.names_fold,
+            reading.box, *reading.components(), *self.big.components(), self.said, *self.chat.components(),
+            columns.box, columns.text, columns.label, *columns.labels.components(), columns.reasons, columns.names_fold,
             columns.names, columns.names_problem, columns.joiner, columns.backslash, self.bars, self.lengths,
             self.profile, self.preview, self.back, self.position, self.forth, self.offset, *self.test.components(),
             *self.validation.components(), self.stratified, self.findings, self.foot, self.status,
@@ -97,6 +99,7 @@ def data_view(workspace: Workspace, step: DataStep, draft: Draft) -> dict[Any, A
         step.change: gr.update(visible=train.delimiter is not None),
         step.said: gr.update(value="", visible=False),
         **reading_view(step.reading, draft, train),
+        **big_file_view(step.big, workspace, draft),
         **chat_columns_view(step.chat, draft, train),
         **(_chat_view(step, draft, train) if draft.is_chat else _class_view(step, draft, train)),
         **_part_view(workspace, step.test, draft),

@@ -11,7 +11,7 @@ import gradio as gr
 from core.data.conversations import likely_chat
 from core.data.mapping import Suggestion, suggest_mapping
 from core.data.samples import open_sample, samples
-from core.data.table import Table, open_table
+from core.data.table import Table, first_look
 from core.presets import DEFAULT_PRESET, load_presets
 from core.runs.store import Store
 from core.schema import ChatColumns, DataSpec, MappingSpec, TableFile
@@ -104,7 +104,7 @@ def _ago(moment: float) -> str:
 def take_file(workspace: Workspace, store: Store, draft_id: str, path: Path) -> Draft:
     """Make a file the draft's training data, with columns suggested. Raises UserError where it cannot be read."""
     file = TableFile(path=str(path))
-    table = open_table(file, workspace)
+    table = first_look(file, workspace)
     with editing(store, draft_id) as draft:
         start_over(draft)
         draft.put("data.train", file.model_dump(mode="json"))
@@ -126,7 +126,7 @@ def take_sample(workspace: Workspace, store: Store, draft_id: str, key: str) -> 
 def _read_all(workspace: Workspace, data: DataSpec) -> None:
     for file in (data.train, data.validation, data.test):
         if file is not None:
-            open_table(file, workspace)
+            first_look(file, workspace)
 
 
 def start_over(draft: Draft) -> None:

@@ -9,6 +9,7 @@ import duckdb
 
 from core.data.database import parquet_rows
 from core.data.expressions import cell_sql
+from core.data.reading.decimals import number_sql
 from core.data.reading.result import Reading
 
 TYPED_ROWS = 100_000
@@ -20,7 +21,7 @@ EXAMPLE = 200
 
 _PATTERNS = (
     ("integer", "regexp_full_match(cell, '[+-]?[0-9]+')"),
-    ("number", "TRY_CAST(cell AS DOUBLE) IS NOT NULL"),
+    ("number", "{number}"),
     ("boolean", "lower(cell) IN ('true', 'false', 'yes', 'no')"),
     ("date", "regexp_full_match(cell, '[0-9]{4}-[0-9]{2}-[0-9]{2}') AND TRY_CAST(cell AS DATE) IS NOT NULL"),
     (
@@ -52,7 +53,10 @@ def profile(database: duckdb.DuckDBPyConnection, parquet: Path, reading: Reading
     numbered = ", ".join(f"{cell_sql(name)} AS c{number}" for number, name in enumerate(reading.names))
     columns = ", ".join(f"c{number}" for number in range(len(reading.names)))
     exact = rows * len(reading.names) <= EXACT_CELLS
-    tests = ", ".join(f"count(*) FILTER (row < {TYPED_ROWS} AND {test})" for _, test in _PATTERNS)
+    number = number_sql("cell", reading.decimal or ".")
+    tests = ", ".join(
+        f"count(*) FILTER (row < {TYPED_ROWS} AND {test.replace('{number}', number)})" for _, test in _PATTERNS
+    )
     found = database.execute(
         f"SELECT name, count(*), {'count(DISTINCT' if exact else 'approx_count_distinct('} hashed), "
         f"arg_min(cell, row), count(*) FILTER (row < {TYPED_ROWS}), {tests} "

@@ -44,14 +44,24 @@ class _UnendedError(Exception):
     """A record longer than LONGEST_RECORD."""
 
 
+@dataclass
+class Comments:
+    """Lines that begin with this character are no records, unless they stand inside a quoted cell."""
+
+    character: str = ""
+    count: int = 0
+    """How many were left out so far."""
+
+
 class _Lines:
     """Lines with their number, and a way to put some back."""
 
-    def __init__(self, lines: Iterable[str], delimiter: str) -> None:
+    def __init__(self, lines: Iterable[str], delimiter: str, skipped: int, comments: Comments) -> None:
         self._lines = iter(lines)
         self._delimiter = delimiter
+        self._comments = comments
         self._back: deque[str] = deque()
-        self.number = 0
+        self.number = skipped
         self.ended = False
         self.taken: list[str] = []
         self._size = 0
@@ -60,6 +70,17 @@ class _Lines:
         return self
 
     def __next__(self) -> str:
+        line = self._next()
+        while self._comments.character and not self.taken and line.startswith(self._comments.character):
+            self._comments.count += 1
+            line = self._next()
+        self.taken.append(line)
+        self._size += len(line)
+        if self._size > LONGEST_RECORD and len(self.taken) > 1:
+            raise _UnendedError
+        return line
+
+    def _next(self) -> str:
         if self._back:
             line = self._back.popleft()
         else:
@@ -71,10 +92,6 @@ class _Lines:
             if len(self._delimiter) > 1:
                 line = line.replace(self._delimiter, _STAND_IN)
         self.number += 1
-        self.taken.append(line)
-        self._size += len(line)
-        if self._size > LONGEST_RECORD and len(self.taken) > 1:
-            raise _UnendedError
         return line
 
     def begin(self) -> None:
@@ -96,19 +113,21 @@ def read_records(
     width: int = 0,
     shapes: tuple[ColumnShape, ...] = (),
     cut: bool = False,
+    skipped: int = 0,
+    comments: Comments | None = None,
 ) -> Iterator[Record]:
-    """Records of a file; blank lines are none.
+    """Records of a file; blank lines and comments are none.
 
     lines: with their line ends. width: cells that a record should have, 0 where that is not known yet: then doubtful
     records are only told, not mended. shapes: what whole rows look like, empty where that is not known.
-    cut: the lines are the start of a longer file, so the last record may lack its end.
+    cut: the lines are the start of a longer file, so the last record may lack its end. skipped: lines of the file
+    before `lines`, for the numbers of the others. comments: counted as the records are read.
     """
-    source = _Lines(lines, dialect.delimiter)
+    source = _Lines(lines, dialect.delimiter, skipped, comments or Comments())
     reading = _Reading(dialect, width, shapes)
     reader = reading.reader(source, strict=True)
     while True:
         source.begin()
-        line = source.number + 1
         guessed = False
         try:
             cells = next(reader)
@@ -124,7 +143,7 @@ def read_records(
         if len(dialect.delimiter) > 1:
             cells = [cell.replace(_STAND_IN, dialect.delimiter) for cell in cells]
         if cells:
-            yield Record(line, cells, doubtful, guessed)
+            yield Record(source.number - len(source.taken) + 1, cells, doubtful, guessed)
 
 
 class _Reading:
