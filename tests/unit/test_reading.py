@@ -19,7 +19,14 @@ from core.data.table import Table, label_counts, open_table, preview
 from core.errors import UserError
 from core.schema import TableFile
 from core.workspace import Workspace, open_workspace
-from tests.unit.polluted import Variant, one_row_variants, score, whole_file_variants
+from tests.unit.polluted import (
+    Variant,
+    odd_row_variants,
+    one_row_variants,
+    score,
+    two_table_variants,
+    whole_file_variants,
+)
 
 
 def read(content: bytes | str, workspace: Workspace, name: str = "a.csv") -> Table:
@@ -34,7 +41,7 @@ def scored(variant: Variant, workspace: Workspace) -> float:
     return score(variant, table.names, rows)
 
 
-@pytest.mark.parametrize("variant", whole_file_variants(), ids=lambda variant: variant.name)
+@pytest.mark.parametrize("variant", [*whole_file_variants(), *two_table_variants()], ids=lambda variant: variant.name)
 def test_faults_of_the_whole_file_lose_nothing(variant: Variant, workspace: Workspace) -> None:
     assert scored(variant, workspace) == pytest.approx(10)
 
@@ -46,6 +53,24 @@ def test_a_fault_in_one_row_costs_that_row_at_most(workspace: Workspace) -> None
     assert sum(scores.values()) / len(scores) > 9.97
     exact = [value for name, value in scores.items() if name.startswith("quote")]
     assert sum(value == pytest.approx(10) for value in exact) >= 0.95 * len(exact)
+
+
+def test_a_row_in_another_dialect_costs_a_row_at_most(workspace: Workspace) -> None:
+    scores = {variant.name: scored(variant, workspace) for variant in odd_row_variants(29)}
+    assert {name: value for name, value in scores.items() if value < 9.93} == {}
+    exact = [
+        value for name, value in scores.items() if name.startswith(("delimiter", "line end", "every", "backslash"))
+    ]
+    assert exact == pytest.approx([10] * len(exact))
+
+
+def test_lines_behind_the_table_are_left_out_and_listed(workspace: Workspace) -> None:
+    rows = "".join(f"{number},text number {number},x{number % 2}\n" for number in range(30))
+    table = read(f"id,text,label\n{rows}\nSource: the shop\nEnd\n", workspace)
+    assert (table.rows, table.rejected) == (30, 2)
+    assert [line.line for line in table.rejected_lines] == [33, 34]
+    assert table.lines_file is not None
+    assert "33,left out,stands after the table,Source: the shop" in table.lines_file.read_text(encoding="utf-8")
 
 
 def test_stray_quote_keeps_every_row_and_is_told(workspace: Workspace) -> None:

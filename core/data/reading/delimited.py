@@ -5,6 +5,7 @@ DuckDB is told the dialect and to take nothing that breaks its rules, so it eith
 line is read by Python's csv with recovery, and rows that had to be mended or left out are listed.
 """
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -33,6 +34,8 @@ LONGEST_LINE = 4 * 2**20
 """Bytes of the longest line that DuckDB reads, here and below; longer ones the forgiving reader does."""
 BATCH_SIZE = 16 * 2**20
 """Characters after which a batch is written, however few its rows."""
+MOST_AFTER = 50
+"""Lines that may stand after the table."""
 LINE_BREAK_CELLS = 2000
 """Cells with line breaks that are looked at for rows that a stray quote drew together."""
 
@@ -240,11 +243,12 @@ def _rows(
     skip = file.skip_lines or 0
     lines = progress.counting(read_lines(source, shown, skip))
     records = read_records(lines, reading, layout.width, shapes, cut, skip, opening.comments)
-    for number, found in enumerate(records):
-        if number < layout.before:
-            continue
+    table = itertools.islice(records, layout.before, None)
+    for found in table if cut else _without_footnotes(table, layout.width, log):
         record = _at_first_blank(found) if opening.labels_first else found
         cells, done = fitted(record.cells, shapes, dialect.delimiter)
+        if not done and record.delimiter:
+            done = f"is divided by {record.delimiter!r}"
         if not done and record.doubtful:
             done = "a quote in it does not match"
         if done and (not cells or file.ragged_rows == "reject"):
@@ -254,6 +258,23 @@ def _rows(
         if done:
             log.repair(record.line, done, dialect.delimiter.join(record.cells))
         yield cells
+
+
+def _without_footnotes(records: Iterator[Record], width: int, log: LineLog) -> Iterator[Record]:
+    """All records but lines of one cell behind the last row of a table that has more: they are none of its rows."""
+    lone: list[Record] = []
+    for record in records:
+        if len(record.cells) == 1 and width > 2 and len(lone) < MOST_AFTER:
+            lone.append(record)
+            continue
+        yield from lone
+        lone = []
+        yield record
+    if len(lone) == MOST_AFTER:
+        yield from lone
+        return
+    for record in lone:
+        log.reject(record.line, "stands after the table", record.cells[0])
 
 
 def _schema(names: tuple[str, ...]) -> pa.Schema:

@@ -109,6 +109,7 @@ def _delimiters(lines: list[str], text: str) -> list[str]:
     """Characters, and pairs of them, that occur about once a line or more."""
     least = 0.5 * min(len(lines), 20)
     pairs = [delimiter * 2 for delimiter in DELIMITERS if delimiter not in " \t,#"]
+    pairs += [f"{delimiter}\t" for delimiter in ",;|"]
     return [delimiter for delimiter in (*DELIMITERS, *pairs) if text.count(delimiter) >= least]
 
 
@@ -118,7 +119,8 @@ def _blanks_follow(text: str, delimiter: str) -> bool:
         return False
     count = text.count(delimiter)
     # A quote after the blank shows that the blank is no part of the cell; without one it does no harm there.
-    return text.count(f"{delimiter} ") > 0.9 * count and f'{delimiter} "' in text
+    followed = text.count(f"{delimiter} ")
+    return followed > 0.9 * count and (f'{delimiter} "' in text or followed == count)
 
 
 def _quotes(lines: list[str], text: str, delimiter: str) -> list[str]:

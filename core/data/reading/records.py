@@ -21,6 +21,9 @@ TRIED_QUOTES = 40
 TRIED_LINES = 50
 """Lines that a doubtful record may run over."""
 
+OTHERS = ",;\t|"
+"""Delimiters of which a single row may have another than the rest of its file."""
+
 _PLAIN_QUOTE = "\ue000"
 """Stands for a quote that is no quote while csv reads a line; from the private use area, so no text holds it."""
 _STAND_IN = "\ue001"
@@ -38,6 +41,8 @@ class Record:
     """Its quoting was not as it should be."""
     guessed: bool
     """And doubling the quotes within its cells did not mend that."""
+    delimiter: str = ""
+    """What divides it, where that is not what divides the others."""
 
 
 class _UnendedError(Exception):
@@ -143,7 +148,8 @@ def read_records(
         if len(dialect.delimiter) > 1:
             cells = [cell.replace(_STAND_IN, dialect.delimiter) for cell in cells]
         if cells:
-            yield Record(source.number - len(source.taken) + 1, cells, doubtful, guessed)
+            other, cells = reading.divided_otherwise(cells, source.taken)
+            yield Record(source.number - len(source.taken) + 1, cells, doubtful, guessed, other)
 
 
 class _Reading:
@@ -200,6 +206,23 @@ class _Reading:
             cells = max(self.alone(first), self.plain(first), key=self.mended_fit)
         source.put_back(used)
         return cells, True
+
+    def divided_otherwise(self, cells: list[str], lines: list[str]) -> tuple[str, list[str]]:
+        """The delimiter, and the cells, where too few cells are a whole row once another delimiter divides it.
+
+        Two cells prove nothing: a text may hold one semicolon.
+        """
+        if self.width < 3 or len(cells) >= self.width or self.delimiter not in OTHERS or len(lines) > TRIED_LINES:
+            return "", cells
+        for other in OTHERS.replace(self.delimiter, ""):
+            reader = csv.reader(lines, delimiter=other, quotechar=self.quote or '"', skipinitialspace=True, strict=True)
+            try:
+                found = next(reader) if any(other in line for line in lines) else []
+            except (csv.Error, StopIteration):
+                continue
+            if len(found) == self.width and next(reader, None) is None:
+                return other, found
+        return "", cells
 
     def mended_fit(self, cells: list[str]) -> float:
         """How well cells that are too few or too many will look once they are put together."""
