@@ -100,8 +100,8 @@ def open_table(file: TableFile, workspace: Workspace, progress: Progress = no_pr
     with tempfile.TemporaryDirectory(prefix="reading-", dir=workspace.tables) as folder, replacing(parquet) as target:
         log = LineLog(Path(folder) / "lines.csv")
         with connection(Path(folder)) as database:
-            reading = _read(database, path, file, target, log, progress.part(0.0, 0.9))
-            rows, columns = profile(database, target, reading)
+            reading = _read(database, path, file, target, log, progress.part(0.0, 0.85))
+            rows, columns = profile(database, target, reading, progress.part(0.85, 1.0))
         log.close()
         if fingerprint(path, file) != mark:
             raise UserError(f"{path.name} changed while it was read.", path.name, "Open it again once it is complete.")

@@ -3,12 +3,9 @@
 import csv
 import io
 import random
-import shutil
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from core.data.reading.dialects import find_dialect
 from core.data.reading.encodings import as_utf8
@@ -16,9 +13,8 @@ from core.data.reading.names import distinct_names
 from core.data.reading.records import read_records
 from core.data.reading.result import Dialect
 from core.data.table import Table, label_counts, open_table, preview
-from core.errors import UserError
 from core.schema import TableFile
-from core.workspace import Workspace, open_workspace
+from core.workspace import Workspace
 from tests.unit.polluted import (
     Variant,
     odd_row_variants,
@@ -261,47 +257,3 @@ def test_dialect_given_is_not_questioned() -> None:
     lines = ["a;b,c\n", "d;e,f\n"]
     assert find_dialect(lines, False, TableFile(path="x", delimiter=";")).dialect.delimiter == ";"
     assert find_dialect(lines, False, TableFile(path="x", delimiter="")).width == 1
-
-
-FUZZ = settings(
-    max_examples=100,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-
-
-@pytest.fixture(scope="module")
-def fuzz_workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    return open_workspace(tmp_path_factory.mktemp("fuzz") / "workspace")
-
-
-@given(
-    st.one_of(st.binary(max_size=400), st.text("ab1,;\t|\"'\\ \r\n\0é\ufeff{}[]:", max_size=300)),
-    st.sampled_from("cjp"),
-)
-@FUZZ
-def test_any_bytes_give_a_table_or_a_user_error(fuzz_workspace: Workspace, content: bytes | str, kind: str) -> None:
-    name = {"c": "a.csv", "j": "a.jsonl", "p": "a.parquet"}[kind]
-    shutil.rmtree(fuzz_workspace.tables)
-    fuzz_workspace.tables.mkdir()
-    try:
-        table = read(content, fuzz_workspace, name)
-    except UserError as error:
-        assert error.what and error.where and error.todo
-    else:
-        assert len(preview(table, 0, table.rows)) == table.rows
-
-
-def test_damaged_real_tables_give_a_table_or_a_user_error(workspace: Workspace) -> None:
-    draw = random.Random(7)
-    plain = whole_file_variants()[0].content
-    for _ in range(25):
-        damaged = bytearray(plain)
-        for _ in range(draw.randint(1, 30)):
-            damaged[draw.randrange(len(damaged))] = draw.randrange(256)
-        try:
-            table = read(bytes(damaged), workspace)
-        except UserError:
-            continue
-        assert table.rows >= 70

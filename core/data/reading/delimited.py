@@ -38,6 +38,9 @@ MOST_AFTER = 50
 """Lines that may stand after the table."""
 LINE_BREAK_CELLS = 2000
 """Cells with line breaks that are looked at for rows that a stray quote drew together."""
+LINE_BREAK_CHARACTERS = 20_000
+"""Of each of them."""
+FEW_COLUMNS = 20
 
 _LABEL_WORD = re.compile(r"\S*[:_#/=|]\S*|\d+|[A-Z][A-Z0-9]+")
 
@@ -225,11 +228,20 @@ def _has_swallowed_rows(
     """Whether cells with line breaks hold lines that are whole rows: a stray quote drew them together."""
     if not dialect.quote:
         return False
-    columns = ", ".join(f"left({identifier(name)}, 20000)" for name in layout.names)
-    cells = database.execute(
-        f"SELECT unnest(list_filter([{columns}], lambda cell: contains(cell, chr(10)))) "
-        f"FROM {parquet_rows(parquet)} LIMIT {LINE_BREAK_CELLS}"
-    ).fetchall()
+    columns = [identifier(name) for name in layout.names]
+    broken = " UNION ALL ".join(
+        f"(SELECT left({name}, {LINE_BREAK_CHARACTERS}) FROM {parquet_rows(parquet)} WHERE contains({name}, chr(10)) "
+        f"LIMIT {LINE_BREAK_CELLS})"
+        for name in columns
+    )
+    if layout.width > FEW_COLUMNS:
+        # One look at all columns takes longer than one at each, but a query of thousands of parts takes longest.
+        shortened = ", ".join(f"left({name}, {LINE_BREAK_CHARACTERS})" for name in columns)
+        broken = (
+            f"SELECT unnest(list_filter([{shortened}], lambda cell: contains(cell, chr(10)))) "
+            f"FROM {parquet_rows(parquet)} LIMIT {LINE_BREAK_CELLS}"
+        )
+    cells = database.execute(broken).fetchall()
     inner = (cell.splitlines()[1:-1] for (cell,) in cells)
     return any(has_rows(shapes, [record.cells for record in read_records(lines, dialect)]) for lines in inner)
 

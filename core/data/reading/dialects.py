@@ -22,6 +22,8 @@ DELIMITERS = {
 """Delimiters and how willingly each is taken for one; one under 0.9 has to divide nine lines in ten alike."""
 QUOTES = "\"'`|~^$%#*@&!/"
 MOST_COLUMNS = 4096
+VALUE_RECORDS = 300
+"""Records whose cells are looked at one by one."""
 LEAST_VALUES = 0.4
 """Share of cells other than words where blanks divide cells and none is quoted; with fewer the lines are sentences."""
 LEAST_DIVIDED = 0.9
@@ -80,7 +82,7 @@ def _is_even(trial: Trial) -> bool:
 
 def _share_of_values(trial: Trial) -> float:
     """The share of cells other than words; the first record may be names."""
-    cells = [cell for record in trial.records[1:] or trial.records for cell in record.cells]
+    cells = [cell for record in trial.records[1 : VALUE_RECORDS + 1] or trial.records for cell in record.cells]
     return sum(_is_value(cell) for cell in cells) / max(len(cells), 1)
 
 
@@ -164,7 +166,7 @@ def _trial(lines: list[str], cut: bool, dialect: Dialect, liking: float) -> Tria
     doubtful = sum(record.doubtful for record in records) / total
     guessed = sum(record.guessed for record in records) / total
     alone = counts[1] / total
-    cells = [cell for record in records[:300] if len(record.cells) == width for cell in record.cells]
+    cells = [cell for record in records[:VALUE_RECORDS] if len(record.cells) == width for cell in record.cells]
     if dialect.delimiter == " " and not _is_divided_by_blanks(records, width, cells):
         return Trial(dialect, records, width, 0.0)
     wrapped = sum(_has_quotes(cell, dialect.quote) for cell in cells) / max(len(cells), 1)
