@@ -40,7 +40,7 @@ def test_each_assumption_is_shown_and_the_rows_follow(shared_server: Server, pag
     expect(facts).to_contain_text("41 rows · 4 columns · UTF-8 · semicolon · header yes")
     expect(facts).to_contain_text("decimal comma")
     expect(facts).to_contain_text("1 line begins with # and was left out")
-    expect(facts).to_contain_text("1 row was repaired")
+    expect(facts).to_contain_text("1 row was mended")
     with page.expect_download() as download:
         page.locator("#lines-file").click()
     assert "put together" in Path(download.value.path()).read_text(encoding="utf-8")

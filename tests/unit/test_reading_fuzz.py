@@ -98,7 +98,8 @@ def check(content: bytes, workspace: Workspace, name: str, **options: object) ->
             assert error.what and error.where and error.todo
         else:
             assert len(preview(table, 0, table.rows)) == table.rows
-            assert table.rows + table.rejected <= content.count(b"\n") + content.count(b"\r") + 1
+            if table.format == "csv" and "encoding" not in options:
+                assert table.rows + table.rejected <= content.count(b"\n") + content.count(b"\r") + 1
             assert len(set(map(str.casefold, table.names))) == len(table.names)
     assert psutil.Process().memory_info().rss - memory < MOST_MEMORY
 

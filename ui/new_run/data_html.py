@@ -66,7 +66,7 @@ def facts_html(table: Table) -> str:
         f"<span>{escape(reading_words(table))}</span></div>"
         + (f'<ul class="notes">{notes}</ul>' if notes else "")
         + _lines(table.rejected, "line was left out", "lines were left out", table.rejected_lines)
-        + _lines(table.repaired, "row was repaired", "rows were repaired", table.repaired_lines)
+        + _lines(table.repaired, "row was mended", "rows were mended", table.repaired_lines)
     )
 
 

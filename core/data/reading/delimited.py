@@ -111,9 +111,13 @@ class _Opening:
 def _open(lines: list[str], cut: bool, file: TableFile, shown: str) -> _Opening:
     skipped = file.skip_lines or 0
     comment = _comment(lines, file)
+    body = _without_leading(lines, comment)
     told = [line for line in lines if not line.startswith(comment)] if comment else lines
-    trial = find_dialect(told or lines, cut, file)
-    if file.comment is None and comment and _is_of_table(lines, comment, trial):
+    trial = find_dialect(body or lines, cut, file)
+    if comment:
+        # A line of a quoted cell may begin with the character, too: without it that cell would not end.
+        trial = max(trial, find_dialect(told or lines, cut, file), key=lambda trial: trial.score)
+    if file.comment is None and comment and _is_of_table(lines[: len(lines) - len(body)], trial):
         comment = ""
         trial = find_dialect(lines, cut, file)
     labels_first = file.delimiter is None and _begin_with_labels(told, of_one_column=trial.width == 1)
@@ -144,23 +148,26 @@ def _comment(lines: list[str], file: TableFile) -> str:
     return "#" if first.startswith("#") else ""
 
 
-def _is_of_table(lines: list[str], comment: str, trial: Trial) -> bool:
-    """Whether lines that begin with the character are rows or names of the table after all (`#id,text`)."""
+def _without_leading(lines: list[str], comment: str) -> list[str]:
+    """The lines behind the comments at the head of a file."""
+    if not comment:
+        return lines
+    return list(itertools.dropwhile(lambda line: line.startswith(comment) or not line.strip(), lines))
+
+
+def _is_of_table(leading: list[str], trial: Trial) -> bool:
+    """Whether the lines at the head that look like comments are rows or names of the table after all (`#id,text`)."""
     if trial.width < 2:
         return True
-    with_it = [line for line in lines if line.startswith(comment)]
-    return any(len(record.cells) >= trial.width for record in read_records(with_it, trial.dialect))
+    return any(len(record.cells) >= trial.width for record in read_records(leading, trial.dialect))
 
 
 def _comment_notes(comments: Comments) -> list[str]:
     if not comments.count:
         return []
-    which = (
-        f"begins with {comments.character} and was"
-        if comments.count == 1
-        else f"begin with {comments.character} and were"
-    )
-    return [f"{comments.count:,} {'line' if comments.count == 1 else 'lines'} {which} left out as comments."]
+    if comments.count == 1:
+        return [f"1 line begins with {comments.character} and was left out as a comment."]
+    return [f"{comments.count:,} lines begin with {comments.character} and were left out as comments."]
 
 
 def _is_for_duckdb(opening: _Opening) -> bool:

@@ -76,8 +76,11 @@ def as_utf8(source: Path, shown: str, encoding: str | None, folder: Path, progre
 
 def _known(encoding: str) -> str:
     try:
+        # Not every codec is of texts (zip), or can be read piece by piece (punycode).
+        "".encode(encoding)
+        codecs.getincrementaldecoder(encoding)(errors="replace").decode(b"")
         return codecs.lookup(encoding).name
-    except LookupError as error:
+    except (LookupError, UnicodeError) as error:
         raise UserError(
             f"'{encoding}' is not a text encoding.", "encoding", "Write e.g. utf-8, cp1252, latin-1, big5 or utf-16."
         ) from error
