@@ -34,8 +34,8 @@ class TableFile(Part):
     path: str = Field(description="The file: CSV, TSV, Parquet, JSON or JSON Lines, each also as .gz or .zst.")
     encoding: str | None = setting(None, "Text encoding, e.g. utf-8, cp1252, big5. Empty: detected.")
     delimiter: str | None = setting(None, "Character between cells. Empty: detected.")
-    quote: str | None = setting(None, "Character around cells that hold delimiters. Empty: detected.")
-    escape: str | None = setting(None, "Character before a quote inside a quoted cell. Empty: detected.")
+    quote: str | None = setting(None, "Character around cells that hold delimiters. Empty: detected.", max_length=1)
+    escape: str | None = setting(None, "Character before a quote inside a quoted cell. Empty: detected.", max_length=1)
     header: bool | None = setting(None, "Whether the first line names the columns. Empty: detected.")
     skip_lines: int | None = setting(
         None, "Lines before the table, which begins with the names of its columns. Empty: detected.", unit="lines", ge=0
@@ -52,6 +52,18 @@ class TableFile(Part):
         "Rows with too few or too many cells, or quotes that do not match. mend: they are filled up or put together, "
         "and listed. reject: they are left out, and listed.",
     )
+
+    @model_validator(mode="after")
+    def _characters_differ(self) -> Self:
+        given = [word for word in (self.delimiter, self.quote, self.comment) if word]
+        if any(character in "\r\n\0" for word in (*given, self.escape or "") for character in word):
+            raise ValueError("delimiter, quote, escape and comment cannot be line ends or NUL")
+        if len(set("".join(given))) < sum(len(set(word)) for word in given) or (self.escape or "\0") in (
+            self.delimiter or ""
+        ):
+            raise ValueError("delimiter, quote and comment cannot have a character in common")
+        return self
+
     column_names: tuple[str, ...] = setting((), "Names for the columns, in order; needed where there is no header.")
 
 

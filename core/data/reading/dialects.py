@@ -103,7 +103,8 @@ def _candidates(lines: list[str], text: str, file: TableFile) -> list[Dialect]:
         blanks = _blanks_follow(text, delimiter)
         for quote in [file.quote] if file.quote is not None else _quotes(lines, text, delimiter):
             for escape in [file.escape] if file.escape is not None else _escapes(text, quote):
-                dialects.append(Dialect(delimiter, quote, escape, blanks))
+                # A quote that escapes itself is one that is doubled.
+                dialects.append(Dialect(delimiter, quote, "" if escape == quote else escape, blanks))
     return dialects
 
 
