@@ -10,7 +10,7 @@ from core.errors import UserError
 
 BIG = 48 * 2**20
 """Bytes from which on a file of separated cells is first shown from its start; reading it takes some seconds."""
-START = 2 * 2**20
+START = 2**20
 """Bytes of that start, unpacked."""
 
 
