@@ -7,7 +7,6 @@ does everything in Parquet.
 """
 
 import csv
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,15 +19,13 @@ import pyarrow.parquet as pq
 from core.errors import UserError
 from core.evaluation.multi_label import given_classes, joined_labels
 from core.evaluation.prediction_rows import names_of
+from core.formulas import guarded
 from core.model_facts import ModelFacts
 from core.schema import LabelKind
 
 RANKED = ("label", "probability")
 """What is written of each of the likeliest classes."""
 FORMATS = (".csv", ".parquet")
-
-_FORMULA_START = frozenset("=+-@\t\r\0")
-_NUMBER = re.compile(r"[+-]?([0-9]+([.,][0-9]+)*|\.[0-9]+)([eE][+-]?[0-9]+)?%?")
 
 
 def result_columns(
@@ -86,11 +83,6 @@ def result_arrays(
     return [column.take(rows) for column in columns]
 
 
-def starts_formula(cell: str) -> bool:
-    """Whether a spreadsheet could run this cell of a CSV file as a formula."""
-    return cell[:1] in _FORMULA_START and cell != "" and not _NUMBER.fullmatch(cell)
-
-
 def check_output(output: Path, source: Path) -> None:
     """Raises UserError for a suffix that cannot be written, a missing folder, or the file that is being labelled."""
     if output.suffix.lower() not in FORMATS:
@@ -131,9 +123,9 @@ class CsvFile:
     def _guarded(self, cells: Sequence[str | None]) -> list[str | None]:
         if not self._safe:
             return list(cells)
-        guarded = [f"'{cell}" if cell and starts_formula(cell) else cell for cell in cells]
-        self.formula_cells += sum(new is not old for new, old in zip(guarded, cells, strict=True))
-        return guarded
+        safe = [guarded(cell) if cell else cell for cell in cells]
+        self.formula_cells += sum(new is not old for new, old in zip(safe, cells, strict=True))
+        return safe
 
 
 def _cells(column: pa.Array) -> list[str | None]:

@@ -22,10 +22,13 @@ CHARACTERS_AT_ONCE = 4_000_000
 def open_like_training(workspace: Workspace, folder: RunFolder, file: TableFile) -> Table:
     """Open a file for this run's model; one without a header gets the names that the training file was given by hand.
 
-    Raises UserError where the file cannot be read.
+    Words that stand for an empty cell are those of the training file, too. Raises UserError where the file cannot be
+    read.
     """
+    train = read_spec(folder.spec).data.train
+    names = train.column_names
+    file = file.model_copy(update={"null_words": file.null_words or train.null_words})
     table = open_table(file, workspace)
-    names = read_spec(folder.spec).data.train.column_names
     if table.header is False and not file.column_names and len(names) == len(table.columns):
         return open_table(file.model_copy(update={"header": False, "column_names": names}), workspace)
     return table

@@ -48,9 +48,36 @@ class TableFile(Part):
     sheet: str | None = setting(None, "Of an Excel or OpenDocument file: the sheet. Empty: the first with cells in it.")
     encoding: str | None = setting(None, "Text encoding, e.g. utf-8, cp1252, big5. Empty: detected.")
     delimiter: str | None = setting(None, "Character between cells. Empty: detected.")
-    quote: str | None = setting(None, "Character around cells that hold delimiters. Empty: detected.")
-    escape: str | None = setting(None, "Character before a quote inside a quoted cell. Empty: detected.")
+    quote: str | None = setting(None, "Character around cells that hold delimiters. Empty: detected.", max_length=1)
+    escape: str | None = setting(None, "Character before a quote inside a quoted cell. Empty: detected.", max_length=1)
     header: bool | None = setting(None, "Whether the first line names the columns. Empty: detected.")
+    skip_lines: int | None = setting(
+        None, "Lines before the table, which begins with the names of its columns. Empty: detected.", unit="lines", ge=0
+    )
+    comment: str | None = setting(
+        None, "Lines that begin with this are no rows. Empty: detected (# where a file begins with it).", max_length=1
+    )
+    decimal: Literal[".", ","] | None = setting(
+        None, "What stands before the decimals of a number; cells stay the text they are. Empty: detected."
+    )
+    null_words: tuple[str, ...] = setting((), "Words that stand for an empty cell, e.g. NA. Empty: none.")
+    ragged_rows: Literal["mend", "reject"] = setting(
+        "mend",
+        "Rows with too few or too many cells, or quotes that do not match. mend: they are filled up or put together, "
+        "and listed. reject: they are left out, and listed.",
+    )
+
+    @model_validator(mode="after")
+    def _characters_differ(self) -> Self:
+        given = [word for word in (self.delimiter, self.quote, self.comment) if word]
+        if any(character in "\r\n\0" for word in (*given, self.escape or "") for character in word):
+            raise ValueError("delimiter, quote, escape and comment cannot be line ends or NUL")
+        if len(set("".join(given))) < sum(len(set(word)) for word in given) or (self.escape or "\0") in (
+            self.delimiter or ""
+        ):
+            raise ValueError("delimiter, quote and comment cannot have a character in common")
+        return self
+
     column_names: tuple[str, ...] = setting((), "Names for the columns, in order; needed where there is no header.")
 
 
@@ -647,8 +674,11 @@ def with_overrides(content: dict[str, Any], overrides: list[str]) -> dict[str, A
 
 
 def _override_value(text: str) -> Any:
-    """YAML 1.1 reads `1e-4` as text; people mean the number."""
-    value = yaml.safe_load(text)
+    """YAML 1.1 reads `1e-4` as text; people mean the number. What is no YAML, as `,`, is the text that it is."""
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
     if isinstance(value, str):
         try:
             return float(value)

@@ -85,6 +85,7 @@ def _check(request: argparse.Namespace) -> None:
             "--label": request.label,
             "--class-names": request.class_names,
             "--column-names": request.column_names,
+            "--read": request.read,
             "--label-columns": request.label_columns,
             "--label-separator": request.label_separator,
             "--multi": request.multi,
@@ -165,6 +166,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_reading(inspect)
     inspect.add_argument("--column-names", metavar="A,B,C", help="names for the columns of a file without a header")
     _add_columns(inspect)
+    inspect.add_argument("--whole", action="store_true", help="read all of a big file, not its start only")
+    inspect.add_argument("--lines-to", metavar="OUT.csv", help="write the lines left out and the rows mended, and why")
+    for with_file in (predict, evaluate):
+        _add_read(with_file)
     export = command("export", "write a finished run's model where other programs can load it")
     export.add_argument("run", metavar="RUN")
     export.add_argument("--format", choices=("folder", "zip"), default="folder")
@@ -197,6 +202,18 @@ def _add_reading(command: argparse.ArgumentParser) -> None:
     command.add_argument("--sheet", metavar="NAME", help="of an Excel or OpenDocument file: the sheet to read")
     command.add_argument("--member", metavar="NAME", help="of an archive or a folder of several tables: which one")
     command.add_argument("--source-column", metavar="NAME", help="add a column that names the file of each row")
+    _add_read(command)
+
+
+def _add_read(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--read",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="how to read the file, e.g. --read delimiter=; --read header=false; the keys are those that "
+        "`launch.py settings` lists as data.train.KEY",
+    )
 
 
 def _add_columns(train: argparse.ArgumentParser) -> None:

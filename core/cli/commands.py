@@ -5,15 +5,20 @@ The heavy modules are imported where they are used, so that `runs` or `settings`
 
 import argparse
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, get_origin
+from typing import TYPE_CHECKING, Any, get_origin
 
-from core.cli.answer import WRONG_REQUEST, Answer, note
+from core.cli.answer import WRONG_REQUEST, Answer, note, table_file
 from core.errors import UserError
+from core.schema import TableFile
 from core.workspace import Workspace, open_workspace
+
+if TYPE_CHECKING:
+    from core.data.table import Table
 
 
 def main(request: argparse.Namespace) -> int:
@@ -118,17 +123,29 @@ def inspect(request: argparse.Namespace, workspace: Workspace) -> Answer:
     from core.data.conversations import likely_chat
     from core.data.given import files_given
     from core.data.mapping import suggest_mapping
-    from core.data.table import table_json
+    from core.data.reading.progress import Progress
+    from core.data.table import open_table, table_json
 
     given = files_given(request.data, workspace, reading_options(request), note)
     table = given.table
-    facts = {"encoding": table.encoding, "delimiter": table.delimiter, "header": table.header}
+    if request.whole:
+        table = open_table(table.file, workspace, Progress(_tell_share))
+    facts = {
+        "encoding": table.encoding, "delimiter": table.delimiter, "quote": table.quote, "escape": table.escape,
+        "header": table.header, "lines skipped": table.skipped, "comment": table.comment, "decimal": table.decimal,
+    }  # fmt: skip
     known = ", ".join(f"{name} {value!r}" for name, value in facts.items() if value is not None)
     lines = [f"{table.title}: {table.rows:,} rows, {table.rejected:,} rejected lines, {table.format}", known]
+    if table.rows_in_all is not None:
+        lines.append(
+            f"Only the start of the file was read (about {table.rows_in_all:,} rows in all); --whole reads all of it."
+        )
     for column in table.columns:
         empty = f"{100 * column.empty_share:.1f} % empty"
         lines.append(f"  {column.name:<24}{column.type:<12}{column.distinct:>10,} different, {empty}")
     lines += [f"  line {bad.line}: {bad.reason}" for bad in table.rejected_lines[:10]]
+    if request.lines_to:
+        lines.append(_write_lines(table, Path(request.lines_to)))
     suggestion = suggest_mapping(table)
     form = likely_chat(table, suggestion)
     parts = {role: file.model_dump(mode="json", exclude_defaults=True) for role, file in given.files.items()}
@@ -140,13 +157,30 @@ def inspect(request: argparse.Namespace, workspace: Workspace) -> Answer:
     return Answer("\n".join([*lines, *told.lines]), content)
 
 
+def _write_lines(table: "Table", output: Path) -> str:
+    """Copy the list of lines left out and rows mended. Raises UserError where that cannot be written."""
+    if table.lines_file is None:
+        return "No line was left out and no row mended, so there is nothing to write."
+    try:
+        shutil.copyfile(table.lines_file, output)
+    except OSError as error:
+        raise UserError(
+            f"{output} cannot be written ({error.strerror}).", str(output), "Choose another place."
+        ) from error
+    return f"Lines left out and rows mended: {output}"
+
+
+def _tell_share(share: float) -> None:
+    sys.stderr.write(f"\r{100 * share:.0f} % read   ")
+    sys.stderr.flush()
+
+
 def predict(request: argparse.Namespace, workspace: Workspace) -> Answer:
     from core.predict import label_path
 
     output = Path(request.output)
-    result = label_path(
-        workspace, request.run, Path(request.input), output, request.top_k, _tell_rows, text_columns=request.text
-    )
+    source = _input(request.input, request.read)
+    result = label_path(workspace, request.run, source, output, request.top_k, _tell_rows, text_columns=request.text)
     note("")
     content = {
         "run": request.run,
@@ -161,10 +195,14 @@ def predict(request: argparse.Namespace, workspace: Workspace) -> Answer:
     return Answer("\n".join([text, *result.notes]), content)
 
 
+def _input(path: str, read: list[str]) -> Path | TableFile:
+    return table_file(path, read) if read else Path(path)
+
+
 def evaluate(request: argparse.Namespace, workspace: Workspace) -> Answer:
     from core.evaluate_run import evaluate_file
 
-    file = Path(request.file)
+    file = _input(request.file, request.read)
     content = evaluate_file(
         workspace, request.run, file, _tell_rows, text_columns=request.text, label_column=request.label
     )

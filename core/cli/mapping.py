@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from core.cli.answer import column_names, note
+from core.cli.answer import note, table_file
 from core.data.label_guess import guess_separator
 from core.data.labels import value_counts
 from core.data.mapping import class_names_from_lines, mapping_from, suggest_mapping
@@ -108,10 +108,6 @@ def _class_names(file: Path, table: Table, mapping: MappingSpec) -> dict[str, st
 
 def reading_options(request: argparse.Namespace) -> TableFile:
     """What the options say of how files are read; the path is empty."""
-    return TableFile(
-        path="",
-        column_names=column_names(request.column_names),
-        sheet=request.sheet,
-        member=request.member,
-        source_column=request.source_column,
-    )
+    inside = {"sheet": request.sheet, "member": request.member, "source_column": request.source_column}
+    options = table_file("", request.read, request.column_names)
+    return options.model_copy(update={name: value for name, value in inside.items() if value is not None})

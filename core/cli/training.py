@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from core.chat_rows import suggest_chat_columns
-from core.cli.answer import DONE, Answer, column_names, note
+from core.cli.answer import DONE, Answer, note, table_file
 from core.cli.following import follow
 from core.cli.mapping import kind_of_options, mapping_of_options, reading_options
 from core.cut_texts import cut_texts
@@ -101,10 +101,10 @@ def data_of_options(request: argparse.Namespace, workspace: Workspace) -> DataSp
     given = files_given(request.data, workspace, reading_options(request), note)
     for line in given.said:
         note(line)
-    names = column_names(request.column_names)
     own = {part: getattr(request, part) for part in ("validation", "test") if getattr(request, part) is not None}
     files = given.files | {
-        part: file_for_part(TableFile(path=path, column_names=names), part, workspace) for part, path in own.items()
+        part: file_for_part(table_file(path, request.read, request.column_names), part, workspace)
+        for part, path in own.items()
     }
     content = {"data": {part: file.model_dump(mode="json") for part, file in files.items()}}
     changes = [override for override in request.set if override.startswith("data.")]

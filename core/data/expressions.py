@@ -71,6 +71,6 @@ def flag_sql(column: str) -> str:
 
 
 def probability_sql(column: str) -> str:
-    """The number in a cell as DOUBLE: 0 where it is empty, -1 where it is no number."""
+    """The number in a cell (0.5 or 0,5) as DOUBLE: 0 where it is empty, -1 where it is no number."""
     cell = cell_sql(column)
-    return f"(CASE WHEN {cell} = '' THEN 0 ELSE coalesce(TRY_CAST({cell} AS DOUBLE), -1) END)"
+    return f"(CASE WHEN {cell} = '' THEN 0 ELSE coalesce(TRY_CAST(replace({cell}, ',', '.') AS DOUBLE), -1) END)"

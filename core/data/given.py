@@ -11,7 +11,7 @@ from pathlib import Path
 
 from core.data.hub_data import PREFIX, Told, fetch, look_up, parse_hub_name
 from core.data.reading.contents import entries_of, find_members, part_of
-from core.data.table import Table, open_table
+from core.data.table import Table, first_look
 from core.errors import UserError
 from core.schema import TableFile
 from core.workspace import Workspace
@@ -54,7 +54,7 @@ def files_given(
     if parts.get("left"):
         said.append(f"Left out, since others are named as training data: {_listed(parts['left'])}.")
     files = {role: _stacked(some, options) for role, some in parts.items() if role != "left"}
-    table = open_table(files["train"], workspace)
+    table = first_look(files["train"], workspace)
     if len(found) == 1 and not options.get("member") and not options.get("sheet"):
         inside = _parts_inside(table)
         for role, chosen in inside.items():
@@ -62,7 +62,7 @@ def files_given(
             said.append(f"'{next(iter(chosen.values()))}' in {table.path.name}: {_WORDS[role]}, as the name says.")
         if inside:
             files["train"] = files["train"].model_copy(update={"member": table.member, "sheet": table.sheet})
-            table = open_table(files["train"], workspace)
+            table = first_look(files["train"], workspace)
     return Given(files, table, tuple(said))
 
 
@@ -72,7 +72,7 @@ def _of_hub(words: Sequence[str], options: dict[str, object], workspace: Workspa
     name = parse_hub_name(words[0])
     files, said = fetch(look_up(name), name, tell)
     files = {role: file.model_copy(update=options) for role, file in files.items()}
-    return Given(files, open_table(files["train"], workspace), said)
+    return Given(files, first_look(files["train"], workspace), said)
 
 
 def _named(word: str) -> list[_Named]:
@@ -108,7 +108,7 @@ def _stacked(files: list[_Named], options: dict[str, object]) -> TableFile:
 
 def file_for_part(file: TableFile, role: str, workspace: Workspace) -> TableFile:
     """The table for that part, where the file holds several and the name of one says so. Raises UserError."""
-    table = open_table(file, workspace)
+    table = first_look(file, workspace)
     chosen = {} if file.member or file.sheet else _of_part(table, role)
     return file.model_copy(update=chosen)
 

@@ -14,11 +14,15 @@ import duckdb
 
 from core.data.database import connection, identifier, parquet_rows
 from core.data.expressions import label_sql, text_sql
-from core.data.reading.members import read_file
+from core.data.reading.delimited import read_delimited
+from core.data.reading.line_log import LineLog
+from core.data.reading.members import is_plain, read_file
 from core.data.reading.profile import Column, profile
+from core.data.reading.progress import Progress, no_progress
 from core.data.reading.result import Dialect, Reading, RejectedLine
-from core.data.reading.sources import existing_file, fingerprint, sha256_of
+from core.data.reading.sources import existing_file, fingerprint, format_of, sha256_of
 from core.data.reading.stacked import Piece, stack
+from core.data.reading.start import is_big, start_of
 from core.errors import UserError
 from core.files import replacing
 from core.schema import TableFile, shown_name
@@ -29,6 +33,7 @@ __all__ = [
     "RejectedLine",
     "Table",
     "file_facts",
+    "first_look",
     "label_counts",
     "open_table",
     "preview",
@@ -54,6 +59,12 @@ class Table:
     escape: str | None
     """'' where a quote inside a quoted cell is doubled."""
     header: bool | None
+    skipped: int | None
+    """Lines before the table: before the names of its columns, or before its first row where there are none."""
+    comment: str | None
+    """Lines that begin with it were left out; '' where none were."""
+    decimal: str | None
+    """What numbers have before their decimals; types are judged by it, cells stay as they are."""
     rejected: int
     rejected_lines: tuple[RejectedLine, ...]
     """The first 1000."""
@@ -71,6 +82,10 @@ class Table:
     """Of an archive, a folder or a JSON file that holds several tables: all of them."""
     parquet: Path
     """Its rows in order, every column as text; empty cells of a CSV file are null."""
+    lines_file: Path | None
+    """A CSV file of the lines left out and the rows mended; None where there are none."""
+    rows_in_all: int | None = None
+    """Where only the start of a big file was read: about how many rows it has. `rows` and all else is of the start."""
 
     @property
     def title(self) -> str:
@@ -82,7 +97,7 @@ class Table:
         return tuple(column.name for column in self.columns)
 
 
-def open_table(file: TableFile, workspace: Workspace) -> Table:
+def open_table(file: TableFile, workspace: Workspace, progress: Progress = no_progress) -> Table:
     """Read a file into the workspace, once for each state of the file and choice of reading options.
 
     A file that names columns and holds no rows is a Table of 0 rows. Raises UserError for a file that is missing,
@@ -91,26 +106,90 @@ def open_table(file: TableFile, workspace: Workspace) -> Table:
     path = existing_file(file)
     mark = fingerprint(path, file)
     parquet = workspace.tables / f"{mark}.parquet"
-    description = workspace.tables / f"{mark}.json"
-    if parquet.exists() and description.exists():
-        return _from_description(file, path, parquet, json.loads(description.read_text(encoding="utf-8")))
+    known = _cached(file, path, parquet)
+    if known is not None:
+        return known
     with tempfile.TemporaryDirectory(prefix="reading-", dir=workspace.tables) as folder, replacing(parquet) as target:
+        log = LineLog(Path(folder) / "lines.csv")
         with connection(Path(folder)) as database:
-            reading = _read(database, path, file, workspace, target, Path(folder))
-            rows, columns = profile(database, target, reading)
+            reading = _read(database, path, file, workspace, target, log, progress.part(0.0, 0.85))
+            rows, columns = profile(database, target, reading, progress.part(0.85, 1.0))
+        log.close()
         if fingerprint(path, file) != mark:
             raise UserError(f"{path.name} changed while it was read.", path.name, "Open it again once it is complete.")
-    content = {"rows": rows, "columns": [asdict(column) for column in columns], "reading": asdict(reading)}
-    with replacing(description) as partial:
+        if log.path.exists():
+            log.path.replace(parquet.with_suffix(".lines.csv"))
+    return _described(file, path, parquet, rows, columns, reading, None)
+
+
+def first_look(file: TableFile, workspace: Workspace) -> Table:
+    """The table, as far as the start of a big file tells: `rows_in_all` is None where all of it is known.
+
+    A file that was read before, and one that is not big, is the same Table that open_table gives. Raises UserError as
+    that does.
+    """
+    path = existing_file(file)
+    mark = fingerprint(path, file)
+    known = _cached(file, path, workspace.tables / f"{mark}.parquet")
+    if known is not None or file.more or not is_plain(path) or not is_big(path):
+        return known or open_table(file, workspace)
+    parquet = workspace.tables / f"{mark}-start.parquet"
+    known = _cached(file, path, parquet)
+    if known is not None:
+        return known
+    with tempfile.TemporaryDirectory(prefix="reading-", dir=workspace.tables) as folder, replacing(parquet) as target:
+        start, share = start_of(path, Path(folder))
+        if format_of(start, path) != "csv":
+            return open_table(file, workspace)
+        log = LineLog(Path(folder) / "lines.csv")
+        with connection(Path(folder)) as database:
+            reading = read_delimited(database, start, path.name, file, target, log, cut=True)
+            rows, columns = profile(database, target, reading)
+        log.close()
+        if log.path.exists():
+            log.path.replace(parquet.with_suffix(".lines.csv"))
+    return _described(file, path, parquet, rows, columns, reading, round(rows / share))
+
+
+def _cached(file: TableFile, path: Path, parquet: Path) -> Table | None:
+    description = parquet.with_suffix(".json")
+    if parquet.exists() and description.exists():
+        return _from_description(file, path, parquet, json.loads(description.read_text(encoding="utf-8")))
+    return None
+
+
+def _described(
+    file: TableFile,
+    path: Path,
+    parquet: Path,
+    rows: int,
+    columns: tuple[Column, ...],
+    reading: Reading,
+    rows_in_all: int | None,
+) -> Table:
+    """Write the description that makes `parquet` count as read."""
+    content = {
+        "rows": rows,
+        "columns": [asdict(column) for column in columns],
+        "reading": asdict(reading),
+        "rows_in_all": rows_in_all,
+    }
+    with replacing(parquet.with_suffix(".json")) as partial:
         partial.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
     return _from_description(file, path, parquet, content)
 
 
 def _read(
-    database: duckdb.DuckDBPyConnection, path: Path, file: TableFile, workspace: Workspace, target: Path, folder: Path
+    database: duckdb.DuckDBPyConnection,
+    path: Path,
+    file: TableFile,
+    workspace: Workspace,
+    target: Path,
+    log: LineLog,
+    progress: Progress,
 ) -> Reading:
     if not file.more:
-        return read_file(database, path, file, target, folder)
+        return read_file(database, path, file, target, log, progress)
     pieces = []
     for one in (file.path, *file.more):
         alone = open_table(file.model_copy(update={"path": one, "more": (), "source_column": None}), workspace)
@@ -129,6 +208,9 @@ def _reading(table: Table) -> Reading:
         encoding=table.encoding,
         dialect=dialect,
         header=table.header,
+        skipped=table.skipped,
+        comment=table.comment,
+        decimal=table.decimal,
         rejected=table.rejected,
         rejected_lines=table.rejected_lines,
         repaired=table.repaired,
@@ -153,6 +235,9 @@ def _from_description(file: TableFile, path: Path, parquet: Path, content: dict[
         quote=dialect.quote if dialect else None,
         escape=dialect.escape if dialect else None,
         header=reading["header"],
+        skipped=reading["skipped"],
+        comment=reading["comment"],
+        decimal=reading["decimal"],
         rejected=reading["rejected"],
         rejected_lines=tuple(RejectedLine(**line) for line in reading["rejected_lines"]),
         repaired=reading["repaired"],
@@ -163,6 +248,8 @@ def _from_description(file: TableFile, path: Path, parquet: Path, content: dict[
         member=reading["member"],
         members=tuple(reading["members"]),
         parquet=parquet,
+        lines_file=lines if (lines := parquet.with_suffix(".lines.csv")).exists() else None,
+        rows_in_all=content["rows_in_all"],
     )
 
 
@@ -253,6 +340,13 @@ def table_json(table: Table) -> dict[str, Any]:
         "quote": table.quote,
         "escape": table.escape,
         "header": table.header,
+        "skipped": table.skipped,
+        "comment": table.comment,
+        "decimal": table.decimal,
+        "null_words": list(table.file.null_words),
+        "ragged_rows": table.file.ragged_rows,
+        "rows_in_all": table.rows if table.rows_in_all is None else table.rows_in_all,
+        "whole": table.rows_in_all is None,
         "notes": list(table.notes),
         "sheet": table.sheet,
         "sheets": list(table.sheets),

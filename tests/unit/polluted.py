@@ -102,6 +102,10 @@ def whole_file_variants() -> list[Variant]:
     add("backslash escapes", lines(escape="\\"))
     add("backslash escapes, every cell quoted", lines(escape="\\", always=True))
     add("blank after the delimiter", lines(delimiter=", ", always=True))
+    add(
+        "blank after the delimiter, few cells quoted",
+        "".join(f"{', '.join(map(cell, row))}\n" for row in (HEADER, *ROWS)),
+    )
     for end in ("\r", "\r\n"):
         add(f"line end {end!r}", lines(end=end))
     add("no last line end", lines().rstrip("\n"))
@@ -129,8 +133,69 @@ def whole_file_variants() -> list[Variant]:
     accents = tuple((*row[:8], "crème brûlée für Überzug") for row in ROWS)
     for encoding in ("utf-16", "utf-16-le", "utf-8-sig", "cp1252", "latin-1"):
         add(f"encoding {encoding}", lines(accents), rows=accents, encoding=encoding)
+    add("comments throughout", _commented(lines()))
+    for count in (1, 2, 4):
+        add(f"{count} lines after", lines() + "\n" + "\n".join(preamble[:count]) + "\n")
+    add("lines before and after", preamble[0] + "\n\n" + lines() + "\nEnd of the report\n")
+    ending = tuple((*row, "") for row in ROWS)
+    add("every row ends with a delimiter", lines(ending, (*HEADER, "")), (*HEADER, "column_10"), ending)
+    add("every row but the names ends with a delimiter", lines(ending))
+    add("tabs after the delimiter", lines(delimiter=",\t", always=True))
+    add("blank lines between the rows", "".join(line + "\n\n" for line in _records(lines())))
+    add("quotes only where needed, single, CRLF", lines(quote="'", end="\r\n"))
+    add("semicolons, decimal commas", lines(_with_commas(ROWS), delimiter=";"), rows=_with_commas(ROWS))
+    add("header only", lines(()), rows=())
     add("names for fewer columns", lines(header=HEADER[:8]), (*HEADER[:8], "column_9"))
     add("cells left off at the end", "".join(line.rstrip(",") + "\n" for line in lines().splitlines()))
+    return found
+
+
+def two_table_variants() -> list[Variant]:
+    """A second table below the first, after a blank line: its rows are kept, filled up where it is narrower."""
+    found = []
+    for width in (4, 9):
+        names = tuple(f"Other{number}" for number in range(width))
+        second = tuple(tuple(f"v{row}{column}" for column in range(width)) for row in range(6))
+        text = lines() + "\n" + lines(second, names)
+        rows = tuple((*row, *[""] * (9 - width)) for row in (names, *second))
+        found.append(Variant(f"second table of {width} columns", text.encode(), HEADER, (*ROWS, *rows)))
+    return found
+
+
+def _records(text: str) -> list[str]:
+    """The lines of a text, those that a quoted line break divides put together again."""
+    return [record.replace("\0", "\nsecond line") for record in text.replace("\nsecond line", "\0").splitlines()]
+
+
+def _commented(text: str) -> str:
+    """With a comment before every tenth record."""
+    records = _records(text)
+    said = "# a comment\n"
+    return "".join(f"{'' if number % 10 else said}{record}\n" for number, record in enumerate(records))
+
+
+def _with_commas(rows: tuple[Row, ...]) -> tuple[Row, ...]:
+    return tuple((*row[:4], row[4].replace(".", ","), *row[5:]) for row in rows)
+
+
+def odd_row_variants(step: int) -> list[Variant]:
+    """One row written in another dialect than the rest; every `step`-th row. Its cells should come out all the same."""
+    found = []
+    written = [",".join(map(cell, row)) + "\n" for row in (HEADER, *ROWS)]
+    for row in range(1, len(written), step):
+        values = ROWS[row - 1]
+        others = {
+            **{f"delimiter {d!r}": d.join(cell(value, d) for value in values) + "\n" for d in ("; ", ";", "\t", "|")},
+            "line end \\r": written[row].rstrip("\n") + "\r",
+            "line end \\r\\n": written[row].rstrip("\n") + "\r\n",
+            "every cell quoted": ",".join(cell(value, always=True) for value in values) + "\n",
+            "backslash escapes": ",".join(cell(value, escape="\\") for value in values) + "\n",
+            "single quotes": ",".join(cell(value, quote="'") for value in values) + "\n",
+            "blank after the delimiter": ", ".join(map(cell, values)) + "\n",
+        }
+        for name, line in others.items():
+            content = "".join([*written[:row], line, *written[row + 1 :]])
+            found.append(Variant(f"{name} in row {row}", content.encode(), HEADER, ROWS))
     return found
 
 
@@ -206,6 +271,8 @@ def score(variant: Variant, header: Row, rows: list[Row]) -> float:
 def _agreement(wanted: object, found: object) -> tuple[float, float, float]:
     """Precision, recall and F1 of two collections, counting copies."""
     want, have = Counter(wanted), Counter(found)  # type: ignore[call-overload]
+    if not want and not have:
+        return 1.0, 1.0, 1.0
     common = (want & have).total()
     precision, recall = common / max(have.total(), 1), common / max(want.total(), 1)
     return precision, recall, 2 * precision * recall / (precision + recall) if common else 0.0

@@ -38,6 +38,9 @@ from ui.new_run.source import take_file
 
 FLAG_HEADER = ("text", "tags", "a", "b", "label")
 
+DETECTED = ("detect", "detect", "detect", "detect", "", "detect", "detect", "", "detect", "mend")
+"""The reading options as they stand before anyone changes them; the names of the columns come last."""
+
 
 def mixed(workspace: Workspace) -> Path:
     """One class, several classes and columns of 0 and 1 in one file."""
@@ -122,7 +125,7 @@ def test_columns_that_are_renamed_stay_chosen(workspace: Workspace) -> None:
     assert (draft.kind, draft.get("mapping.label_columns")) == ("soft", ["no", "yes"])
     with editing(store, "d") as draft:
         draft.put("mapping.class_names", {"yes": "Yes!"})
-    draft, said = read_again(workspace, store, "d", "detect", "detect", "detect", "detect", "text\nnay\nyea")
+    draft, said = read_again(workspace, store, "d", *DETECTED, "text\nnay\nyea")
     assert said == ""
     mapping = spec_of(draft).mapping
     assert (mapping.kind, mapping.label_columns, mapping.class_names) == ("soft", ("nay", "yea"), {"yea": "Yes!"})

@@ -7,7 +7,8 @@ import pyarrow as pa
 import pytest
 
 from core.errors import UserError
-from core.labelled_files import check_output, labelled_file, result_columns, starts_formula
+from core.formulas import starts_formula
+from core.labelled_files import check_output, labelled_file, result_columns
 
 
 def test_new_columns_never_take_a_name_that_is_there() -> None:

@@ -18,6 +18,7 @@ ORDER = (
     "environment",
     "errors",
     "files",
+    "formulas",
     "text_template",
     "schema",
     "epochs",

@@ -3,12 +3,9 @@
 import csv
 import io
 import random
-import shutil
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from core.data.reading.dialects import find_dialect
 from core.data.reading.encodings import as_utf8
@@ -16,10 +13,16 @@ from core.data.reading.names import distinct_names
 from core.data.reading.records import read_records
 from core.data.reading.result import Dialect
 from core.data.table import Table, label_counts, open_table, preview
-from core.errors import UserError
 from core.schema import TableFile
-from core.workspace import Workspace, open_workspace
-from tests.unit.polluted import Variant, one_row_variants, score, whole_file_variants
+from core.workspace import Workspace
+from tests.unit.polluted import (
+    Variant,
+    odd_row_variants,
+    one_row_variants,
+    score,
+    two_table_variants,
+    whole_file_variants,
+)
 
 
 def read(content: bytes | str, workspace: Workspace, name: str = "a.csv") -> Table:
@@ -34,7 +37,7 @@ def scored(variant: Variant, workspace: Workspace) -> float:
     return score(variant, table.names, rows)
 
 
-@pytest.mark.parametrize("variant", whole_file_variants(), ids=lambda variant: variant.name)
+@pytest.mark.parametrize("variant", [*whole_file_variants(), *two_table_variants()], ids=lambda variant: variant.name)
 def test_faults_of_the_whole_file_lose_nothing(variant: Variant, workspace: Workspace) -> None:
     assert scored(variant, workspace) == pytest.approx(10)
 
@@ -46,6 +49,24 @@ def test_a_fault_in_one_row_costs_that_row_at_most(workspace: Workspace) -> None
     assert sum(scores.values()) / len(scores) > 9.97
     exact = [value for name, value in scores.items() if name.startswith("quote")]
     assert sum(value == pytest.approx(10) for value in exact) >= 0.95 * len(exact)
+
+
+def test_a_row_in_another_dialect_costs_a_row_at_most(workspace: Workspace) -> None:
+    scores = {variant.name: scored(variant, workspace) for variant in odd_row_variants(29)}
+    assert {name: value for name, value in scores.items() if value < 9.93} == {}
+    exact = [
+        value for name, value in scores.items() if name.startswith(("delimiter", "line end", "every", "backslash"))
+    ]
+    assert exact == pytest.approx([10] * len(exact))
+
+
+def test_lines_behind_the_table_are_left_out_and_listed(workspace: Workspace) -> None:
+    rows = "".join(f"{number},text number {number},x{number % 2}\n" for number in range(30))
+    table = read(f"id,text,label\n{rows}\nSource: the shop\nEnd\n", workspace)
+    assert (table.rows, table.rejected) == (30, 2)
+    assert [line.line for line in table.rejected_lines] == [33, 34]
+    assert table.lines_file is not None
+    assert "33,left out,stands after the table,Source: the shop" in table.lines_file.read_text(encoding="utf-8")
 
 
 def test_stray_quote_keeps_every_row_and_is_told(workspace: Workspace) -> None:
@@ -236,47 +257,3 @@ def test_dialect_given_is_not_questioned() -> None:
     lines = ["a;b,c\n", "d;e,f\n"]
     assert find_dialect(lines, False, TableFile(path="x", delimiter=";")).dialect.delimiter == ";"
     assert find_dialect(lines, False, TableFile(path="x", delimiter="")).width == 1
-
-
-FUZZ = settings(
-    max_examples=100,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-
-
-@pytest.fixture(scope="module")
-def fuzz_workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    return open_workspace(tmp_path_factory.mktemp("fuzz") / "workspace")
-
-
-@given(
-    st.one_of(st.binary(max_size=400), st.text("ab1,;\t|\"'\\ \r\n\0é\ufeff{}[]:", max_size=300)),
-    st.sampled_from("cjp"),
-)
-@FUZZ
-def test_any_bytes_give_a_table_or_a_user_error(fuzz_workspace: Workspace, content: bytes | str, kind: str) -> None:
-    name = {"c": "a.csv", "j": "a.jsonl", "p": "a.parquet"}[kind]
-    shutil.rmtree(fuzz_workspace.tables)
-    fuzz_workspace.tables.mkdir()
-    try:
-        table = read(content, fuzz_workspace, name)
-    except UserError as error:
-        assert error.what and error.where and error.todo
-    else:
-        assert len(preview(table, 0, table.rows)) == table.rows
-
-
-def test_damaged_real_tables_give_a_table_or_a_user_error(workspace: Workspace) -> None:
-    draw = random.Random(7)
-    plain = whole_file_variants()[0].content
-    for _ in range(25):
-        damaged = bytearray(plain)
-        for _ in range(draw.randint(1, 30)):
-            damaged[draw.randrange(len(damaged))] = draw.randrange(256)
-        try:
-            table = read(bytes(damaged), workspace)
-        except UserError:
-            continue
-        assert table.rows >= 70

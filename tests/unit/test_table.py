@@ -1,14 +1,17 @@
 """Files become Tables: every format, the right rows and columns, cells as written, and clear words for bad files."""
 
+import csv
 import gzip
 import json
+import time
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from core.data.table import label_counts, open_table, preview, table_json, text_lengths
+from core.data.reading_job import cancel_reading, reading_job, start_reading
+from core.data.table import Table, first_look, label_counts, open_table, preview, table_json, text_lengths
 from core.errors import UserError
 from core.schema import TableFile
 from core.workspace import Workspace
@@ -310,3 +313,154 @@ def test_one_column_and_a_huge_cell(tmp_path: Path, workspace: Workspace) -> Non
     table = open_table(write(tmp_path, "huge.csv", f'text,label\nshort text,x\n"{huge}",y\nlast text,x\n'), workspace)
     assert table.rows == 3
     assert text_lengths(table, ("text",), " ")["max"] == len(huge.strip())
+
+
+def test_every_shared_file_is_counted(shared_data: Path) -> None:
+    files = {path.relative_to(shared_data).as_posix() for path in shared_data.glob("*/*")}
+    assert files - {"ag_news/classes.txt"} == set(README_COUNTS)
+
+
+def options(file: TableFile, workspace: Workspace, **given: object) -> Table:
+    return open_table(TableFile.model_validate({**file.model_dump(), **given}), workspace)
+
+
+def test_lines_before_the_table_are_counted_and_can_be_set(tmp_path: Path, workspace: Workspace) -> None:
+    rows = "".join(f"some words {number},x{number % 2}\n" for number in range(20))
+    file = write(tmp_path, "a.csv", f"A report\nof a day\n\ntext,label\n{rows}")
+    found = open_table(file, workspace)
+    assert (found.skipped, found.names, found.rows) == (3, ("text", "label"), 20)
+    fixed = options(file, workspace, skip_lines=3)
+    assert (fixed.skipped, fixed.names, fixed.rows) == (3, ("text", "label"), 20)
+    later = options(file, workspace, skip_lines=6, header=False)
+    assert (later.rows, preview(later, 0, 1)[0]["column_1"]) == (18, "some words 2")
+    none = options(file, workspace, skip_lines=0, delimiter=",")
+    assert none.rows + none.rejected > 20
+
+
+def test_more_lines_skipped_than_there_are(tmp_path: Path, workspace: Workspace) -> None:
+    with pytest.raises(UserError, match="blank lines"):
+        options(write(tmp_path, "a.csv", "text,label\na b c,x\n"), workspace, skip_lines=9)
+
+
+def test_comments_are_left_out_and_said_but_not_within_quotes(tmp_path: Path, workspace: Workspace) -> None:
+    comments = ("# so", "", "", "")
+    rows = "".join(f'"a text\n# {number}",x{number % 2}\n{comments[number % 4]}\n' for number in range(20))
+    file = write(tmp_path, "a.csv", f"# made by a tool\ntext,label\n{rows}")
+    table = open_table(file, workspace)
+    assert (table.rows, table.comment, table.rejected, table.repaired) == (20, "#", 0, 0)
+    assert preview(table, 3, 1)[0]["text"] == "a text\n# 3"
+    assert "6 lines begin with # and were left out as comments." in table.notes
+    percent = write(tmp_path, "b.csv", "text,label\n% one\na text,x\nb text,y\n")
+    assert options(percent, workspace, comment="%").rows == 2
+    assert options(file, workspace, comment="").rows > 20
+
+
+def test_hashes_that_are_no_comments(tmp_path: Path, workspace: Workspace) -> None:
+    rows = "".join(f"#tag{number},x{number % 2}\n" for number in range(20))
+    assert open_table(write(tmp_path, "a.csv", f"text,label\n{rows}"), workspace).rows == 20
+    assert open_table(write(tmp_path, "b.csv", f"#text,label\n{rows}"), workspace).names == ("#text", "label")
+    lone = open_table(write(tmp_path, "c.txt", "#one\n#two\n#three\n"), workspace)
+    assert lone.rows + lone.header == 3
+
+
+def test_null_words_are_empty_cells_only_where_they_are_given(tmp_path: Path, workspace: Workspace) -> None:
+    file = write(tmp_path, "a.csv", "text,label\nsome words,NA\nmore words,None\nNA here,x\n")
+    assert [row["label"] for row in preview(open_table(file, workspace))] == ["NA", "None", "x"]
+    table = options(file, workspace, null_words=("NA", "None"))
+    assert [row["label"] for row in preview(table)] == [None, None, "x"]
+    assert preview(table)[2]["text"] == "NA here"
+    assert any("taken as empty" in note for note in table.notes)
+
+
+def test_decimal_commas_make_numbers_and_leave_the_cells(tmp_path: Path, workspace: Workspace) -> None:
+    file = write(tmp_path, "a.csv", "text;score\nsome words;0,5\nmore words;1.234,75\nthe last;3\n")
+    table = open_table(file, workspace)
+    assert (table.decimal, table.columns[1].type) == (",", "number")
+    assert [row["score"] for row in preview(table)] == ["0,5", "1.234,75", "3"]
+    assert options(file, workspace, decimal=".").columns[1].type == "text"
+    points = open_table(
+        write(tmp_path, "b.csv", 'text,n,m\nsome words,0.5,"1,000"\nmore words,2.5,"2,000"\n'), workspace
+    )
+    assert (points.decimal, points.columns[1].type) == (".", "number")
+
+
+def test_strict_reading_leaves_ragged_rows_out_and_lists_them(tmp_path: Path, workspace: Workspace) -> None:
+    rows = [f'{number},"text, number {number}",x{number % 2}' for number in range(30)]
+    rows[10], rows[20], rows[25] = "10,a text", "=20,a text,x1,more", '25,"a text,x1'
+    file = write(tmp_path, "a.csv", "id,text,label\n" + "\n".join(rows) + "\n")
+    mended = open_table(file, workspace)
+    assert (mended.rows, mended.rejected, mended.repaired) == (30, 0, 3)
+    strict = options(file, workspace, ragged_rows="reject")
+    assert (strict.rows, strict.rejected, strict.repaired) == (27, 3, 0)
+    assert [line.line for line in strict.rejected_lines] == [12, 22, 27]
+    assert strict.lines_file is not None
+    listed = list(csv.DictReader(strict.lines_file.open(encoding="utf-8", newline="")))
+    assert [line["reason"] for line in listed[:2]] == [
+        "has 2 cells where the table has 3",
+        "has 4 cells where the table has 3",
+    ]
+    assert listed[1]["content"] == "'=20,a text,x1,more"
+
+
+def test_a_big_file_is_looked_at_from_its_start(
+    tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.data.reading.start.BIG", 20_000)
+    monkeypatch.setattr("core.data.reading.start.START", 50_000)
+    monkeypatch.setattr("core.data.reading.start.CHUNK", 16_384)
+    rows = "".join(f'"text\nnumber {number:06}",x{number % 3}\n' for number in range(20_000))
+    for name, content, encoding in (
+        ("a.csv", f"text,label\n{rows}".encode(), "utf-8"),
+        ("a.csv.gz", gzip.compress(f"text,label\n{rows}".encode(), mtime=0), "utf-8"),
+        ("b.csv", f"text,label\n{rows}".encode("utf-16"), "utf-16"),
+    ):
+        file = write(tmp_path, name, content)
+        look = first_look(file, workspace)
+        assert look.names == ("text", "label")
+        assert (look.encoding, look.rejected, look.repaired) == (encoding, 0, 0)
+        assert look.rows_in_all is not None
+        assert look.rows < 20_000
+        if not name.endswith(".gz"):  # so small a packed file is read at once, so that nothing tells its share
+            assert look.rows_in_all == pytest.approx(20_000, rel=0.05)
+        assert preview(look, look.rows - 1, 1)[0]["text"] == f"text\nnumber {look.rows - 1:06}"
+        assert first_look(file, workspace) == look
+        whole = open_table(file, workspace)
+        assert (whole.rows, whole.rows_in_all) == (20_000, None)
+        assert first_look(file, workspace) == whole
+
+
+def test_reading_in_the_background_ends_in_the_same_table(
+    tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.data.reading.start.BIG", 100_000)
+    rows = "".join(f"text number {number:06},x{number % 3}\n" for number in range(120_000))
+    file = write(tmp_path, "a.csv", f"text,label\n{rows}")
+    assert reading_job(file, workspace).state == "none"
+    start_reading(file, workspace)
+    assert reading_job(file, workspace).state == "running"
+    cancel_reading(file, workspace)
+    assert reading_job(file, workspace).state == "stopped"
+    start_reading(file, workspace)
+    deadline = time.monotonic() + 120
+    while reading_job(file, workspace).state == "running" and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert reading_job(file, workspace).state == "done"
+    assert first_look(file, workspace).rows == 120_000
+
+
+def test_long_tables_are_profiled_like_short_ones(
+    tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = "".join(
+        f"{number},{' ' if number % 2 else 'word'},{'' if number < 900 else 'late'},\n" for number in range(1000)
+    )
+    file = write(tmp_path, "a.csv", f"id,half,late,none\n{rows}")
+    short = open_table(file, workspace).columns
+    monkeypatch.setattr("core.data.reading.profile.EXACT_CELLS", 10)
+    monkeypatch.setattr("core.data.reading.profile.TYPED_ROWS", 100)
+    long = options(file, workspace, header=True).columns
+    assert [(column.name, column.type, column.empty_share) for column in long] == [
+        (column.name, column.type, column.empty_share) for column in short
+    ]
+    assert [column.example for column in long] == ["0", "word", "late", ""]
+    assert long[0].distinct == pytest.approx(1000, rel=0.1)

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from core.data.mapping import class_names_from_lines, natural_order
-from core.data.table import Table, open_table
+from core.data.table import Table, first_look
 from core.errors import UserError
 from core.runs.store import Store
 from core.workspace import Workspace
@@ -173,7 +173,7 @@ def names_from_file(workspace: Workspace, store: Store, draft_id: str, file: Pat
         raise UserError(
             f"{file.name} is not UTF-8 text.", file.name, "Save it as UTF-8, with a class name a line."
         ) from error
-    values = [value for value, _ in draft_counts(draft, open_table(draft.file("train"), workspace))]
+    values = [value for value, _ in draft_counts(draft, first_look(draft.file("train"), workspace))]
     names = class_names_from_lines(lines, values)
     with editing(store, draft_id) as draft:
         draft.spec["mapping"]["class_names"] = names

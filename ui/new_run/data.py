@@ -15,6 +15,7 @@ from core.deletion import delete_draft
 from core.errors import UserError
 from core.runs.store import open_store
 from core.workspace import Workspace
+from ui.new_run.big_file import build_big_file, check_waits, connect_big_file
 from ui.new_run.chat_columns import build_chat_columns, build_kind, choose_chat_columns, choose_kind
 from ui.new_run.checks import checks_html, find_all, fix, look
 from ui.new_run.class_steps import choose_fold, class_steps_view, drop_picked, merge_picked, undo_step
@@ -35,7 +36,7 @@ from ui.new_run.label_columns import (
     rare_preview,
 )
 from ui.new_run.parts import PRIVATE, build_part, connect_part
-from ui.new_run.reading import build_reading, read_again
+from ui.new_run.reading import build_lines, build_reading, read_again
 from ui.new_run.source import PICK_SCRIPT, ask_hub, build_source, drafts_view, start_over, take_files, take_sample
 from ui.new_run.text_template import choose_template
 
@@ -53,8 +54,11 @@ def build_data() -> DataStep:
                 with gr.Row(elem_classes="file-actions"):
                     change = gr.Button("Change", size="md", min_width=60, elem_id="change-reading")
                     other = gr.Button("Another file", size="md", min_width=60, elem_id="other-file")
+            with gr.Row(elem_classes="right"):
+                lines = build_lines()
+            big = build_big_file()
             inside = build_inside()
-            reading = build_reading()
+            reading = build_reading(lines)
             said = gr.HTML(apply_default_css=False, visible=False, elem_classes="said")
             kind = build_kind()
             columns, chat = build_columns(), build_chat_columns(kind)
@@ -79,8 +83,8 @@ def build_data() -> DataStep:
         status = gr.HTML(apply_default_css=False, elem_id="data-status")
         onward = gr.Button("Model →", variant="primary", min_width=150, elem_id="to-model")
     return DataStep(
-        source, problem, opened, facts, change, other, inside, reading, said, chat, columns, bars, lengths, profile,
-        rows_shown, back, position, forth, gr.State(0), test, validation, division, findings, foot, status, onward,
+        source, problem, opened, facts, change, other, inside, reading, big, said, chat, columns, bars, lengths,
+        profile, rows_shown, back, position, forth, gr.State(0), test, validation, division, findings, foot, status, onward,
     )  # fmt: skip
 
 
@@ -100,6 +104,7 @@ def connect_data(
     connect_part(workspace, step.test, draft_id, watch, seen)
     connect_part(workspace, step.validation, draft_id, watch, seen)
     connect_division(workspace, step.division, draft_id, watch, seen)
+    connect_big_file(workspace, step.big, draft_id, lambda draft: data_view(workspace, step, draft), outputs, then)
     _connect_classes(workspace, step, draft_id, outputs, then)
     _connect_fixes(workspace, step, draft_id, outputs, then)
     return check
@@ -129,6 +134,7 @@ def _checker(workspace: Workspace, step: DataStep, steps: list[gr.Step]) -> Call
             shown = {step.findings: "", step.status: ""}
         else:
             try:
+                check_waits(workspace, draft)
                 found = find_all(workspace, draft)
                 shown = {
                     step.findings: f"<h3>Checks</h3>{checks_html(draft, found)}",
@@ -155,6 +161,7 @@ def _watched(
         draft = read_draft(store, draft_id)
         if draft.spec["data"].get("train"):
             try:
+                check_waits(workspace, draft)
                 for words in look(workspace, draft):
                     yield {step.findings: f'{busy_html(words)}<p class="quiet">{_many_rows(workspace, draft)}</p>'}
             except UserError:
@@ -295,7 +302,7 @@ def _connect_reading(
 
     paged = [step.preview, step.position, step.back, step.forth, step.offset]
     step.change.click(toggle, is_open, [is_open, step.reading.box, step.change], **PRIVATE)
-    step.reading.again.click(again, [draft_id, *step.reading.inputs()], outputs, **PRIVATE).then(**then)
+    gr.on(step.reading.changes(), again, [draft_id, *step.reading.inputs()], outputs, **PRIVATE).then(**then)
     inside = [step.inside.member, step.inside.sheet, step.inside.source]
     gr.on([one.input for one in inside], choose, [draft_id, *inside], outputs, **PRIVATE).then(**then)
     step.back.click(turn(-1), [draft_id, step.offset], paged, **PRIVATE)

@@ -38,13 +38,20 @@ def busy_html(words: str) -> str:
 
 def reading_words(table: Table) -> str:
     """`5,452 rows · 3 columns · UTF-8 · comma · header yes`."""
-    facts = [rows(table.rows), f"{len(table.columns)} column{'s' if len(table.columns) != 1 else ''}"]
+    first = rows(table.rows) if table.rows_in_all is None else f"about {rows(table.rows_in_all)}"
+    facts = [first, f"{len(table.columns)} column{'s' if len(table.columns) != 1 else ''}"]
     if table.encoding:
         facts.append(table.encoding.replace("_", "-").upper() if table.encoding.startswith("utf") else table.encoding)
     if table.delimiter:
         facts.append(DELIMITERS.get(table.delimiter, repr(table.delimiter)))
     if table.header is not None:
         facts.append("header yes" if table.header else "no header")
+    if table.skipped:
+        facts.append(f"{table.skipped} line{'s' if table.skipped > 1 else ''} before it skipped")
+    if table.decimal == ",":
+        facts.append("decimal comma")
+    if table.file.null_words:
+        facts.append(f"empty: {', '.join(table.file.null_words)}")
     if table.delimiter is None:
         facts.append(FORMATS.get(table.format, table.format))
     if table.sheet and len(table.sheets) == 1:
@@ -54,13 +61,14 @@ def reading_words(table: Table) -> str:
 
 def facts_html(table: Table) -> str:
     """Name and facts of a file, what was assumed in reading it, and the lines that could not be read."""
-    notes = "".join(f"<li>{escape(note)}</li>" for note in table.notes)
+    start = [] if table.rows_in_all is None else [f"What is shown is of its first {rows(table.rows)}."]
+    notes = "".join(f"<li>{escape(note)}</li>" for note in (*start, *table.notes))
     return (
         f'<div class="file-facts"><strong dir="auto">{escape(table.title)}</strong>'
         f"<span>{escape(reading_words(table))}</span></div>"
         + (f'<ul class="notes">{notes}</ul>' if notes else "")
         + _lines(table.rejected, "line was left out", "lines were left out", table.rejected_lines)
-        + _lines(table.repaired, "row was repaired", "rows were repaired", table.repaired_lines)
+        + _lines(table.repaired, "row was mended", "rows were mended", table.repaired_lines)
     )
 
 

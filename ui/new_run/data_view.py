@@ -10,6 +10,7 @@ from core.data.table import Table, preview, text_lengths
 from core.errors import UserError
 from core.runs.store import Store, open_store
 from core.workspace import Workspace
+from ui.new_run.big_file import BigFile, big_file_view
 from ui.new_run.chat_columns import FIELDS, ChatChoice, chat_columns_view, chosen_form, talks_html
 from ui.new_run.class_steps import shown_classes
 from ui.new_run.columns import Columns, columns_view
@@ -48,6 +49,7 @@ class DataStep:
     other: gr.Button
     inside: Inside
     reading: Reading
+    big: BigFile
     said: gr.HTML
     chat: ChatChoice
     columns: Columns
@@ -72,8 +74,8 @@ class DataStep:
         source, reading, columns = self.source, self.reading, self.columns
         return [
             source.box, source.drop, source.path, source.hub, source.drafts, self.problem, self.opened, self.facts,
-            self.change, *self.inside.components(), reading.box, reading.cells, *reading.inputs(), self.said,
-            *self.chat.components(), columns.box, columns.text,
+            self.change, *self.inside.components(), reading.box, reading.cells, *reading.components(),
+            *self.big.components(), self.said, *self.chat.components(), columns.box, columns.text,
             columns.label, *columns.labels.components(), columns.reasons, columns.names_fold,
             columns.names, columns.names_problem, *columns.steps.components(), columns.joiner, columns.backslash,
             columns.template, columns.template_said, self.bars, self.lengths, self.profile,
@@ -103,6 +105,7 @@ def data_view(workspace: Workspace, step: DataStep, draft: Draft) -> dict[Any, A
         step.said: gr.update(value="", visible=False),
         **inside_view(step.inside, train),
         **reading_view(step.reading, draft, train),
+        **big_file_view(step.big, workspace, draft),
         **chat_columns_view(step.chat, draft, train),
         **(_chat_view(step, draft, train) if draft.is_chat else _class_view(step, draft, train)),
         **_part_view(workspace, step.test, draft),

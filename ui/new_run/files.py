@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from core.data.table import Table, open_table
+from core.data.table import Table, first_look
 from core.errors import UserError
 from core.schema import TableFile
 from core.workspace import Workspace, new_id
@@ -51,16 +51,19 @@ def given_path(text: str) -> Path:
 def open_role(workspace: Workspace, draft: Draft, role: str) -> Table | None:
     """The draft's table of that role; None where it has none. Raises UserError where it cannot be read."""
     file = draft.file(role)
-    return None if file is None else open_table(file, workspace)
+    return None if file is None else first_look(file, workspace)
 
 
 def companion(workspace: Workspace, train: Table, file: TableFile) -> TableFile:
     """How to read a file that goes with the training file: one without a header gets that file's column names.
 
+    What the cells mean (words for empty ones, rows that do not fit) is as there; how it is written is detected.
+
     Raises UserError where it cannot be read.
     """
+    file = file.model_copy(update={"null_words": train.file.null_words, "ragged_rows": train.file.ragged_rows})
     if train.header is False and train.file.column_names:
-        table = open_table(file, workspace)
+        table = first_look(file, workspace)
         if table.header is not None and len(table.columns) == len(train.columns):
             return file.model_copy(update={"header": False, "column_names": train.names})
     return file

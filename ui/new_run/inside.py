@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from core.data.table import Table, open_table
+from core.data.table import Table, first_look
 from core.runs.store import Store
 from core.schema import TableFile
 from core.workspace import Workspace
@@ -58,7 +58,7 @@ def choose_inside(
     """
     file = read_draft(store, draft_id).file("train")
     assert file is not None
-    before = open_table(file, workspace)
+    before = first_look(file, workspace)
     chosen: dict[str, Any] = {"source_column": SOURCE_COLUMN if with_source else None}
     if member != before.member:
         # What was said of one table's reading need not be right of another's.
@@ -66,7 +66,7 @@ def choose_inside(
     elif sheet != before.sheet:
         chosen |= {"sheet": sheet, "header": None, "column_names": ()}
     file = file.model_copy(update=chosen)
-    table = open_table(file, workspace)
+    table = first_look(file, workspace)
     with editing(store, draft_id) as draft:
         draft.put("data.train", file.model_dump(mode="json"))
         if set(before.names) ^ set(table.names) <= {SOURCE_COLUMN}:

@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from core.data.given import file_for_part
-from core.data.table import Table, open_table
+from core.data.table import Table, first_look
 from core.errors import UserError
 from core.runs.store import Store, open_store
 from core.schema import TableFile
@@ -160,7 +160,7 @@ def _take_file(
     """Read the given file like the training file and make it the draft's. Raises UserError."""
     train = open_role(workspace, read_draft(store, draft_id), "train")
     file = companion(workspace, train, file_for_part(TableFile(path=str(given())), role, workspace))
-    table = open_table(file, workspace)
+    table = first_look(file, workspace)
     with editing(store, draft_id) as draft:
         draft.put(f"data.{role}", file.model_dump(mode="json"))
         draft.own = tuple({*draft.own, role})

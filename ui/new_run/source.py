@@ -13,7 +13,7 @@ from core.data.given import files_given
 from core.data.hub_data import Told
 from core.data.mapping import Suggestion, suggest_mapping
 from core.data.samples import open_sample, samples
-from core.data.table import Table, open_table
+from core.data.table import Table, first_look
 from core.doctor import about_hub
 from core.presets import DEFAULT_PRESET, load_presets
 from core.runs.store import Store
@@ -170,7 +170,7 @@ def take_sample(workspace: Workspace, store: Store, draft_id: str, key: str) -> 
 def _read_all(workspace: Workspace, data: DataSpec) -> None:
     for file in (data.train, data.validation, data.test):
         if file is not None:
-            open_table(file, workspace)
+            first_look(file, workspace)
 
 
 def start_over(draft: Draft) -> None:

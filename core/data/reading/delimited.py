@@ -5,89 +5,76 @@ DuckDB is told the dialect and to take nothing that breaks its rules, so it eith
 line is read by Python's csv with recovery, and rows that had to be mended or left out are listed.
 """
 
+import itertools
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
 import pyarrow.parquet as pq
 
 from core.data.database import identifier, literal, parquet_rows
+from core.data.reading.decimals import find_decimal
 from core.data.reading.dialects import MOST_COLUMNS, Trial, find_dialect, single_column
 from core.data.reading.encodings import as_utf8
 from core.data.reading.layout import MOST_BEFORE, Layout, lay_out
+from core.data.reading.line_log import LineLog
 from core.data.reading.lines import read_lines, sample_lines
+from core.data.reading.progress import Progress, no_progress
 from core.data.reading.ragged import ColumnShape, column_shapes, fitted, has_rows
-from core.data.reading.records import Record, read_records
-from core.data.reading.result import KEPT_REJECTED_LINES, SHOWN_CONTENT, Dialect, Reading, RejectedLine
+from core.data.reading.records import Comments, Record, read_records
+from core.data.reading.result import Dialect, Reading
 from core.data.reading.write import text_batches, text_schema, write_batches, write_parquet
 from core.errors import UserError
 from core.schema import TableFile
 
 LONGEST_LINE = 4 * 2**20
 """Bytes of the longest line that DuckDB reads, here and below; longer ones the forgiving reader does."""
+MOST_AFTER = 50
+"""Lines that may stand after the table."""
 LINE_BREAK_CELLS = 2000
 """Cells with line breaks that are looked at for rows that a stray quote drew together."""
+LINE_BREAK_CHARACTERS = 20_000
+"""Of each of them."""
+FEW_COLUMNS = 20
 
 _LABEL_WORD = re.compile(r"\S*[:_#/=|]\S*|\d+|[A-Z][A-Z0-9]+")
 
 
-@dataclass
-class _Mended:
-    """What the forgiving reader had to do; counted as it goes."""
-
-    rejected: int = 0
-    rejected_lines: list[RejectedLine] = field(default_factory=list)
-    repaired: int = 0
-    repaired_lines: list[RejectedLine] = field(default_factory=list)
-
-    def reject(self, record: Record, reason: str, delimiter: str) -> None:
-        self.rejected += 1
-        _note(self.rejected_lines, record, reason, delimiter)
-
-    def repair(self, record: Record, reason: str, delimiter: str) -> None:
-        self.repaired += 1
-        _note(self.repaired_lines, record, reason, delimiter)
-
-
-def _note(lines: list[RejectedLine], record: Record, reason: str, delimiter: str) -> None:
-    if len(lines) < KEPT_REJECTED_LINES:
-        lines.append(RejectedLine(record.line, reason, delimiter.join(record.cells)[:SHOWN_CONTENT]))
-
-
 def read_delimited(
-    database: duckdb.DuckDBPyConnection, source: Path, shown: str, file: TableFile, target: Path, folder: Path
+    database: duckdb.DuckDBPyConnection,
+    source: Path,
+    shown: str,
+    file: TableFile,
+    target: Path,
+    log: LineLog,
+    *,
+    cut: bool = False,
+    progress: Progress = no_progress,
 ) -> Reading:
     """Rewrite a file of separated cells as Parquet, every cell as it is written; empty ones become null.
 
-    Raises UserError where the file holds no table.
+    cut: the file is the start of a longer one. A copy in UTF-8 may be made beside `log`. Raises UserError where the
+    file holds no table.
     """
-    decoded = as_utf8(source, shown, file.encoding, folder)
-    lines, cut = sample_lines(decoded.path, shown)
+    decoded = as_utf8(source, shown, file.encoding, log.path.parent, progress.part(0.0, 0.15))
+    lines, more = sample_lines(decoded.path, shown, file.skip_lines or 0)
     if not "".join(lines).strip():
         raise UserError(f"{shown} holds nothing but blank lines.", shown, "Choose a file that holds rows.")
-    trial = find_dialect(lines, cut, file)
-    labels_first = file.delimiter is None and _begin_with_labels(lines, of_one_column=trial.width == 1)
-    if labels_first:
-        trial = single_column(lines, cut, TableFile(path=file.path, quote=""))
-        trial = replace(
-            trial, dialect=Dialect(" ", "", ""), records=[_at_first_blank(r) for r in trial.records], width=2
-        )
-    width = max(trial.width, max(len(record.cells) for record in trial.records[:MOST_BEFORE]))
-    if width > MOST_COLUMNS:
-        raise UserError(
-            f"{shown} seems to have {width:,} columns.", shown, "Set the delimiter and the quote character."
-        )
-    layout = lay_out(trial.records, trial.width, file, shown)
-    shapes = column_shapes([record.cells for record in trial.records[layout.before :]], layout.width)
-    mended = _Mended()
-    if labels_first or not _read_by_duckdb(database, decoded.path, trial, layout, shapes, lines, cut, target):
-        rows = _rows(decoded.path, shown, trial.dialect, layout, shapes, labels_first, mended)
-        write_batches(text_schema(layout.names), text_batches(rows, layout.names), target)
-    notes = [*decoded.notes, *layout.notes, *_mending_notes(mended)]
-    if labels_first:
+    opening = _open(lines, more or cut, file, shown)
+    layout, trial = opening.layout, opening.trial
+    if not _is_for_duckdb(opening) or not _read_by_duckdb(
+        database, decoded.path, opening, lines, more, file, target, progress.part(0.15, 0.9)
+    ):
+        read = progress.part(0.15, 0.9).of_bytes(decoded.path)
+        rows = _rows(decoded.path, shown, opening, file, log, cut, read)
+        write_batches(text_schema(layout.names), text_batches(rows, layout.names, frozenset(file.null_words)), target)
+    notes = [*decoded.notes, *layout.notes, *_comment_notes(opening.comments), *log.notes()]
+    if opening.labels_first:
         notes.append("Each line begins with a label word: it is the first column, the rest of the line the second.")
+    if file.null_words:
+        notes.append(f"Cells that hold {' or '.join(map(repr, file.null_words[:5]))} are taken as empty.")
     return Reading(
         format="csv",
         names=layout.names,
@@ -95,45 +82,121 @@ def read_delimited(
         encoding=decoded.encoding,
         dialect=trial.dialect,
         header=layout.header,
-        rejected=mended.rejected,
-        rejected_lines=tuple(mended.rejected_lines),
-        repaired=mended.repaired,
-        repaired_lines=tuple(mended.repaired_lines),
+        skipped=layout.skipped,
+        comment=opening.comments.character,
+        decimal=file.decimal or find_decimal([record.cells for record in trial.records[layout.before :]]),
+        rejected=log.rejected,
+        rejected_lines=tuple(log.rejected_lines),
+        repaired=log.repaired,
+        repaired_lines=tuple(log.repaired_lines),
         notes=tuple(notes),
     )
 
 
-def _mending_notes(mended: _Mended) -> list[str]:
-    notes = []
-    for count, lines, done in (
-        (mended.repaired, mended.repaired_lines, "mended"),
-        (mended.rejected, mended.rejected_lines, "left out"),
-    ):
-        if count:
-            numbers = ", ".join(str(line.line) for line in lines[:5]) + (", ..." if count > 5 else "")
-            notes.append(f"{count:,} {'row was' if count == 1 else 'rows were'} {done} (line {numbers}).")
-    return notes
+@dataclass(frozen=True)
+class _Opening:
+    """How a file is to be read, as its first lines tell."""
+
+    trial: Trial
+    layout: Layout
+    shapes: tuple[ColumnShape, ...]
+    labels_first: bool
+    comments: Comments
+    """Counted anew by whoever reads all of it."""
+
+
+def _open(lines: list[str], cut: bool, file: TableFile, shown: str) -> _Opening:
+    skipped = file.skip_lines or 0
+    comment = _comment(lines, file)
+    body = _without_leading(lines, comment)
+    told = [line for line in lines if not line.startswith(comment)] if comment else lines
+    trial = find_dialect(body or lines, cut, file)
+    if comment:
+        # A line of a quoted cell may begin with the character, too: without it that cell would not end.
+        trial = max(trial, find_dialect(told or lines, cut, file), key=lambda trial: trial.score)
+    if file.comment is None and comment and _is_of_table(lines[: len(lines) - len(body)], trial):
+        comment = ""
+        trial = find_dialect(lines, cut, file)
+    labels_first = file.delimiter is None and _begin_with_labels(told, of_one_column=trial.width == 1)
+    if labels_first:
+        trial = single_column(lines, cut, TableFile(path=file.path, quote=""))
+    if comment or skipped:
+        comments = Comments(comment)
+        records = read_records(lines, trial.dialect, trial.width, (), cut, skipped, comments)
+        trial = replace(trial, records=list(records))
+    if labels_first:
+        records_at_blank = [_at_first_blank(record) for record in trial.records]
+        trial = replace(trial, dialect=Dialect(" ", "", ""), records=records_at_blank, width=2)
+    width = max(trial.width, max((len(record.cells) for record in trial.records[:MOST_BEFORE]), default=1))
+    if width > MOST_COLUMNS:
+        raise UserError(
+            f"{shown} seems to have {width:,} columns.", shown, "Set the delimiter and the quote character."
+        )
+    layout = lay_out(trial.records, trial.width, file, shown)
+    shapes = column_shapes([record.cells for record in trial.records[layout.before :]], layout.width)
+    return _Opening(trial, layout, shapes, labels_first, Comments(comment))
+
+
+def _comment(lines: list[str], file: TableFile) -> str:
+    """The character that begins comments: the one given, else # where the file begins with it."""
+    if file.comment is not None:
+        return file.comment
+    first = next((line for line in lines if line.strip()), "")
+    return "#" if first.startswith("#") else ""
+
+
+def _without_leading(lines: list[str], comment: str) -> list[str]:
+    """The lines behind the comments at the head of a file."""
+    if not comment:
+        return lines
+    return list(itertools.dropwhile(lambda line: line.startswith(comment) or not line.strip(), lines))
+
+
+def _is_of_table(leading: list[str], trial: Trial) -> bool:
+    """Whether the lines at the head that look like comments are rows or names of the table after all (`#id,text`)."""
+    if trial.width < 2:
+        return True
+    return any(len(record.cells) >= trial.width for record in read_records(leading, trial.dialect))
+
+
+def _comment_notes(comments: Comments) -> list[str]:
+    if not comments.count:
+        return []
+    if comments.count == 1:
+        return [f"1 line begins with {comments.character} and was left out as a comment."]
+    return [f"{comments.count:,} lines begin with {comments.character} and were left out as comments."]
+
+
+def _is_for_duckdb(opening: _Opening) -> bool:
+    """Whether the first lines are written so cleanly that DuckDB may read the file: it knows no exceptions."""
+    layout, dialect = opening.layout, opening.trial.dialect
+    rows = opening.trial.records[layout.before :]
+    clean = all(len(record.cells) == layout.width and not record.doubtful for record in rows)
+    # DuckDB's comments may also begin in the midst of a line.
+    usual = not (opening.labels_first or opening.comments.character or dialect.skip_blanks)
+    return clean and usual and bool(layout.first_line) and layout.width > 1
 
 
 def _read_by_duckdb(
     database: duckdb.DuckDBPyConnection,
     source: Path,
-    trial: Trial,
-    layout: Layout,
-    shapes: tuple[ColumnShape, ...],
+    opening: _Opening,
     lines: list[str],
-    cut: bool,
+    more: bool,
+    file: TableFile,
     target: Path,
+    progress: Progress,
 ) -> bool:
     """Whether DuckDB, held to the dialect, read all of the file into `target`."""
-    dialect = trial.dialect
-    clean = all(len(record.cells) == layout.width and not record.doubtful for record in trial.records[layout.before :])
-    if not clean or dialect.skip_blanks or not layout.first_line or layout.width < 2 or _ends_of_lines(lines) != 1:
+    layout, dialect = opening.layout, opening.trial.dialect
+    if _ends_of_lines(lines) != 1:
         return False
+    nulls = ", ".join(map(literal, ("", *file.null_words)))
     names = [f"c{number}" for number in range(layout.width)]
     columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)
     selected = ", ".join(
-        f"nullif({name}, '') AS {identifier(new)}" for name, new in zip(names, layout.names, strict=True)
+        f"CASE WHEN {name} NOT IN ({nulls}) THEN {name} END AS {identifier(new)}"
+        for name, new in zip(names, layout.names, strict=True)
     )
     query = (
         f"SELECT {selected} FROM read_csv({literal(str(source))}, auto_detect = false, header = false, "
@@ -142,15 +205,16 @@ def _read_by_duckdb(
         f"null_padding = false, max_line_size = {LONGEST_LINE})"
     )
     try:
-        write_parquet(database, query, target)
+        with progress.of_query(database):
+            write_parquet(database, query, target)
     except duckdb.Error:
         # Whatever it is that DuckDB objects to, the forgiving reader says what becomes of it.
         return False
     rows = pq.read_metadata(target).num_rows
-    expected = len(trial.records) - layout.before
-    if rows < expected - 1 or (rows != expected and not cut):
+    expected = len(opening.trial.records) - layout.before
+    if rows < expected - 1 or (rows != expected and not more):
         return False
-    return not _has_swallowed_rows(database, target, layout, dialect, shapes)
+    return not _has_swallowed_rows(database, target, layout, dialect, opening.shapes)
 
 
 def _ends_of_lines(lines: list[str]) -> int:
@@ -168,37 +232,65 @@ def _has_swallowed_rows(
     """Whether cells with line breaks hold lines that are whole rows: a stray quote drew them together."""
     if not dialect.quote:
         return False
-    columns = ", ".join(f"left({identifier(name)}, 20000)" for name in layout.names)
-    cells = database.execute(
-        f"SELECT unnest(list_filter([{columns}], lambda cell: contains(cell, chr(10)))) "
-        f"FROM {parquet_rows(parquet)} LIMIT {LINE_BREAK_CELLS}"
-    ).fetchall()
+    columns = [identifier(name) for name in layout.names]
+    broken = " UNION ALL ".join(
+        f"(SELECT left({name}, {LINE_BREAK_CHARACTERS}) FROM {parquet_rows(parquet)} WHERE contains({name}, chr(10)) "
+        f"LIMIT {LINE_BREAK_CELLS})"
+        for name in columns
+    )
+    if layout.width > FEW_COLUMNS:
+        # One look at all columns takes longer than one at each, but a query of thousands of parts takes longest.
+        shortened = ", ".join(f"left({name}, {LINE_BREAK_CHARACTERS})" for name in columns)
+        broken = (
+            f"SELECT unnest(list_filter([{shortened}], lambda cell: contains(cell, chr(10)))) "
+            f"FROM {parquet_rows(parquet)} LIMIT {LINE_BREAK_CELLS}"
+        )
+    cells = database.execute(broken).fetchall()
     inner = (cell.splitlines()[1:-1] for (cell,) in cells)
     return any(has_rows(shapes, [record.cells for record in read_records(lines, dialect)]) for lines in inner)
 
 
 def _rows(
-    source: Path,
-    shown: str,
-    dialect: Dialect,
-    layout: Layout,
-    shapes: tuple[ColumnShape, ...],
-    labels_first: bool,
-    mended: _Mended,
+    source: Path, shown: str, opening: _Opening, file: TableFile, log: LineLog, cut: bool, progress: Progress
 ) -> Iterator[list[str]]:
     """Rows as the forgiving reader finds them, each with the table's number of cells."""
-    reading = Dialect("", "", "") if labels_first else dialect
-    for number, found in enumerate(read_records(read_lines(source, shown), reading, layout.width, shapes)):
-        if number < layout.before:
-            continue
-        record = _at_first_blank(found) if labels_first else found
+    layout, shapes, dialect = opening.layout, opening.shapes, opening.trial.dialect
+    reading = Dialect("", "", "") if opening.labels_first else dialect
+    skip = file.skip_lines or 0
+    lines = progress.counting(read_lines(source, shown, skip))
+    records = read_records(lines, reading, layout.width, shapes, cut, skip, opening.comments)
+    table = itertools.islice(records, layout.before, None)
+    for found in table if cut else _without_footnotes(table, layout.width, log):
+        record = _at_first_blank(found) if opening.labels_first else found
         cells, done = fitted(record.cells, shapes, dialect.delimiter)
-        if not cells:
-            mended.reject(record, done, dialect.delimiter)
+        if not done and record.delimiter:
+            done = f"is divided by {record.delimiter!r}"
+        if not done and record.doubtful:
+            done = "a quote in it does not match"
+        if done and (not cells or file.ragged_rows == "reject"):
+            # What would have been done to mend it is no reason.
+            log.reject(record.line, done.partition(":")[0], dialect.delimiter.join(record.cells))
             continue
-        if done or record.doubtful:
-            mended.repair(record, done or "a quote in it does not match", dialect.delimiter)
+        if done:
+            log.repair(record.line, done, dialect.delimiter.join(record.cells))
         yield cells
+
+
+def _without_footnotes(records: Iterator[Record], width: int, log: LineLog) -> Iterator[Record]:
+    """All records but lines of one cell behind the last row of a table that has more: they are none of its rows."""
+    lone: list[Record] = []
+    for record in records:
+        if len(record.cells) == 1 and width > 2 and len(lone) < MOST_AFTER:
+            lone.append(record)
+            continue
+        yield from lone
+        lone = []
+        yield record
+    if len(lone) == MOST_AFTER:
+        yield from lone
+        return
+    for record in lone:
+        log.reject(record.line, "stands after the table", record.cells[0])
 
 
 def _begin_with_labels(lines: list[str], *, of_one_column: bool) -> bool:

@@ -22,6 +22,8 @@ DELIMITERS = {
 """Delimiters and how willingly each is taken for one; one under 0.9 has to divide nine lines in ten alike."""
 QUOTES = "\"'`|~^$%#*@&!/"
 MOST_COLUMNS = 4096
+VALUE_RECORDS = 300
+"""Records whose cells are looked at one by one."""
 LEAST_VALUES = 0.4
 """Share of cells other than words where blanks divide cells and none is quoted; with fewer the lines are sentences."""
 LEAST_DIVIDED = 0.9
@@ -80,7 +82,7 @@ def _is_even(trial: Trial) -> bool:
 
 def _share_of_values(trial: Trial) -> float:
     """The share of cells other than words; the first record may be names."""
-    cells = [cell for record in trial.records[1:] or trial.records for cell in record.cells]
+    cells = [cell for record in trial.records[1 : VALUE_RECORDS + 1] or trial.records for cell in record.cells]
     return sum(_is_value(cell) for cell in cells) / max(len(cells), 1)
 
 
@@ -101,7 +103,8 @@ def _candidates(lines: list[str], text: str, file: TableFile) -> list[Dialect]:
         blanks = _blanks_follow(text, delimiter)
         for quote in [file.quote] if file.quote is not None else _quotes(lines, text, delimiter):
             for escape in [file.escape] if file.escape is not None else _escapes(text, quote):
-                dialects.append(Dialect(delimiter, quote, escape, blanks))
+                # A quote that escapes itself is one that is doubled.
+                dialects.append(Dialect(delimiter, quote, "" if escape == quote else escape, blanks))
     return dialects
 
 
@@ -109,6 +112,7 @@ def _delimiters(lines: list[str], text: str) -> list[str]:
     """Characters, and pairs of them, that occur about once a line or more."""
     least = 0.5 * min(len(lines), 20)
     pairs = [delimiter * 2 for delimiter in DELIMITERS if delimiter not in " \t,#"]
+    pairs += [f"{delimiter}\t" for delimiter in ",;|"]
     return [delimiter for delimiter in (*DELIMITERS, *pairs) if text.count(delimiter) >= least]
 
 
@@ -118,7 +122,8 @@ def _blanks_follow(text: str, delimiter: str) -> bool:
         return False
     count = text.count(delimiter)
     # A quote after the blank shows that the blank is no part of the cell; without one it does no harm there.
-    return text.count(f"{delimiter} ") > 0.9 * count and f'{delimiter} "' in text
+    followed = text.count(f"{delimiter} ")
+    return followed > 0.9 * count and (f'{delimiter} "' in text or followed == count)
 
 
 def _quotes(lines: list[str], text: str, delimiter: str) -> list[str]:
@@ -162,7 +167,7 @@ def _trial(lines: list[str], cut: bool, dialect: Dialect, liking: float) -> Tria
     doubtful = sum(record.doubtful for record in records) / total
     guessed = sum(record.guessed for record in records) / total
     alone = counts[1] / total
-    cells = [cell for record in records[:300] if len(record.cells) == width for cell in record.cells]
+    cells = [cell for record in records[:VALUE_RECORDS] if len(record.cells) == width for cell in record.cells]
     if dialect.delimiter == " " and not _is_divided_by_blanks(records, width, cells):
         return Trial(dialect, records, width, 0.0)
     wrapped = sum(_has_quotes(cell, dialect.quote) for cell in cells) / max(len(cells), 1)

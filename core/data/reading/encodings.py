@@ -6,6 +6,7 @@ import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.data.reading.progress import Progress, no_progress
 from core.errors import UserError
 
 BLOCK = 2**20
@@ -48,7 +49,7 @@ class _Scan:
     """The first lines that hold bytes beyond ASCII."""
 
 
-def as_utf8(source: Path, shown: str, encoding: str | None, folder: Path) -> Decoded:
+def as_utf8(source: Path, shown: str, encoding: str | None, folder: Path, progress: Progress = no_progress) -> Decoded:
     """The file in UTF-8: itself where it is that already, else a copy in `folder`, written as a stream.
 
     Raises UserError for a binary file and an encoding that is unknown or does not fit.
@@ -57,14 +58,14 @@ def as_utf8(source: Path, shown: str, encoding: str | None, folder: Path) -> Dec
         start = file.read(SAMPLE)
     marked = next(((mark, name) for mark, name in _MARKS if start.startswith(mark)), None)
     if encoding is None:
-        found, notes = (marked[1], []) if marked else _detected(source, shown, start)
+        found, notes = (marked[1], []) if marked else _detected(source, shown, start, progress)
     else:
         found, notes = known_encoding(encoding), []
-    if found in {"utf-8", "ascii"} and not marked and not notes and (encoding is None or _scan(source).valid):
+    if found in {"utf-8", "ascii"} and not marked and not notes and (encoding is None or _scan(source, progress).valid):
         return Decoded(source, "utf-8", ())
     # The codecs utf-16 and utf-32 take the byte order from the mark and drop it, as utf-8-sig does.
     target = folder / "utf8"
-    replaced = _transcode(source, target, "utf-8-sig" if found == "utf-8" else found, shown)
+    replaced = _transcode(source, target, "utf-8-sig" if found == "utf-8" else found, shown, progress)
     if replaced:
         notes.append(
             f"{replaced:,} {'place' if replaced == 1 else 'places'} could not be read as {found} "
@@ -75,14 +76,17 @@ def as_utf8(source: Path, shown: str, encoding: str | None, folder: Path) -> Dec
 
 def known_encoding(encoding: str) -> str:
     try:
+        # Not every codec is of texts (zip), or can be read piece by piece (punycode).
+        "".encode(encoding)
+        codecs.getincrementaldecoder(encoding)(errors="replace").decode(b"")
         return codecs.lookup(encoding).name
-    except LookupError as error:
+    except (LookupError, UnicodeError) as error:
         raise UserError(
             f"'{encoding}' is not a text encoding.", "encoding", "Write e.g. utf-8, cp1252, latin-1, big5 or utf-16."
         ) from error
 
 
-def _detected(source: Path, shown: str, start: bytes) -> tuple[str, list[str]]:
+def _detected(source: Path, shown: str, start: bytes, progress: Progress) -> tuple[str, list[str]]:
     wide = _utf16_without_mark(start)
     if wide:
         return wide, [f"The encoding was taken to be {wide}; choose another where letters look wrong."]
@@ -92,7 +96,7 @@ def _detected(source: Path, shown: str, start: bytes) -> tuple[str, list[str]]:
             shown,
             "Save the table as CSV, Parquet or JSON Lines and choose that file.",
         )
-    scan = _scan(source)
+    scan = _scan(source, progress)
     if scan.valid:
         return "utf-8", []
     if scan.right > 10 * scan.wrong:
@@ -132,12 +136,14 @@ def _is_text(start: bytes, encoding: str) -> bool:
     return usual > 0.995 * len(text) and "\n" in text
 
 
-def _scan(source: Path) -> _Scan:
+def _scan(source: Path, progress: Progress = no_progress) -> _Scan:
     decoder = codecs.getincrementaldecoder("utf-8")()
     valid = True
     telling = bytearray()
+    size = max(source.stat().st_size, 1)
     with source.open("rb") as file:
         while block := file.read(BLOCK):
+            progress.at(file.tell() / size)
             if valid:
                 try:
                     decoder.decode(block)
@@ -203,14 +209,16 @@ def _is_western(telling: bytes) -> bool:
     return len(signs) + foreign <= 0.1 * beyond
 
 
-def _transcode(source: Path, target: Path, encoding: str, shown: str) -> int:
+def _transcode(source: Path, target: Path, encoding: str, shown: str, progress: Progress = no_progress) -> int:
     """Write `source` in UTF-8; returns how many places did not fit and became the replacement character."""
     decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
     mark = "\N{REPLACEMENT CHARACTER}"
     replaced = 0
+    size = max(source.stat().st_size, 1)
     try:
         with source.open("rb") as file, target.open("w", encoding="utf-8", newline="") as out:
             while block := file.read(BLOCK):
+                progress.at(file.tell() / size)
                 text = decoder.decode(block)
                 replaced += text.count(mark)
                 out.write(text)

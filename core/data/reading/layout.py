@@ -34,13 +34,15 @@ class Layout:
     """Records before the first row of data: lines that are no part of the table, then rows of names."""
     first_line: int
     """1-based line on which the first row of data begins; 0 where there is none in the sample."""
+    skipped: int
+    """Lines before the table: before its rows of names, or before its first row where there are none."""
     notes: tuple[str, ...]
 
 
 def lay_out(records: list[Record], width: int, file: TableFile, shown: str) -> Layout:
     """Raises UserError where `file` gives another number of column names than there are columns."""
     rows = [record.cells for record in records[: JUDGED + MOST_BEFORE]]
-    skipped = _before(rows, width)
+    skipped = _before(rows, width) if file.skip_lines is None else 0
     body = rows[skipped:]
     notes = [_skipped_note(records[:skipped])] if skipped else []
     headers = 0
@@ -61,7 +63,9 @@ def lay_out(records: list[Record], width: int, file: TableFile, shown: str) -> L
     if file.column_names:
         names, notes = _given(file.column_names, width, shown), [note for note in notes if "name" not in note]
     first = skipped + headers
-    return Layout(width, headers > 0, names, first, records[first].line if first < len(records) else 0, tuple(notes))
+    first_line = records[first].line if first < len(records) else 0
+    lines_before = records[skipped].line - 1 if skipped < len(records) else 0
+    return Layout(width, headers > 0, names, first, first_line, lines_before, tuple(notes))
 
 
 def _given(names: tuple[str, ...], width: int, shown: str) -> tuple[str, ...]:

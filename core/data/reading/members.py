@@ -9,6 +9,8 @@ from core.data.reading.archives import extract, is_archive, require_small, workb
 from core.data.reading.class_folders import read_class_folders
 from core.data.reading.contents import Member, chosen_member, entries_of, find_members, members_note
 from core.data.reading.delimited import read_delimited
+from core.data.reading.line_log import LineLog
+from core.data.reading.progress import Progress
 from core.data.reading.result import Reading
 from core.data.reading.sources import format_of, unpacked
 from core.data.reading.structured import read_json, read_parquet
@@ -17,14 +19,25 @@ from core.errors import UserError
 from core.schema import TableFile
 
 
-def read_file(database: duckdb.DuckDBPyConnection, path: Path, file: TableFile, target: Path, folder: Path) -> Reading:
-    """Rewrite the table that `file` names as texts; `folder` is for what is written on the way. Raises UserError."""
+def is_plain(path: Path) -> bool:
+    """Whether it is one file of one table, not a folder, an archive or a workbook."""
+    if path.is_dir() or is_archive(path):
+        return False
+    with path.open("rb") as opened:
+        return opened.read(len(OLD_MAGIC)) != OLD_MAGIC
+
+
+def read_file(
+    database: duckdb.DuckDBPyConnection, path: Path, file: TableFile, target: Path, log: LineLog, progress: Progress
+) -> Reading:
+    """Rewrite the table that `file` names as texts; beside `log` is room for what comes up. Raises UserError."""
+    folder = log.path.parent
     if path.is_dir():
-        return _read_member(database, path, path, file, target, folder)
+        return _read_member(database, path, path, file, target, log, progress)
     source, _ = unpacked(path, folder)
     if is_archive(source) and not workbook_inside(source, path.name):
-        return _read_member(database, source, path, file, target, folder)
-    reading = _read_plain(database, source, path, file, target, folder)
+        return _read_member(database, source, path, file, target, log, progress)
+    reading = _read_plain(database, source, path, file, target, log, progress)
     if file.member is not None and file.member != reading.member:
         raise UserError(
             f"{path.name} holds no table '{file.member}'.", "member", "Leave it out: it holds one table only."
@@ -33,7 +46,13 @@ def read_file(database: duckdb.DuckDBPyConnection, path: Path, file: TableFile, 
 
 
 def _read_member(
-    database: duckdb.DuckDBPyConnection, source: Path, path: Path, file: TableFile, target: Path, folder: Path
+    database: duckdb.DuckDBPyConnection,
+    source: Path,
+    path: Path,
+    file: TableFile,
+    target: Path,
+    log: LineLog,
+    progress: Progress,
 ) -> Reading:
     """path: what a person gave, for messages; source: the same, or what was unpacked of it."""
     members = find_members(entries_of(source))
@@ -43,7 +62,7 @@ def _read_member(
         reading = read_class_folders(source, member, file, target)
     else:
         plain = file.model_copy(update={"member": None})
-        reading = _read_plain(database, *_table(source, member, folder), plain, target, folder)
+        reading = _read_plain(database, *_table(source, member, log.path.parent), plain, target, log, progress)
     if len(members) == 1:
         return reading
     names = tuple(member.name for member in members)
@@ -65,9 +84,16 @@ def _table(source: Path, member: Member, folder: Path) -> tuple[Path, Path]:
 
 
 def _read_plain(
-    database: duckdb.DuckDBPyConnection, source: Path, shown: Path, file: TableFile, target: Path, folder: Path
+    database: duckdb.DuckDBPyConnection,
+    source: Path,
+    shown: Path,
+    file: TableFile,
+    target: Path,
+    log: LineLog,
+    progress: Progress,
 ) -> Reading:
     """One file of one format. shown: its name."""
+    folder = log.path.parent
     if is_archive(source):
         if not workbook_inside(source, shown.name):
             raise UserError(f"{shown.name} is an archive in an archive.", shown.name, "Unpack it first.")
@@ -82,4 +108,4 @@ def _read_plain(
         return read_parquet(database, source, shown.name, target)
     if kind == "json":
         return read_json(database, source, shown.name, file, target, folder)
-    return read_delimited(database, source, shown.name, file, target, folder)
+    return read_delimited(database, source, shown.name, file, target, log, progress=progress)

@@ -7,20 +7,26 @@ from typing import Any
 
 import duckdb
 
-from core.data.database import parquet_rows
+from core.data.database import identifier, parquet_rows
 from core.data.expressions import cell_sql
+from core.data.reading.decimals import number_sql
+from core.data.reading.progress import Progress, no_progress
 from core.data.reading.result import Reading
 
 TYPED_ROWS = 100_000
 """Types of CSV columns are judged from so many rows; cells stay text whatever the type."""
 EXACT_CELLS = 5_000_000
 """Up to so many cells distinct values are counted exactly, beyond that to about 2 %."""
+COLUMNS_AT_ONCE = 200
+"""With more columns than this a pass over each would be too many."""
+SHORT = 64
+"""Bytes; a longer cell does not consist of white space."""
 EXAMPLE = 200
 """Characters of an example."""
 
 _PATTERNS = (
     ("integer", "regexp_full_match(cell, '[+-]?[0-9]+')"),
-    ("number", "TRY_CAST(cell AS DOUBLE) IS NOT NULL"),
+    ("number", "{number}"),
     ("boolean", "lower(cell) IN ('true', 'false', 'yes', 'no')"),
     ("date", "regexp_full_match(cell, '[0-9]{4}-[0-9]{2}-[0-9]{2}') AND TRY_CAST(cell AS DATE) IS NOT NULL"),
     (
@@ -43,28 +49,65 @@ class Column:
     """The first value that is not empty, cut to 200 characters; '' where there is none."""
 
 
-def profile(database: duckdb.DuckDBPyConnection, parquet: Path, reading: Reading) -> tuple[int, tuple[Column, ...]]:
+def profile(
+    database: duckdb.DuckDBPyConnection, parquet: Path, reading: Reading, progress: Progress = no_progress
+) -> tuple[int, tuple[Column, ...]]:
     """Rows and columns of a Parquet file of texts.
 
-    The cells are turned into one long column first, so that the query is as short for a thousand columns as for one.
+    The cells are turned into one long column first, so that the query is as short for a thousand columns as for one; of
+    a long table of few columns only those of its first rows, and one pass over each column counts the rest.
     """
     rows = int(_one(database, f"SELECT count(*) FROM {parquet_rows(parquet)}")[0])
-    numbered = ", ".join(f"{cell_sql(name)} AS c{number}" for number, name in enumerate(reading.names))
-    columns = ", ".join(f"c{number}" for number in range(len(reading.names)))
     exact = rows * len(reading.names) <= EXACT_CELLS
-    tests = ", ".join(f"count(*) FILTER (row < {TYPED_ROWS} AND {test})" for _, test in _PATTERNS)
-    found = database.execute(
-        f"SELECT name, count(*), {'count(DISTINCT' if exact else 'approx_count_distinct('} hashed), "
-        f"arg_min(cell, row), count(*) FILTER (row < {TYPED_ROWS}), {tests} "
-        f"FROM (SELECT row, name, hash(cell) AS hashed, left(cell, {EXAMPLE}) AS cell FROM ("
-        f"  UNPIVOT (SELECT file_row_number AS row, {numbered} FROM {parquet_rows(parquet)}) "
-        f"  ON {columns} INTO NAME name VALUE cell) WHERE cell <> '') GROUP BY name"
-    ).fetchall()
-    facts = {row[0]: row[1:] for row in found}
+    long = not exact and len(reading.names) <= COLUMNS_AT_ONCE
+    facts = _facts(database, parquet, reading, exact, f"WHERE file_row_number < {TYPED_ROWS}" if long else "")
+    if long:
+        with progress.of_query(database):
+            facts = _of_all_rows(database, parquet, reading.names, facts)
     return rows, tuple(
         _column(name, stated, rows, facts.get(f"c{number}"))
         for number, (name, stated) in enumerate(zip(reading.names, reading.types, strict=True))
     )
+
+
+def _facts(
+    database: duckdb.DuckDBPyConnection, parquet: Path, reading: Reading, exact: bool, where: str
+) -> dict[str, tuple[Any, ...]]:
+    """What `_column` wants of each column that is not empty, by c0, c1, ..."""
+    numbered = ", ".join(f"{cell_sql(name)} AS c{number}" for number, name in enumerate(reading.names))
+    columns = ", ".join(f"c{number}" for number in range(len(reading.names)))
+    number = number_sql("cell", reading.decimal or ".")
+    tests = ", ".join(
+        f"count(*) FILTER (row < {TYPED_ROWS} AND {test.replace('{number}', number)})" for _, test in _PATTERNS
+    )
+    found = database.execute(
+        f"SELECT name, count(*), {'count(DISTINCT' if exact else 'approx_count_distinct('} hashed), "
+        f"arg_min(cell, row), count(*) FILTER (row < {TYPED_ROWS}), {tests} "
+        f"FROM (SELECT row, name, hash(cell) AS hashed, left(cell, {EXAMPLE}) AS cell FROM ("
+        f"  UNPIVOT (SELECT file_row_number AS row, {numbered} FROM {parquet_rows(parquet)} {where}) "
+        f"  ON {columns} INTO NAME name VALUE cell) WHERE cell <> '') GROUP BY name"
+    ).fetchall()
+    return {row[0]: row[1:] for row in found}
+
+
+def _of_all_rows(
+    database: duckdb.DuckDBPyConnection, parquet: Path, names: tuple[str, ...], facts: dict[str, tuple[Any, ...]]
+) -> dict[str, tuple[Any, ...]]:
+    """`facts` of the first rows with what is counted over all rows in place of what was counted over those."""
+    whole = dict(facts)
+    for number, name in enumerate(names):
+        column = identifier(name)
+        # A long cell is not empty, and looking at its ends takes longer than all else here.
+        filled = f"CASE WHEN strlen({column}) > {SHORT} THEN true ELSE {cell_sql(name)} <> '' END"
+        count, distinct, example = _one(
+            database,
+            f"SELECT count(*) FILTER ({filled}), approx_count_distinct({column}) FILTER ({filled}), "
+            f"any_value(left({column}, {EXAMPLE})) FILTER ({filled}) FROM {parquet_rows(parquet)}",
+        )
+        if count:
+            known = facts.get(f"c{number}", (0, 0, example, 0, *[0] * len(_PATTERNS)))
+            whole[f"c{number}"] = (count, distinct, *known[2:])
+    return whole
 
 
 def _column(name: str, stated: str, rows: int, facts: Any) -> Column:

@@ -21,6 +21,9 @@ TRIED_QUOTES = 40
 TRIED_LINES = 50
 """Lines that a doubtful record may run over."""
 
+OTHERS = ",;\t|"
+"""Delimiters of which a single row may have another than the rest of its file."""
+
 _PLAIN_QUOTE = "\ue000"
 """Stands for a quote that is no quote while csv reads a line; from the private use area, so no text holds it."""
 _STAND_IN = "\ue001"
@@ -38,20 +41,32 @@ class Record:
     """Its quoting was not as it should be."""
     guessed: bool
     """And doubling the quotes within its cells did not mend that."""
+    delimiter: str = ""
+    """What divides it, where that is not what divides the others."""
 
 
 class _UnendedError(Exception):
     """A record longer than LONGEST_RECORD."""
 
 
+@dataclass
+class Comments:
+    """Lines that begin with this character are no records, unless they stand inside a quoted cell."""
+
+    character: str = ""
+    count: int = 0
+    """How many were left out so far."""
+
+
 class _Lines:
     """Lines with their number, and a way to put some back."""
 
-    def __init__(self, lines: Iterable[str], delimiter: str) -> None:
+    def __init__(self, lines: Iterable[str], delimiter: str, skipped: int, comments: Comments) -> None:
         self._lines = iter(lines)
         self._delimiter = delimiter
+        self._comments = comments
         self._back: deque[str] = deque()
-        self.number = 0
+        self.number = skipped
         self.ended = False
         self.taken: list[str] = []
         self._size = 0
@@ -60,6 +75,17 @@ class _Lines:
         return self
 
     def __next__(self) -> str:
+        line = self._next()
+        while self._comments.character and not self.taken and line.startswith(self._comments.character):
+            self._comments.count += 1
+            line = self._next()
+        self.taken.append(line)
+        self._size += len(line)
+        if self._size > LONGEST_RECORD and len(self.taken) > 1:
+            raise _UnendedError
+        return line
+
+    def _next(self) -> str:
         if self._back:
             line = self._back.popleft()
         else:
@@ -71,10 +97,6 @@ class _Lines:
             if len(self._delimiter) > 1:
                 line = line.replace(self._delimiter, _STAND_IN)
         self.number += 1
-        self.taken.append(line)
-        self._size += len(line)
-        if self._size > LONGEST_RECORD and len(self.taken) > 1:
-            raise _UnendedError
         return line
 
     def begin(self) -> None:
@@ -96,19 +118,21 @@ def read_records(
     width: int = 0,
     shapes: tuple[ColumnShape, ...] = (),
     cut: bool = False,
+    skipped: int = 0,
+    comments: Comments | None = None,
 ) -> Iterator[Record]:
-    """Records of a file; blank lines are none.
+    """Records of a file; blank lines and comments are none.
 
     lines: with their line ends. width: cells that a record should have, 0 where that is not known yet: then doubtful
     records are only told, not mended. shapes: what whole rows look like, empty where that is not known.
-    cut: the lines are the start of a longer file, so the last record may lack its end.
+    cut: the lines are the start of a longer file, so the last record may lack its end. skipped: lines of the file
+    before `lines`, for the numbers of the others. comments: counted as the records are read.
     """
-    source = _Lines(lines, dialect.delimiter)
+    source = _Lines(lines, dialect.delimiter, skipped, comments or Comments())
     reading = _Reading(dialect, width, shapes)
     reader = reading.reader(source, strict=True)
     while True:
         source.begin()
-        line = source.number + 1
         guessed = False
         try:
             cells = next(reader)
@@ -124,7 +148,8 @@ def read_records(
         if len(dialect.delimiter) > 1:
             cells = [cell.replace(_STAND_IN, dialect.delimiter) for cell in cells]
         if cells:
-            yield Record(line, cells, doubtful, guessed)
+            other, cells = reading.divided_otherwise(cells, source.taken)
+            yield Record(source.number - len(source.taken) + 1, cells, doubtful, guessed, other)
 
 
 class _Reading:
@@ -181,6 +206,23 @@ class _Reading:
             cells = max(self.alone(first), self.plain(first), key=self.mended_fit)
         source.put_back(used)
         return cells, True
+
+    def divided_otherwise(self, cells: list[str], lines: list[str]) -> tuple[str, list[str]]:
+        """The delimiter, and the cells, where too few cells are a whole row once another delimiter divides it.
+
+        Two cells prove nothing: a text may hold one semicolon.
+        """
+        if self.width < 3 or len(cells) >= self.width or self.delimiter not in OTHERS or len(lines) > TRIED_LINES:
+            return "", cells
+        for other in OTHERS.replace(self.delimiter, ""):
+            reader = csv.reader(lines, delimiter=other, quotechar=self.quote or '"', skipinitialspace=True, strict=True)
+            try:
+                found = next(reader) if any(other in line for line in lines) else []
+            except (csv.Error, StopIteration):
+                continue
+            if len(found) == self.width and next(reader, None) is None:
+                return other, found
+        return "", cells
 
     def mended_fit(self, cells: list[str]) -> float:
         """How well cells that are too few or too many will look once they are put together."""

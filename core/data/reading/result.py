@@ -43,6 +43,11 @@ class Reading:
     encoding: str | None = None
     dialect: Dialect | None = None
     header: bool | None = None
+    skipped: int | None = None
+    """Lines before the table: before the names of its columns, or before its first row where there are none."""
+    comment: str | None = None
+    """Lines that begin with it were left out; '' where there are no such lines."""
+    decimal: str | None = None
     rejected: int = 0
     rejected_lines: tuple[RejectedLine, ...] = ()
     repaired: int = 0

@@ -82,14 +82,19 @@ def _file_sha256(path: Path) -> str:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
+def packing_of(path: Path) -> str | None:
+    """gzip or zstd, told by the first bytes; None for a file that is not packed."""
+    with path.open("rb") as opened:
+        start = opened.read(4)
+    return next((name for magic, name in _PACKED.items() if start.startswith(magic)), None)
+
+
 def unpacked(path: Path, folder: Path) -> tuple[Path, str | None]:
     """The file itself, or what a gzip or zstd file holds, written into `folder`; and which of the two it was.
 
     Told by the first bytes, whatever the name. Raises UserError for a damaged archive.
     """
-    with path.open("rb") as opened:
-        start = opened.read(4)
-    packing = next((name for magic, name in _PACKED.items() if start.startswith(magic)), None)
+    packing = packing_of(path)
     if packing is None:
         return path, None
     target = folder / "unpacked"

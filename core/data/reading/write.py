@@ -34,13 +34,15 @@ def text_schema(names: Sequence[str]) -> pa.Schema:
     return pa.schema([(name, pa.string()) for name in names])
 
 
-def text_batches(rows: Iterable[Sequence[str | None]], names: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Rows with a cell for each name as record batches of texts; empty cells become null."""
+def text_batches(
+    rows: Iterable[Sequence[str | None]], names: Sequence[str], null_words: frozenset[str] = frozenset()
+) -> Iterator[pa.RecordBatch]:
+    """Rows with a cell for each name as record batches of texts; empty cells and `null_words` become null."""
     columns: list[list[str | None]] = [[] for _ in names]
     size = 0
     for cells in rows:
         for column, cell in zip(columns, cells, strict=True):
-            column.append(cell or None)
+            column.append(cell if cell and cell not in null_words else None)
             size += len(cell or "")
         if len(columns[0]) >= GROUP_ROWS or size >= BATCH_SIZE:
             yield pa.record_batch([pa.array(column, pa.string()) for column in columns], names=list(names))
