@@ -84,7 +84,8 @@ def build_data() -> DataStep:
         onward = gr.Button("Model →", variant="primary", min_width=150, elem_id="to-model")
     return DataStep(
         source, problem, opened, facts, change, other, inside, reading, big, said, chat, columns, bars, lengths,
-        profile, rows_shown, back, position, forth, gr.State(0), test, validation, division, findings, foot, status, onward,
+        profile, rows_shown, back, position, forth, gr.State(0), test, validation, division, findings, foot, status,
+        onward,
     )  # fmt: skip
 
 
