@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from core.runs.store import open_store
 from core.runs.supervisor import stop, submit
@@ -390,10 +390,13 @@ def test_runs_are_found_and_deleted_after_a_question(shared_server: Server, page
     assert store.run(keep).name == "Keep me"
 
 
-def test_dark_is_kept(shared_server: Server, page: Page) -> None:
-    page.goto(f"{shared_server.url}/settings")
-    page.locator("#theme-choice").get_by_text("Dark").click()
-    expect(page.locator("body")).to_have_class("dark")
-    page.goto(shared_server.url)
-    expect(page.locator("#source")).to_be_visible()
-    expect(page.locator("body")).to_have_class("dark")
+def test_dark_is_kept(shared_server: Server, browser: Browser) -> None:
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.set_default_timeout(WAIT_MS)
+        page.goto(f"{shared_server.url}/settings")
+        page.locator("#theme-choice").get_by_text("Dark").click()
+        expect(page.locator("body")).to_have_class("dark")
+        page.goto(shared_server.url)
+        expect(page.locator("#source")).to_be_visible()
+        expect(page.locator("body")).to_have_class("dark")
