@@ -23,7 +23,7 @@ from ui.new_run.checks import find_problems
 from ui.new_run.draft import Draft, choose_preset, editing, missing, new_draft, read_draft, spec_of, unfit
 from ui.new_run.files import open_role
 from ui.new_run.review_text import command_line, sentences
-from ui.new_run.source import take_file
+from ui.new_run.source import take_files
 from ui.run.chat import messages
 from ui.run.chat_report import chat_verdict_html, samples_html
 from ui.run.header import header_html
@@ -53,7 +53,7 @@ def talks(workspace: Workspace) -> Path:
 
 @pytest.fixture
 def draft(workspace: Workspace, talks: Path) -> Draft:
-    return take_file(workspace, open_store(workspace), "d", talks)
+    return take_files(workspace, open_store(workspace), "d", [str(talks)], print)
 
 
 # New run

@@ -34,7 +34,7 @@ from ui.new_run.label_columns import (
 from ui.new_run.prompt_view import Tokenizers, class_names, look_at
 from ui.new_run.reading import read_again
 from ui.new_run.review_text import command_line, sentences
-from ui.new_run.source import take_file
+from ui.new_run.source import take_files
 
 FLAG_HEADER = ("text", "tags", "a", "b", "label")
 
@@ -58,7 +58,7 @@ def soft(workspace: Workspace) -> Path:
 
 def test_each_kind_finds_its_columns_and_is_kept(workspace: Workspace) -> None:
     store = open_store(workspace)
-    draft = take_file(workspace, store, "d", mixed(workspace))
+    draft = take_files(workspace, store, "d", [str(mixed(workspace))], print)
     assert (draft.kind, draft.get("mapping.label")) == ("single", "label")
     table = open_role(workspace, draft, "train")
     choose_kind(store, "d", table, "multi")
@@ -82,7 +82,7 @@ def test_each_kind_finds_its_columns_and_is_kept(workspace: Workspace) -> None:
 def test_another_column_and_another_separator(workspace: Workspace) -> None:
     store = open_store(workspace)
     rows = [(text, one, two) for (text, one), (_, two) in zip(several_rows(200), several_rows(200, "|"), strict=True)]
-    draft = take_file(workspace, store, "d", Path(table_file(rows, workspace, ("text", "tags", "topics")).path))
+    draft = take_files(workspace, store, "d", [table_file(rows, workspace, ("text", "tags", "topics")).path], print)
     table = open_role(workspace, draft, "train")
     assert (draft.kind, draft.get("mapping.label")) == ("multi", "topics")
     choose_columns(store, "d", ["text"], "tags", " ", False)
@@ -97,7 +97,7 @@ def test_another_column_and_another_separator(workspace: Workspace) -> None:
 def test_rare_classes_on_the_page(workspace: Workspace) -> None:
     store = open_store(workspace)
     rows = [*several_rows(120), *[(f"odd {n}", f"r{n}; cs.AI") for n in range(4)]]
-    draft = take_file(workspace, store, "d", Path(table_file(rows, workspace, ("text", "tags")).path))
+    draft = take_files(workspace, store, "d", [table_file(rows, workspace, ("text", "tags")).path], print)
     table = open_role(workspace, draft, "train")
     counts = draft_counts(draft, table)
     assert (draft.kind, len(counts)) == ("multi", 10)
@@ -121,7 +121,7 @@ def test_rare_classes_on_the_page(workspace: Workspace) -> None:
 
 def test_columns_that_are_renamed_stay_chosen(workspace: Workspace) -> None:
     store = open_store(workspace)
-    draft = take_file(workspace, store, "d", soft(workspace))
+    draft = take_files(workspace, store, "d", [str(soft(workspace))], print)
     assert (draft.kind, draft.get("mapping.label_columns")) == ("soft", ["no", "yes"])
     with editing(store, "d") as draft:
         draft.put("mapping.class_names", {"yes": "Yes!"})
@@ -133,7 +133,7 @@ def test_columns_that_are_renamed_stay_chosen(workspace: Workspace) -> None:
 
 def test_only_models_with_a_head_learn_more_than_one_class(workspace: Workspace) -> None:
     store = open_store(workspace)
-    take_file(workspace, store, "d", mixed(workspace))
+    take_files(workspace, store, "d", [str(mixed(workspace))], print)
     with editing(store, "d") as draft:
         choose_preset(draft, "llama-3.2-1b-4bit")
         assert unfit(draft) == ""
@@ -185,7 +185,7 @@ def test_the_review_says_the_kind_of_label(
     kind: str, changes: dict[str, object], words: list[str], workspace: Workspace
 ) -> None:
     store = open_store(workspace)
-    table = open_role(workspace, take_file(workspace, store, "d", mixed(workspace)), "train")
+    table = open_role(workspace, take_files(workspace, store, "d", [str(mixed(workspace))], print), "train")
     choose_kind(store, "d", table, kind)
     with editing(store, "d") as draft:
         draft.spec["mapping"] |= changes
@@ -196,7 +196,7 @@ def test_the_review_says_the_kind_of_label(
 
 def test_the_review_of_probabilities_and_of_columns(workspace: Workspace) -> None:
     store = open_store(workspace)
-    draft = take_file(workspace, store, "d", soft(workspace))
+    draft = take_files(workspace, store, "d", [str(soft(workspace))], print)
     table = open_role(workspace, draft, "train")
     spec = spec_of(draft)
     told = sentences(draft, spec, {"train": table})[0]
@@ -216,7 +216,7 @@ def test_the_review_of_probabilities_and_of_columns(workspace: Workspace) -> Non
 )
 def test_the_command_line_starts_the_same_run(mapping: MappingSpec, workspace: Workspace) -> None:
     store = open_store(workspace)
-    take_file(workspace, store, "d", mixed(workspace))
+    take_files(workspace, store, "d", [str(mixed(workspace))], print)
     with editing(store, "d") as draft:
         draft.spec["mapping"] = mapping.model_dump(mode="json")
     spec = spec_of(draft)
@@ -292,7 +292,7 @@ def test_a_prompt_knows_the_classes_that_rare_ones_became(workspace: Workspace) 
 
     rows = [("odd one", "r"), *[(f"a text {n}", "xyz"[n % 3]) for n in range(60)]]
     store = open_store(workspace)
-    draft = take_file(workspace, store, "d", Path(table_file(rows, workspace, ("text", "label")).path))
+    draft = take_files(workspace, store, "d", [table_file(rows, workspace, ("text", "label")).path], print)
     table = open_role(workspace, draft, "train")
     choose_preset(draft, "llama-3.2-1b-4bit")
     for how, shown, classes in (("merge", (0, "Other"), ["Other", "x", "y", "z"]), ("drop", (1, "x"), ["x", "y", "z"])):

@@ -104,10 +104,14 @@ def connect_reading(
         return not opened, gr.update(visible=not opened), "Change" if opened else "Close"
 
     def again(draft_id: str, *given: Any) -> dict[Any, Any]:
+        before = read_draft(store, draft_id).file("train")
         try:
             draft, said = read_again(workspace, store, draft_id, *given)
         except UserError as error:
             return {step.said: gr.update(value=problem_html(error), visible=True)}
+        if draft.file("train") == before:
+            # A field was left as it was; what is being typed into another must stay.
+            return {step.said: gr.update(value="", visible=False)}
         told = {step.said: gr.update(value=f'<p class="quiet">{said}</p>', visible=True)} if said else {}
         return data_view(workspace, step, draft) | told
 
