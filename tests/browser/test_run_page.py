@@ -47,7 +47,7 @@ def start_run(page: Page, server: Server, file: Path, **settings: str) -> str:
     expect(page.locator("#sidebar-foot")).to_contain_text("n", timeout=30_000)
     page.wait_for_timeout(2000)  # nobody drops a file before the page has drawn itself
     page.set_input_files("#data-file input[type=file]", file)
-    expect(page.locator("#file-facts")).to_contain_text("300 rows", timeout=60_000)
+    expect(page.locator("#file-facts")).to_contain_text("180 rows", timeout=60_000)
     expect(page.locator("#label-column input")).to_have_value("label")
     expect(page.locator("#findings h3")).to_be_visible(timeout=60_000)
     page.locator("#to-model").click()
