@@ -1,6 +1,7 @@
 """`launch.py inspect FILE --label COL`: what the doctor says of the data, with examples, as the Data page shows it."""
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,9 +11,9 @@ from core.cli.mapping import mapping_of_options
 from core.cli.training import data_of_options
 from core.data.checks import checking, to_the_end
 from core.data.findings import Finding, finding_words
-from core.data.table import open_table
+from core.data.table import open_tables
 from core.errors import from_validation
-from core.schema import SplitSpec, with_overrides
+from core.schema import SplitSpec, TableFile, with_overrides
 from core.workspace import Workspace
 
 EXAMPLE_SHOWN = 100
@@ -31,20 +32,19 @@ def wants_checks(request: argparse.Namespace) -> bool:
     return bool(request.text or request.label or request.label_columns or request.test or request.validation)
 
 
-def told_of_data(request: argparse.Namespace, workspace: Workspace) -> Told:
+def told_of_data(request: argparse.Namespace, given: Mapping[str, TableFile], workspace: Workspace) -> Told:
     """Findings with examples and the settings that put them right, and what --set data.cleaning.* leaves out.
 
     Raises UserError where a file cannot be read, or text and label cannot be told.
     """
-    data = data_of_options(request, workspace)
+    data = data_of_options(request, given, workspace)
     mapping = mapping_of_options(request, data.train, workspace)
     content = with_overrides({"data": {}, "split": {}}, request.set)
     try:
         split = SplitSpec.model_validate(content["split"])
     except ValidationError as error:
         raise from_validation(error, "The command line") from error
-    files = {"train": data.train, "validation": data.validation, "test": data.test}
-    tables = {role: open_table(file, workspace) for role, file in files.items() if file is not None}
+    tables = open_tables(data, workspace)
     found = to_the_end(
         checking(tables["train"], tables.get("validation"), tables.get("test"), mapping, split, data.cleaning)
     )

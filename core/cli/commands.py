@@ -152,7 +152,7 @@ def inspect(request: argparse.Namespace, workspace: Workspace) -> Answer:
     guess = asdict(suggestion) if form is None else {"kind": "none", "chat": form.model_dump(), "reasons": []}
     reasons = suggestion.reasons if form is None else ("It looks like conversations to learn from.",)
     lines += [*given.said, *table.notes, *(f"Guess: {reason}" for reason in reasons)]
-    told = told_of_data(request, workspace) if wants_checks(request) else Told([], {})
+    told = told_of_data(request, given.files, workspace) if wants_checks(request) else Told([], {})
     content = table_json(table) | {"suggestion": guess, "parts": parts} | told.content
     return Answer("\n".join([*lines, *told.lines]), content)
 

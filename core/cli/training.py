@@ -1,6 +1,7 @@
 """The commands that start, go on with and stop runs."""
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from core.data.findings import finding_words
 from core.data.given import file_for_part, files_given
 from core.data.mapping import suggest_mapping
 from core.data.samples import make_docstrings
-from core.data.table import Table, open_table
+from core.data.table import Table, open_table, open_tables
 from core.errors import UserError, from_validation
 from core.models.known import require_known_sizes
 from core.models.source import check_source
@@ -89,20 +90,20 @@ def stop(request: argparse.Namespace, workspace: Workspace) -> Answer:
 def _content_of_options(request: argparse.Namespace, workspace: Workspace) -> dict[str, Any]:
     """A spec's content from --preset, --data and what goes with them; what is not said of the mapping is guessed."""
     preset = find_preset(request.preset or DEFAULT_PRESET)
-    data = data_of_options(request, workspace)
+    given = files_given(request.data, workspace, reading_options(request), note)
+    for line in given.said:
+        note(line)
+    data = data_of_options(request, given.files, workspace)
     mapping = _chat_mapping(request, data.train, preset, workspace)
     if mapping is None:
         mapping = mapping_of_options(request, data.train, workspace)
     return preset_spec(preset, data, mapping).model_dump(mode="json")
 
 
-def data_of_options(request: argparse.Namespace, workspace: Workspace) -> DataSpec:
-    """The files of --data, --test and --validation, with `--set data.*` applied, since what is guessed rests on it."""
-    given = files_given(request.data, workspace, reading_options(request), note)
-    for line in given.said:
-        note(line)
+def data_of_options(request: argparse.Namespace, given: Mapping[str, TableFile], workspace: Workspace) -> DataSpec:
+    """The files that are given, by part, and those of --test and --validation, with `--set data.*` applied."""
     own = {part: getattr(request, part) for part in ("validation", "test") if getattr(request, part) is not None}
-    files = given.files | {
+    files = dict(given) | {
         part: file_for_part(table_file(path, request.read, request.column_names), part, workspace)
         for part, path in own.items()
     }
@@ -164,15 +165,14 @@ def _with_absolute_paths(spec: RunSpec) -> RunSpec:
 
 def _check_data(spec: RunSpec, workspace: Workspace) -> None:
     """Say what the doctor found. Raises UserError, so that nothing is queued, where it is an error."""
-    files = (spec.data.train, spec.data.validation, spec.data.test)
-    train, validation, test = (open_table(file, workspace) if file is not None else None for file in files)
-    assert train is not None
+    tables = open_tables(spec.data, workspace)
+    train = tables["train"]
     if spec.task == "chat":
-        tables = {"train": train, "validation": validation, "test": test}
-        given = {role: table for role, table in tables.items() if table is not None}
-        findings = check_chat(given, spec.mapping, spec.split)
+        findings = check_chat(tables, spec.mapping, spec.split)
     else:
-        findings = check_data(train, validation, test, spec.mapping, spec.split, spec.data.cleaning)
+        findings = check_data(
+            train, tables.get("validation"), tables.get("test"), spec.mapping, spec.split, spec.data.cleaning
+        )
     if spec.task == "answer":
         for problem in prompt_problems(spec.prompt, train.names, spec.mapping.label):
             raise problem

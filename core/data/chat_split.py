@@ -16,7 +16,7 @@ from core.data.examples import EXAMPLES, PARTS, DataFacts, conversation_text, re
 from core.data.findings import Finding, kept_of, raise_errors
 from core.data.reading.write import write_batches
 from core.data.same_rows import rows_of_run, why_not_same_rows
-from core.data.table import Table, file_facts, open_table
+from core.data.table import Table, file_facts, open_tables
 from core.files import replacing
 from core.schema import ChatColumns, RunSpec
 from core.workspace import RunFolder, Workspace
@@ -33,10 +33,7 @@ def write_chat_split(spec: RunSpec, workspace: Workspace, folder: RunFolder) -> 
 
     Raises UserError where the checks find an error.
     """
-    tables = {"train": open_table(spec.data.train, workspace)}
-    for role, file in (("validation", spec.data.validation), ("test", spec.data.test)):
-        if file is not None:
-            tables[role] = open_table(file, workspace)
+    tables = open_tables(spec.data, workspace)
     findings = check_chat(tables, spec.mapping, spec.split)
     raise_errors(findings)
     found = {role: conversations_of(table, spec.mapping.chat) for role, table in tables.items()}

@@ -46,13 +46,12 @@ def read_parts(
     """The files by role, train first, and the classes that are rare in train. train: the labels of its rows."""
     parts = {"train": _by_rows(database, "train", tables["train"], mapping, train)}
     for name, table in tables.items():
-        if name != "train":
-            single = mapping.kind == "single"
-            parts[name] = (
-                _single(database, name, table, mapping)
-                if single
-                else _by_rows(database, name, table, mapping, read_labels(table, mapping))
-            )
+        if name == "train":
+            continue
+        if mapping.kind == "single":
+            parts[name] = _single(database, name, table, mapping)
+        else:
+            parts[name] = _by_rows(database, name, table, mapping, read_labels(table, mapping))
     steps = class_steps(parts["train"].as_in_file, mapping)
     return {name: _after(part, steps) for name, part in parts.items()}, steps.rare
 

@@ -37,7 +37,7 @@ from core.data.labels import (
 from core.data.mapping import mapped_text_sql, natural_order
 from core.data.reading.write import write_batches
 from core.data.same_rows import rows_of_run, why_not_same_rows
-from core.data.table import Table, file_facts, open_table, require_columns
+from core.data.table import Table, file_facts, open_tables, require_columns
 from core.errors import UserError
 from core.files import replacing
 from core.prompts import prompt_columns, prompt_problems
@@ -74,10 +74,7 @@ def write_split(spec: RunSpec, workspace: Workspace, folder: RunFolder, fold: in
         return read_data_facts(folder)
     if spec.task == "chat":
         return write_chat_split(spec, workspace, folder)
-    tables = {"train": open_table(spec.data.train, workspace)}
-    for role, file in (("validation", spec.data.validation), ("test", spec.data.test)):
-        if file is not None:
-            tables[role] = open_table(file, workspace)
+    tables = open_tables(spec.data, workspace)
     findings = check_data(
         tables["train"], tables.get("validation"), tables.get("test"), spec.mapping, spec.split, spec.data.cleaning
     )

@@ -25,7 +25,7 @@ from core.data.reading.stacked import Piece, stack
 from core.data.reading.start import is_big, start_of
 from core.errors import UserError
 from core.files import replacing
-from core.schema import TableFile, shown_name
+from core.schema import DataSpec, TableFile, shown_name
 from core.workspace import Workspace
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "first_look",
     "label_counts",
     "open_table",
+    "open_tables",
     "preview",
     "require_columns",
     "table_json",
@@ -120,6 +121,12 @@ def open_table(file: TableFile, workspace: Workspace, progress: Progress = no_pr
         if log.path.exists():
             log.path.replace(parquet.with_suffix(".lines.csv"))
     return _described(file, path, parquet, rows, columns, reading, None)
+
+
+def open_tables(data: DataSpec, workspace: Workspace) -> dict[str, Table]:
+    """The files of a run by role: train, and validation and test where they are given. Raises UserError."""
+    files = {"train": data.train, "validation": data.validation, "test": data.test}
+    return {role: open_table(file, workspace) for role, file in files.items() if file is not None}
 
 
 def first_look(file: TableFile, workspace: Workspace) -> Table:

@@ -5,7 +5,6 @@ report.json, schema_version 1, task "chat": run, name, created (UTC), verdict, v
 null where that was not measured), samples (messages, expected, untuned, tuned), training, data, settings, machine.
 """
 
-import json
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import Any
 from core.data.examples import DataFacts
 from core.evaluation.chat_html import chat_report_html
 from core.evaluation.report import SCHEMA_VERSION, shown_settings, thinned
+from core.evaluation.report_file import save_content
 from core.evaluation.verdict import Tone, counted
 from core.files import replacing
 from core.schema import RunSpec
@@ -83,8 +83,7 @@ def write_chat_report(
     }
     with replacing(folder.report / "report.html") as target:
         target.write_text(chat_report_html(report), encoding="utf-8")
-    with replacing(folder.report / "report.json") as target:
-        target.write_text(json.dumps(report, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
+    save_content(folder, report)
     return report
 
 

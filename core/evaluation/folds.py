@@ -1,17 +1,13 @@
 """Mean and spread of the test figures over the folds of a cross-validation, put into the report of the first fold."""
 
-import json
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from core.evaluation.html import report_html
-from core.evaluation.mistakes import count_mistakes, mistakes
-from core.files import replacing
+from core.evaluation.report_file import save_report
 from core.workspace import RunFolder
 
 FIGURES = ("accuracy", "macro_f1", "micro_f1", "weighted_f1")
-MISTAKES_SHOWN = 40
 
 
 def fold_figures(reports: Sequence[Mapping[str, Any]], asked: int) -> dict[str, Any]:
@@ -82,9 +78,5 @@ def add_folds(
         "verdict_sentences": sentences,
         "folds": {**folds, "sentence": told},
     }
-    with replacing(folder.report / "report.html") as target:
-        shown = mistakes(folder, limit=MISTAKES_SHOWN)
-        target.write_text(report_html(content, shown, count_mistakes(folder)), encoding="utf-8")
-    with replacing(folder.report / "report.json") as target:
-        target.write_text(json.dumps(content, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
+    save_report(folder, content)
     return content

@@ -9,7 +9,6 @@ training, without the confusion matrix; else null) and answers (untuned and tune
 wrote by itself); of a cross-validation also folds, see folds.py.
 """
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -17,13 +16,13 @@ from typing import Any
 
 from core.data.examples import DataFacts
 from core.data.reading.write import write_batches
-from core.evaluation.html import report_html
 from core.evaluation.kinds import label_metrics, likeliest
 from core.evaluation.mistakes import count_mistakes, mistakes
 from core.evaluation.multi_label import Thresholds, Yes, given_classes, tuned_thresholds
 from core.evaluation.multi_verdict import compare_sets, multi_verdict
 from core.evaluation.prediction_rows import prediction_batches, prediction_schema
 from core.evaluation.predictions import Baseline, FreeAnswers, Predictions
+from core.evaluation.report_file import save_report
 from core.evaluation.soft_verdict import soft_verdict
 from core.evaluation.verdict import UNTUNED, Verdict, as_json, compare, verdict
 from core.files import replacing
@@ -69,11 +68,7 @@ def write_report(
         )
     report = _report(folder, spec, facts, test, validation, baselines, training, untuned, thresholds)
     report |= {"answers": {name: asdict(answers) for name, answers in (free_answers or {}).items()}}
-    with replacing(folder.report / "report.html") as target:
-        shown = mistakes(folder, limit=MISTAKES_SHOWN)
-        target.write_text(report_html(report, shown, count_mistakes(folder)), encoding="utf-8")
-    with replacing(folder.report / "report.json") as target:
-        target.write_text(json.dumps(report, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
+    save_report(folder, report)
     return report
 
 

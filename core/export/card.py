@@ -3,11 +3,11 @@
 Everything in it is read from the run's folder. Names of classes, columns and files enter it, escaped for Markdown.
 """
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 from core.data.examples import DataFacts, read_data_facts
+from core.evaluation.report_file import read_content
 from core.export.base import base_license, hub_id, shown_base
 from core.export.chat_card import chat_data, chat_introduction, chat_limits, chat_results
 from core.export.kind_words import KIND_WORDS, columns_words, kind_limit, several_table
@@ -45,7 +45,7 @@ def model_card(folder: RunFolder) -> str:
     facts = run_model_facts(folder)
     spec = read_spec(folder.spec)
     data = read_data_facts(folder)
-    report = _report(folder)
+    report = read_content(folder)
     chat = facts.task == "chat"
     parts = [
         f"---\n{card_metadata(facts, spec, data, report).to_yaml()}\n---",
@@ -62,12 +62,6 @@ def model_card(folder: RunFolder) -> str:
         "\n".join(f"- {line}" for line in _limits(facts, data, report)),
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def _report(folder: RunFolder) -> dict[str, Any] | None:
-    """report.json; None where the run ended after its model was saved and before it was evaluated."""
-    path = folder.report / "report.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def _introduction(facts: ModelFacts, data: DataFacts, report: dict[str, Any] | None) -> Iterator[str]:

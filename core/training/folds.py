@@ -6,7 +6,6 @@ is kept. Of the others only the report stays. Worker only.
 """
 
 import gc
-import json
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -18,10 +17,10 @@ from core.data.examples import DataFacts, read_data_facts
 from core.data.same_rows import fold_folder
 from core.data.split import write_split
 from core.evaluation.folds import add_folds
+from core.evaluation.report_file import read_content
 from core.runs.store import open_store
 from core.schema import RunSpec
 from core.training.job import Job, StopRequestedError
-from core.workspace import RunFolder
 
 SECONDS_BETWEEN_LOOKS = 0.5
 
@@ -35,12 +34,6 @@ def divide_folds(job: Job) -> None:
         write_split(job.spec, job.folder.workspace, fold_folder(job.folder, fold), fold)
 
 
-def finished_report(folder: RunFolder) -> dict[str, Any] | None:
-    """The content of a run's or a fold's report.json; None until it is measured."""
-    path = folder.report / "report.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-
-
 def cross_validate(job: Job, report: dict[str, Any], measure: MeasureFold) -> dict[str, Any]:
     """The report of the first fold with mean and spread over all; folds that are not measured yet are, now.
 
@@ -50,7 +43,7 @@ def cross_validate(job: Job, report: dict[str, Any], measure: MeasureFold) -> di
     reports = [report]
     for fold in range(2, job.spec.split.folds + 1):
         folder = fold_folder(job.folder, fold)
-        found = finished_report(folder)
+        found = read_content(folder)
         if found is None and not job.finish_only:
             found = _measured(job, fold, measure)
         if found is not None:

@@ -20,9 +20,10 @@ from core.evaluation.chat_report import write_chat_report
 from core.evaluation.kinds import KIND_FIGURES, label_metrics
 from core.evaluation.multi_label import USUAL_THRESHOLD
 from core.evaluation.report import write_report
+from core.evaluation.report_file import read_content
 from core.runs.store import ACTIVE, Store, open_store
 from core.schema import RunSpec, read_spec
-from core.training.folds import cross_validate, divide_folds, finished_report
+from core.training.folds import cross_validate, divide_folds
 from core.training.job import Job, LabelledTexts, StopRequestedError, Trained
 from core.workspace import RunFolder
 
@@ -62,7 +63,7 @@ def run(job: Job) -> dict[str, Any]:
     divide_folds(job)
     folds = job.spec.split.folds
     # Of several folds the first may be measured already, by a worker that was stopped in a later one.
-    report = finished_report(job.folder) if folds else None
+    report = read_content(job.folder) if folds else None
     if report is None:
         report = _measured(job, facts)
     shutil.rmtree(job.folder.checkpoints, ignore_errors=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from core.runs.store import ACTIVE, open_store
 from core.workspace import Workspace, open_workspace
@@ -27,6 +27,8 @@ SERVE = (
     "serve(open_workspace(sys.argv[1]), port=int(sys.argv[2]), open_browser=False)"
 )
 START_SECONDS = 120
+WAIT_MS = 60_000
+"""A page has as long as a busy machine may need."""
 
 
 def assert_fits(page: Page) -> None:
@@ -97,6 +99,7 @@ def chromium() -> str:
 def browser(chromium: str) -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        expect.set_options(timeout=WAIT_MS)
         yield browser
         browser.close()
 
@@ -105,6 +108,7 @@ def browser(chromium: str) -> Iterator[Browser]:
 def context(browser: Browser) -> Iterator[BrowserContext]:
     """One for a module: the page's scripts are compiled once, not for each test."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    context.set_default_timeout(WAIT_MS)
     yield context
     context.close()
 

@@ -8,21 +8,18 @@ from playwright.sync_api import Browser, Page, expect
 
 from core.runs.store import open_store
 from tests.bad_files import huge_cell, many_classes, unlearnable, unreadable
-from tests.browser.conftest import Server
+from tests.browser.conftest import WAIT_MS, Server
 from tests.browser.test_new_run import choose
 
 pytestmark = pytest.mark.browser
-
-WAIT_MS = 60_000
 
 
 @pytest.fixture(scope="module")
 def page(browser: Browser, shared_server: Server) -> Iterator[Page]:
     """One page for all, as one person would go on with it."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(WAIT_MS)
     page = context.new_page()
-    page.set_default_timeout(WAIT_MS)
-    expect.set_options(timeout=WAIT_MS)
     page.goto(shared_server.url)
     yield page
     context.close()

@@ -15,15 +15,8 @@ from tests.chat_runs import write_chat_run, write_lines
 
 pytestmark = pytest.mark.browser
 
-WAIT_MS = 60_000
 EVIL = "<img src=x onerror=\"document.title='hit'\">"
 RUN = "20261121-000000-aaaa"
-
-
-@pytest.fixture(autouse=True)
-def _patience(page: Page) -> None:
-    page.set_default_timeout(WAIT_MS)
-    expect.set_options(timeout=WAIT_MS)
 
 
 STAND_IN = """

@@ -14,14 +14,7 @@ from tests.browser.test_new_run import draft_spec, opened, to_model, to_review, 
 
 pytestmark = pytest.mark.browser
 
-WAIT_MS = 30_000
 EVIL = "<img src=x onerror=\"document.title='hit'\"><script>document.title='hit'</script>"
-
-
-@pytest.fixture(autouse=True)
-def _patience(page: Page) -> None:
-    page.set_default_timeout(WAIT_MS)
-    expect.set_options(timeout=WAIT_MS)
 
 
 def test_the_leak_of_sentipers_is_found_fixed_and_undone(

@@ -13,15 +13,8 @@ from tests.browser.conftest import Server, assert_fits
 
 pytestmark = pytest.mark.browser
 
-WAIT_MS = 60_000
 QUESTIONS = [("Who wrote Hamlet ?", "HUM"), ("Where is Oslo ?", "LOC"), ("How many legs has a spider ?", "NUM")]
 ROWS = [(f"{text} ({number})", label) for number in range(20) for text, label in QUESTIONS]
-
-
-@pytest.fixture(autouse=True)
-def _patience(page: Page) -> None:
-    page.set_default_timeout(WAIT_MS)
-    expect.set_options(timeout=WAIT_MS)
 
 
 def upload(page: Page, server: Server, *files: Path) -> None:
@@ -61,7 +54,7 @@ def test_another_sheet_and_the_preview_follows(shared_server: Server, page: Page
     page.get_by_role("option", name="<b>News").click()
     opened(page, "30 rows")
     expect(page.locator("#preview")).to_contain_text("a body of words")
-    expect(page.locator(".said").first).to_contain_text("chosen anew")
+    expect(page.locator("#reading-said")).to_contain_text("chosen anew")
     assert data_of(shared_server, page)["train"]["sheet"] == "<b>News"
     page.reload()
     opened(page, "30 rows")

@@ -12,14 +12,7 @@ from tests.browser.conftest import Server, assert_fits
 
 pytestmark = pytest.mark.browser
 
-WAIT_MS = 60_000
 TRAINING_MS = 300_000
-
-
-@pytest.fixture(autouse=True)
-def _patience(page: Page) -> None:
-    page.set_default_timeout(WAIT_MS)
-    expect.set_options(timeout=WAIT_MS)
 
 
 @pytest.fixture

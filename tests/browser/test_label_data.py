@@ -12,14 +12,7 @@ from tests.unit.labelled_tables import table_file
 
 pytestmark = pytest.mark.browser
 
-WAIT_MS = 60_000
 EVIL = "<img src=x onerror=\"document.title='hit'\">"
-
-
-@pytest.fixture(autouse=True)
-def _patience(page: Page) -> None:
-    page.set_default_timeout(WAIT_MS)
-    expect.set_options(timeout=WAIT_MS)
 
 
 def open_file(page: Page, server: Server, file: Path) -> None:

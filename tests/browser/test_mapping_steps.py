@@ -11,13 +11,6 @@ from core.runs.store import open_store
 from tests.browser.conftest import Server, assert_fits
 
 pytestmark = pytest.mark.browser
-WAIT_MS = 60_000
-
-
-@pytest.fixture(autouse=True)
-def _patience(page: Page) -> None:
-    page.set_default_timeout(WAIT_MS)
-    expect.set_options(timeout=WAIT_MS)
 
 
 @pytest.fixture
@@ -111,6 +104,7 @@ def test_groups_rows_and_template(shared_server: Server, page: Page, spelled: Pa
     page.get_by_role("option", name="author").click()
     expect(page.locator("#findings")).not_to_contain_text("does not hold dates")
     page.locator("#part-test").get_by_text("A number of rows").click()
+    expect(page.locator("#part-test .short input")).to_have_value("200")
     page.locator("#part-test .short input").fill("160")
     page.keyboard.press("Tab")
     page.locator("#folds input").click()

@@ -12,19 +12,12 @@ from core.runs.store import open_store
 from core.runs.supervisor import stop, submit
 from core.schema import DataSpec, MappingSpec, RunSpec, TableFile, read_spec
 from core.workspace import Workspace
-from tests.browser.conftest import Server, assert_fits
+from tests.browser.conftest import WAIT_MS, Server, assert_fits
 
 pytestmark = pytest.mark.browser
 
-WAIT_MS = 60_000
 EVIL = "<img src=x onerror=\"document.title='hit'\">"
 QUESTIONS = [("Who wrote Hamlet ?", "HUM"), ("Where is Oslo ?", "LOC"), ("How many legs has a spider ?", "NUM")]
-
-
-@pytest.fixture(autouse=True)
-def _patience(page: Page) -> None:
-    page.set_default_timeout(WAIT_MS)
-    expect.set_options(timeout=WAIT_MS)
 
 
 @pytest.fixture

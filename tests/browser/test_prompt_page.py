@@ -17,7 +17,6 @@ from ui.new_run.draft import choose_preset, new_draft, write_draft
 
 pytestmark = pytest.mark.browser
 
-WAIT_MS = 60_000
 TRAINING_MS = 300_000
 PRESET = "llama-3.2-1b-4bit"
 PROMPT_STEP = 3
@@ -29,12 +28,6 @@ QUESTIONS = [
 ]
 LONG = 7
 """The place of the row with the longest text."""
-
-
-@pytest.fixture(autouse=True)
-def _patience(page: Page) -> None:
-    page.set_default_timeout(WAIT_MS)
-    expect.set_options(timeout=WAIT_MS)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import Server, assert_fits
@@ -12,12 +11,6 @@ COMMENTED = (
     + "".join(f"{number};text number {number};{'NA' if number % 4 else 'none'};0,{number}\n" for number in range(1, 41))
     + "41;a row; with more;NA;0,5\n"
 )
-
-
-@pytest.fixture(autouse=True)
-def _patience(page: Page) -> None:
-    page.set_default_timeout(60_000)
-    expect.set_options(timeout=60_000)
 
 
 def open_file(page: Page, server: Server, path: Path) -> None:

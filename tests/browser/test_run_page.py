@@ -44,10 +44,8 @@ def questions(shared_data: Path, tmp_path: Path) -> Path:
 def start_run(page: Page, server: Server, file: Path, **settings: str) -> str:
     """Upload, map, choose and start, as a person does. Returns the run's id."""
     page.goto(server.url)
-    expect(page.locator("#sidebar-foot")).to_contain_text("n", timeout=30_000)
-    page.wait_for_timeout(2000)  # nobody drops a file before the page has drawn itself
     page.set_input_files("#data-file input[type=file]", file)
-    expect(page.locator("#file-facts")).to_contain_text("180 rows", timeout=60_000)
+    expect(page.locator("#file-facts")).to_contain_text("180 rows")
     expect(page.locator("#label-column input")).to_have_value("label")
     expect(page.locator("#findings h3")).to_be_visible(timeout=60_000)
     page.locator("#to-model").click()
@@ -57,9 +55,9 @@ def start_run(page: Page, server: Server, file: Path, **settings: str) -> str:
         field.fill(value)
         field.press("Tab")
     page.locator("#to-review").click()
-    expect(page.locator("#sentences")).to_contain_text("6 classes", timeout=60_000)
+    expect(page.locator("#sentences")).to_contain_text("6 classes")
     page.locator("#start-run").click()
-    page.wait_for_url("**run=*", timeout=60_000)
+    page.wait_for_url("**run=*")
     return page.url.split("run=")[1].split("&")[0]
 
 
@@ -93,7 +91,7 @@ def test_from_a_file_to_a_model_in_hand(server: Server, page: Page, questions: P
     expect(page.locator("#run-curves .td-dashed")).not_to_have_count(0)
 
     open_tab(page, "Report")
-    expect(page.locator(".td-verdict h2")).to_contain_text("%", timeout=30_000)
+    expect(page.locator(".td-verdict h2")).to_contain_text("%")
     expect(page.locator(".td-ladder")).to_contain_text("TF-IDF")
     assert page.locator("#run-matrix tbody tr").count() == page.locator("#run-classes tbody tr").count() >= 5
     with page.expect_download() as download:
@@ -125,7 +123,7 @@ def label_a_file(page: Page, folder: Path) -> None:
     page.locator("#run-label-file").click()
     expect(page.locator(".td-download")).to_be_visible(timeout=ANSWER_MS)
     page.reload()
-    expect(page.locator(".td-job")).to_contain_text("40 of 40 rows", timeout=30_000)
+    expect(page.locator(".td-job")).to_contain_text("40 of 40 rows")
     with page.expect_download() as download:
         page.locator(".td-download").click()
     rows = list(csv.DictReader(io.StringIO(download.value.path().read_text(encoding="utf-8"))))
@@ -152,12 +150,12 @@ def test_a_run_goes_on_through_reload_and_restart(
     before = wait_for_points(page, 0)
 
     page.reload()
-    expect(state(page)).to_contain_text("Training", timeout=30_000)
+    expect(state(page)).to_contain_text("Training")
     assert wait_for_points(page, before) > before
     context = browser.new_context()
     second = context.new_page()
     second.goto(f"{server.url}/?run={run_id}")
-    expect(state(second)).to_contain_text("Training", timeout=30_000)
+    expect(state(second)).to_contain_text("Training")
     context.close()
 
     store = open_store(server.workspace)
@@ -239,14 +237,14 @@ def states(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def test_an_unknown_run_is_said_kindly(states: Server, page: Page) -> None:
     page.goto(f"{states.url}/?run=nothing-of-this-name")
-    expect(page.get_by_text("There is no such run")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("There is no such run")).to_be_visible()
     page.get_by_role("link", name="See all runs").click()
     page.wait_for_url("**/runs")
 
 
 def test_a_failed_run_says_why_and_what_to_do(states: Server, page: Page) -> None:
     page.goto(f"{states.url}/?run=failed")
-    expect(page.locator("#run-trouble")).to_contain_text(f"Column {EVIL} is gone.", timeout=30_000)
+    expect(page.locator("#run-trouble")).to_contain_text(f"Column {EVIL} is gone.")
     expect(page.locator("#run-trouble")).to_contain_text("Choose another.")
     for tab, words in {
         "Report": "No report yet",
@@ -262,7 +260,7 @@ def test_a_failed_run_says_why_and_what_to_do(states: Server, page: Page) -> Non
 
 def test_what_comes_from_data_is_text(states: Server, page: Page) -> None:
     page.goto(f"{states.url}/?run=finished")
-    expect(page.locator("#run-head h1")).to_have_text(EVIL, timeout=30_000)
+    expect(page.locator("#run-head h1")).to_have_text(EVIL)
     for tab in ("Report", "Mistakes", "Try it", "Take away", "Live"):
         open_tab(page, tab)
         page.wait_for_timeout(300)
@@ -273,7 +271,7 @@ def test_what_comes_from_data_is_text(states: Server, page: Page) -> None:
 def test_a_confusion_opens_its_rows(states: Server, page: Page) -> None:
     page.goto(f"{states.url}/?run=finished&tab=report")
     wrong = page.locator("#run-matrix td.td-wrong button")
-    expect(wrong).to_have_count(1, timeout=30_000)
+    expect(wrong).to_have_count(1)
     wrong.hover()
     expect(page.locator("#run-matrix .td-said")).to_contain_text("1 of 2 rows")
     wrong.click()
@@ -285,14 +283,14 @@ def test_a_confusion_opens_its_rows(states: Server, page: Page) -> None:
 def test_classes_sort_by_any_column(states: Server, page: Page) -> None:
     page.goto(f"{states.url}/?run=finished&tab=report")
     rows = page.locator("#run-classes tbody tr")
-    expect(rows.first).to_contain_text(EVIL, timeout=30_000)
+    expect(rows.first).to_contain_text(EVIL)
     page.locator("#run-classes").get_by_role("button", name="Rows").click()
     expect(rows.first).to_contain_text("b")
 
 
 def test_a_long_curve_is_thinned_and_changes_in_place(states: Server, page: Page) -> None:
     page.goto(f"{states.url}/?run=long")
-    expect(state(page)).to_contain_text(f"step {LONG:,} of 4,000", timeout=30_000)
+    expect(state(page)).to_contain_text(f"step {LONG:,} of 4,000")
     assert 100 < loss_points(page) <= 600
     page.evaluate("window.kept = document.querySelector('#run-curves svg')")
     store = open_store(states.workspace)
@@ -308,18 +306,18 @@ def test_collapse_is_said_while_it_holds(states: Server, page: Page) -> None:
     store.add_event("long", NOTICE, asdict(notice))
     page.goto(f"{states.url}/?run=long")
     told = page.get_by_role("status").filter(has_text="of every row")
-    expect(told).to_contain_text(f"The model says {EVIL} of every row.", timeout=30_000)
+    expect(told).to_contain_text(f"The model says {EVIL} of every row.")
     expect(told).to_contain_text("Halve the learning rate.")
     # A worker that withdraws it has evaluated, and says how far it is.
     store.add_event("long", WITHDRAWN, {"finding": "one_answer"})
     store.set_progress("long", Progress("training", LONG + 2, 4000, 1.5, 2, 98.0))
-    expect(told).to_have_count(0, timeout=30_000)
+    expect(told).to_have_count(0)
 
 
 def test_the_log_is_read_when_it_is_opened(states: Server, page: Page) -> None:
     states.workspace.run("long").log.write_text(f"a first line\n{EVIL}\n", encoding="utf-8")
     page.goto(f"{states.url}/?run=long")
-    page.locator("#run-log button").first.click(timeout=30_000)
+    page.locator("#run-log button").first.click()
     expect(page.locator(".td-log")).to_contain_text(EVIL)
     states.workspace.run("long").log.open("a", encoding="utf-8").write("and another\n")
     expect(page.locator(".td-log")).to_contain_text("and another", timeout=15_000)
@@ -332,7 +330,7 @@ def test_deleting_asks_first(states: Server, page: Page) -> None:
     store.add_run("spare", "Spare", "quickstart-minilm", "packaged", "questions.csv")
     store.move("spare", ["queued"], "stopped")
     page.goto(f"{states.url}/?run=spare")
-    page.locator("#run-more").click(timeout=30_000)
+    page.locator("#run-more").click()
     page.locator("#run-delete").click()
     expect(page.get_by_text("cannot be brought back")).to_be_visible()
     page.get_by_role("button", name="Keep it").click()

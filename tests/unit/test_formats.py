@@ -17,6 +17,7 @@ from huggingface_hub.errors import RevisionNotFoundError
 
 from core.cli.arguments import parse
 from core.cli.commands import main
+from core.cli.mapping import reading_options
 from core.cli.training import data_of_options
 from core.data.conversations import conversations_of, likely_chat
 from core.data.given import Given, files_given
@@ -499,5 +500,6 @@ def test_the_command_of_a_run_names_all_of_its_files(tmp_path: Path, workspace: 
         DataSpec(train=inside, test=inside.model_copy(update={"member": "test.csv"})),
     ):
         spec = preset_spec(preset, data, MappingSpec(text=("text",), label="label"))
-        words = shlex.split(command_line(spec).replace("\\\n", ""))[2:]
-        assert data_of_options(parse(words), workspace) == data
+        request = parse(shlex.split(command_line(spec).replace("\\\n", ""))[2:])
+        given = files_given(request.data, workspace, reading_options(request))
+        assert data_of_options(request, given.files, workspace) == data

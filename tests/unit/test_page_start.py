@@ -1,8 +1,11 @@
-"""Opening the page does not pay for what only editors of Gradio's own code need."""
+"""Opening the page does not pay for what only editors of Gradio's own code need, and takes nothing from its visitor."""
 
 import subprocess
 import sys
 from pathlib import Path
+
+from core.workspace import open_workspace
+from ui.app import build_app
 
 PROJECT = Path(__file__).resolve().parents[2]
 WATCHED = """
@@ -32,3 +35,11 @@ def test_gradio_writes_stubs_at_its_import():
 def test_the_page_imports_gradio_without_that():
     parsed, module, works = said_after("import ui.app")
     assert int(parsed) < 10 and module == "ui" and works == "True"
+
+
+def test_the_load_of_the_page_does_not_empty_the_drop_zone(tmp_path: Path):
+    """The page fills itself while a file may already be on its way; what Gradio sets last would stand."""
+    app = build_app(open_workspace(tmp_path / "workspace"))
+    drop = next(block for block in app.blocks.values() if block.elem_id == "data-file")
+    loads = [event for event in app.fns.values() if any(name == "load" for _, name in event.targets)]
+    assert loads and all(drop not in event.outputs for event in loads)

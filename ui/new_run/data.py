@@ -43,7 +43,8 @@ def build_data() -> DataStep:
             big = build_big_file()
             inside = build_inside()
             reading = build_reading(lines)
-            said = gr.HTML(apply_default_css=False, visible=False, elem_classes="said")
+            refused = gr.HTML(apply_default_css=False, visible=False, elem_id="reading-refused")
+            said = gr.HTML(apply_default_css=False, visible=False, elem_id="reading-said")
             kind = build_kind()
             columns, chat = build_columns(), build_chat_columns(kind)
         with gr.Row(elem_classes="cards"):
@@ -67,9 +68,9 @@ def build_data() -> DataStep:
         status = gr.HTML(apply_default_css=False, elem_id="data-status")
         onward = gr.Button("Model →", variant="primary", min_width=150, elem_id="to-model")
     return DataStep(
-        source, problem, opened, facts, change, other, inside, reading, big, said, chat, columns, bars, lengths,
-        profile, rows_shown, back, position, forth, gr.State(0), test, validation, division, findings, foot, status,
-        onward,
+        source, problem, opened, facts, change, other, inside, reading, big, refused, said, chat, columns, bars,
+        lengths, profile, rows_shown, back, position, forth, gr.State(0), test, validation, division, findings, foot,
+        status, onward,
     )  # fmt: skip
 
 

@@ -19,14 +19,13 @@ from ui.new_run.data_view import DataStep, data_view, page_rows, preview_view
 from ui.new_run.draft import Draft, editing, read_draft
 from ui.new_run.files import given_path, keep_uploads, open_role
 from ui.new_run.inside import choose_inside
-from ui.new_run.label_columns import (
-    draft_counts,
-)
+from ui.new_run.label_columns import draft_counts
 from ui.new_run.parts import PRIVATE
 from ui.new_run.reading import read_again
 from ui.new_run.source import ask_hub, drafts_view, start_over, take_files, take_sample
 
 TELLING_SECONDS = 0.2
+ONE_AT_A_TIME: dict[str, Any] = PRIVATE | {"concurrency_limit": 1}
 
 
 def connect_source(
@@ -48,7 +47,7 @@ def connect_source(
         except UserError as error:
             yield {step.problem: gr.update(value=problem_html(error), visible=True), source.drop: None}
             return
-        yield data_view(workspace, step, draft)
+        yield data_view(workspace, step, draft) | {source.drop: None}
 
     def upload(draft_id: str, uploaded: list[str]) -> Iterator[dict[Any, Any]]:
         name = Path(uploaded[0]).name if len(uploaded) == 1 else f"{len(uploaded)} files"
@@ -82,12 +81,13 @@ def connect_source(
         delete_draft(workspace, event.key)
         return drafts_view(source, store, draft_id)
 
-    quiet = PRIVATE
+    # Only here is the drop zone emptied: the page's load may still be filling it when a file is dropped.
+    quiet, opened = PRIVATE, [source.drop, *outputs]
     for event in (
-        source.drop.upload(upload, [draft_id, source.drop], outputs, **quiet),
-        gr.on([source.open.click, source.path.submit], open_path, [draft_id, source.path], outputs, **quiet),
-        gr.on([source.fetch.click, source.hub.submit], fetch, [draft_id, source.hub], outputs, **quiet),
-        source.samples.click(pick, draft_id, outputs, **quiet),
+        source.drop.upload(upload, [draft_id, source.drop], opened, **quiet),
+        gr.on([source.open.click, source.path.submit], open_path, [draft_id, source.path], opened, **quiet),
+        gr.on([source.fetch.click, source.hub.submit], fetch, [draft_id, source.hub], opened, **quiet),
+        source.samples.click(pick, draft_id, opened, **quiet),
         step.other.click(another, draft_id, outputs, **quiet),
     ):
         event.then(**keep_address).then(**then)
@@ -103,25 +103,24 @@ def connect_reading(
     def toggle(opened: bool) -> tuple[Any, ...]:
         return not opened, gr.update(visible=not opened), "Change" if opened else "Close"
 
-    def again(draft_id: str, *given: Any) -> dict[Any, Any]:
-        before = read_draft(store, draft_id).file("train")
-        try:
-            draft, said = read_again(workspace, store, draft_id, *given)
-        except UserError as error:
-            return {step.said: gr.update(value=problem_html(error), visible=True)}
-        if draft.file("train") == before:
-            # A field was left as it was; what is being typed into another must stay.
-            return {step.said: gr.update(value="", visible=False)}
+    def anew(draft: Draft, said: str) -> dict[Any, Any]:
         told = {step.said: gr.update(value=f'<p class="quiet">{said}</p>', visible=True)} if said else {}
         return data_view(workspace, step, draft) | told
 
-    def choose(draft_id: str, *given: Any) -> dict[Any, Any]:
-        try:
-            draft, said = choose_inside(workspace, store, draft_id, *given)
-        except UserError as error:
-            return {step.said: gr.update(value=problem_html(error), visible=True)}
-        told = {step.said: gr.update(value=f'<p class="quiet">{said}</p>', visible=True)} if said else {}
-        return data_view(workspace, step, draft) | told
+    def otherwise(read: Callable[..., tuple[Draft, str]]) -> Callable[..., dict[Any, Any]]:
+        def follow(draft_id: str, *given: Any) -> dict[Any, Any]:
+            before = read_draft(store, draft_id).file("train")
+            try:
+                draft, said = read(workspace, store, draft_id, *given)
+            except UserError as error:
+                return {step.refused: gr.update(value=problem_html(error), visible=True)}
+            if draft.file("train") == before:
+                # A field was left as it was, or Gradio told of one choice twice; what is being typed, and what was said
+                # of the first, must stay.
+                return {step.refused: gr.update(value="", visible=False)}
+            return anew(draft, said)
+
+        return follow
 
     def turn(direction: int) -> Callable[[str, int], dict[Any, Any]]:
         def page(draft_id: str, offset: int) -> dict[Any, Any]:
@@ -138,8 +137,11 @@ def connect_reading(
 
     paged = [step.preview, step.position, step.back, step.forth, step.offset]
     step.change.click(toggle, is_open, [is_open, step.reading.box, step.change], **PRIVATE)
-    gr.on(step.reading.changes(), again, [draft_id, *step.reading.inputs()], outputs, **PRIVATE).then(**then)
+    gr.on(step.reading.changes(), otherwise(read_again), [draft_id, *step.reading.inputs()], outputs, **PRIVATE).then(
+        **then
+    )
     inside = [step.inside.member, step.inside.sheet, step.inside.source]
-    gr.on([one.input for one in inside], choose, [draft_id, *inside], outputs, **PRIVATE).then(**then)
+    chosen = [one.input for one in inside]
+    gr.on(chosen, otherwise(choose_inside), [draft_id, *inside], outputs, **ONE_AT_A_TIME).then(**then)
     step.back.click(turn(-1), [draft_id, step.offset], paged, **PRIVATE)
     step.forth.click(turn(1), [draft_id, step.offset], paged, **PRIVATE)

@@ -50,7 +50,10 @@ class DataStep:
     inside: Inside
     reading: Reading
     big: BigFile
+    refused: gr.HTML
+    """Why a file cannot be read as it was asked for."""
     said: gr.HTML
+    """What reading it otherwise changed of the choices made before."""
     chat: ChatChoice
     columns: Columns
     bars: gr.HTML
@@ -73,9 +76,9 @@ class DataStep:
         """Everything that a look at the draft may change."""
         source, reading, columns = self.source, self.reading, self.columns
         return [
-            source.box, source.drop, source.path, source.hub, source.drafts, self.problem, self.opened, self.facts,
-            self.change, *self.inside.components(), reading.box, reading.cells, *reading.components(),
-            *self.big.components(), self.said, *self.chat.components(), columns.box, columns.text,
+            source.box, source.path, source.hub, source.drafts, self.problem, self.opened, self.facts, self.change,
+            *self.inside.components(), reading.box, reading.cells, *reading.components(),
+            *self.big.components(), self.refused, self.said, *self.chat.components(), columns.box, columns.text,
             columns.label, *columns.labels.components(), columns.reasons, columns.names_fold,
             columns.names, columns.names_problem, *columns.steps.components(), columns.joiner, columns.backslash,
             columns.template, columns.template_said, self.bars, self.lengths, self.profile,
@@ -95,13 +98,13 @@ def data_view(workspace: Workspace, step: DataStep, draft: Draft) -> dict[Any, A
         return _start_view(step, store, draft, None)
     return {
         step.source.box: gr.update(visible=False),
-        step.source.drop: None,
         step.source.drafts: gr.update(visible=False),
         step.problem: gr.update(value="", visible=False),
         step.opened: gr.update(visible=True),
         step.foot: gr.update(visible=True),
         step.facts: facts_html(train),
         step.change: gr.update(visible=train.format in CORRECTABLE),
+        step.refused: gr.update(value="", visible=False),
         step.said: gr.update(value="", visible=False),
         **inside_view(step.inside, train),
         **reading_view(step.reading, draft, train),
@@ -175,7 +178,6 @@ def _chat_view(step: DataStep, draft: Draft, table: Table) -> dict[Any, Any]:
 def _start_view(step: DataStep, store: Store, draft: Draft, error: UserError | None) -> dict[Any, Any]:
     return {
         step.source.box: gr.update(visible=True),
-        step.source.drop: None,
         step.problem: gr.update(value=problem_html(error), visible=error is not None),
         step.opened: gr.update(visible=False),
         step.foot: gr.update(visible=False),

@@ -14,17 +14,14 @@ from core.data.reading.progress import Progress
 from core.data.reading.result import Reading
 from core.data.reading.sources import format_of, unpacked
 from core.data.reading.structured import read_json, read_parquet
-from core.data.reading.workbook import OLD_MAGIC, read_workbook
+from core.data.reading.workbook import is_old_workbook, read_workbook
 from core.errors import UserError
 from core.schema import TableFile
 
 
 def is_plain(path: Path) -> bool:
     """Whether it is one file of one table, not a folder, an archive or a workbook."""
-    if path.is_dir() or is_archive(path):
-        return False
-    with path.open("rb") as opened:
-        return opened.read(len(OLD_MAGIC)) != OLD_MAGIC
+    return not (path.is_dir() or is_archive(path) or is_old_workbook(path))
 
 
 def read_file(
@@ -99,9 +96,7 @@ def _read_plain(
             raise UserError(f"{shown.name} is an archive in an archive.", shown.name, "Unpack it first.")
         require_small(source, shown.name)
         return read_workbook(source, shown.name, file, target, folder)
-    with source.open("rb") as opened:
-        start = opened.read(4)
-    if start == OLD_MAGIC:
+    if is_old_workbook(source):
         return read_workbook(source, shown.name, file, target, folder)
     kind = format_of(source, shown)
     if kind == "parquet":

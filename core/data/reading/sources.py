@@ -107,14 +107,19 @@ def unpacked(path: Path, folder: Path) -> tuple[Path, str | None]:
             while block := stream.read(CHUNK):
                 out.write(block)
     except (OSError, pa.ArrowException) as error:
-        raise UserError(
-            f"{path.name} cannot be unpacked: {str(error).splitlines()[0]}.",
-            path.name,
-            "It was probably cut off; copy it again.",
-        ) from error
+        raise damaged(path, error) from error
     if target.stat().st_size == 0:
         raise UserError(f"{path.name} is empty once unpacked.", path.name, "Choose a file that holds rows.")
     return target, packing
+
+
+def damaged(path: Path, error: Exception) -> UserError:
+    """Of a gzip or zstd file that cannot be unpacked."""
+    return UserError(
+        f"{path.name} cannot be unpacked: {str(error).splitlines()[0]}.",
+        path.name,
+        "It was probably cut off; copy it again.",
+    )
 
 
 def format_of(source: Path, shown: Path) -> str:

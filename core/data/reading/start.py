@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from core.data.reading.sources import CHUNK, format_of, packing_of
-from core.errors import UserError
+from core.data.reading.sources import CHUNK, damaged, format_of, packing_of
 
 BIG = 48 * 2**20
 """Bytes from which on a file of separated cells is first shown from its start; reading it takes some seconds."""
@@ -35,11 +34,7 @@ def start_of(path: Path, folder: Path) -> tuple[Path, float]:
                 content += block
             read = file.tell()
     except (OSError, pa.ArrowException) as error:
-        raise UserError(
-            f"{path.name} cannot be unpacked: {str(error).splitlines()[0]}.",
-            path.name,
-            "It was probably cut off; copy it again.",
-        ) from error
+        raise damaged(path, error) from error
     lines = content[: _end_of_last_line(content)]
     target = folder / "start"
     target.write_bytes(lines)

@@ -27,6 +27,12 @@ _PROJECT = Path(__file__).resolve().parents[3]
 _CELLS = "core.data.reading.workbook_cells"
 
 
+def is_old_workbook(path: Path) -> bool:
+    """Whether it is one of the time before workbooks were archives (.xls)."""
+    with path.open("rb") as opened:
+        return opened.read(len(OLD_MAGIC)) == OLD_MAGIC
+
+
 def read_workbook(source: Path, shown: str, file: TableFile, target: Path, folder: Path) -> Reading:
     """Rewrite a sheet as texts. Raises UserError where it is locked, damaged or empty, or has no such sheet."""
     rows_file = folder / "cells.jsonl"

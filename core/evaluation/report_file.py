@@ -1,0 +1,31 @@
+"""The report of a run on its disk: report.json, and the page that shows it."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from core.evaluation.html import report_html
+from core.evaluation.mistakes import count_mistakes, mistakes
+from core.files import replacing
+from core.workspace import RunFolder
+
+MISTAKES_SHOWN = 40
+
+
+def save_report(folder: RunFolder, content: Mapping[str, Any]) -> None:
+    """Write report.html, then report.json, which says that the run is measured."""
+    with replacing(folder.report / "report.html") as target:
+        shown = mistakes(folder, limit=MISTAKES_SHOWN)
+        target.write_text(report_html(content, shown, count_mistakes(folder)), encoding="utf-8")
+    save_content(folder, content)
+
+
+def save_content(folder: RunFolder, content: Mapping[str, Any]) -> None:
+    with replacing(folder.report / "report.json") as target:
+        target.write_text(json.dumps(content, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
+
+
+def read_content(folder: RunFolder) -> dict[str, Any] | None:
+    """The content of report.json; None until the run is measured."""
+    path = folder.report / "report.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
