@@ -1,7 +1,8 @@
 """How often a run passes over its training rows, where it is not told.
 
-Few rows need more passes before a model has seen enough of them, many rows need fewer. A rule of thumb: its middle was
-tried on validation parts of sets from 4,000 to 10,000 rows (docs/decisions/0003-encoders.md), its ends were not.
+Few rows need more passes before a model has seen enough of them, and so do few rows of each class; many rows need
+fewer. A rule of thumb: its middle was tried on held-out parts of train files of 4,000 to 10,000 rows with 6 to 77
+classes (docs/decisions/0003-encoders.md), its ends were not.
 """
 
 from core.schema import TrainingSpec
@@ -9,13 +10,16 @@ from core.schema import TrainingSpec
 EPOCHS = ((500, 10), (15_000, 4), (40_000, 3))
 """Up to so many rows, so many epochs."""
 BEYOND = 2
+FEW_OF_A_CLASS, EPOCHS_FOR_FEW = 150, 8
+"""Below so many rows a class on average at least so many epochs."""
 
 
-def suggested_epochs(rows: int) -> int:
-    """For so many training rows."""
-    return next((epochs for limit, epochs in EPOCHS if rows <= limit), BEYOND)
+def suggested_epochs(rows: int, classes: int = 0) -> int:
+    """For so many training rows, each of one of so many classes; 0 classes where a row has none or several."""
+    epochs = next((epochs for limit, epochs in EPOCHS if rows <= limit), BEYOND)
+    return max(epochs, EPOCHS_FOR_FEW) if rows < FEW_OF_A_CLASS * classes else epochs
 
 
-def epochs_of(training: TrainingSpec, rows: int) -> float:
-    """The epochs that were asked for, else those suggested for so many training rows."""
-    return suggested_epochs(rows) if training.epochs is None else training.epochs
+def epochs_of(training: TrainingSpec, rows: int, classes: int = 0) -> float:
+    """The epochs that were asked for, else those suggested for so many training rows and classes."""
+    return suggested_epochs(rows, classes) if training.epochs is None else training.epochs

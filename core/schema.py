@@ -399,8 +399,8 @@ Schedule = Literal["linear", "cosine", "constant", "constant_with_warmup", "inve
 class TrainingSpec(Part):
     epochs: float | None = setting(
         None,
-        "Passes over the training rows. Too many on few rows learns them by heart. Empty: chosen by the rows, from 10 "
-        "for a few hundred to 2 for many thousands.",
+        "Passes over the training rows. Too many on few rows learns them by heart. Empty: chosen by the rows and "
+        "classes, from 10 for a few hundred rows to 2 for many thousands.",
         unit="epochs", essential=True, gt=0, le=10000,
     )  # fmt: skip
     learning_rate: float = setting(

@@ -112,7 +112,7 @@ def open_table(file: TableFile, workspace: Workspace, progress: Progress = no_pr
         return known
     with tempfile.TemporaryDirectory(prefix="reading-", dir=workspace.tables) as folder, replacing(parquet) as target:
         log = LineLog(Path(folder) / "lines.csv")
-        with connection(Path(folder)) as database:
+        with connection(workspace.tables) as database:
             reading = _read(database, path, file, workspace, target, log, progress.part(0.0, 0.85))
             rows, columns = profile(database, target, reading, progress.part(0.85, 1.0))
         log.close()
@@ -149,7 +149,7 @@ def first_look(file: TableFile, workspace: Workspace) -> Table:
         if format_of(start, path) != "csv":
             return open_table(file, workspace)
         log = LineLog(Path(folder) / "lines.csv")
-        with connection(Path(folder)) as database:
+        with connection(workspace.tables) as database:
             reading = read_delimited(database, start, path.name, file, target, log, cut=True)
             rows, columns = profile(database, target, reading)
         log.close()

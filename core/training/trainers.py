@@ -68,7 +68,9 @@ def classifier_trainer(
     )
     # What the batches hold is not to be guessed from the forward pass, which need not take labels or kept states.
     arguments = TrainingArguments(
-        **argument_values(spec, folder, len(train), len(batches)), remove_unused_columns=False, label_names=["labels"]
+        **argument_values(spec, folder, len(train), len(batches), classes if kind == "single" else 0),
+        remove_unused_columns=False,
+        label_names=["labels"],
     )
     if spec.model.family == "encoder":
         torch.nn.Module.to(model, arguments.device)
@@ -103,14 +105,17 @@ def with_early_stopping(training: TrainingSpec, callbacks: list[TrainerCallback]
     return [*callbacks, stopping]
 
 
-def argument_values(spec: RunSpec, folder: RunFolder, rows: int, batches: int) -> dict[str, Any]:
-    """What TrainingArguments and TRL's SFTConfig take of a RunSpec; rows to train on, and batches of one epoch."""
+def argument_values(spec: RunSpec, folder: RunFolder, rows: int, batches: int, classes: int = 0) -> dict[str, Any]:
+    """What TrainingArguments and TRL's SFTConfig take of a RunSpec.
+
+    rows: to train on. batches: of one epoch. classes: one a row; 0 where a row has none or several.
+    """
     training, family = spec.training, spec.model.family
     precision = _precision(training, family)
     every = training.evaluate_every_steps
     strategy = "steps" if every else "epoch"
     steps_an_epoch = math.ceil(batches / training.gradient_accumulation)
-    epochs = epochs_of(training, rows)
+    epochs = epochs_of(training, rows, classes)
     steps = training.max_steps or math.ceil(steps_an_epoch * epochs)
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(folder.tensorboard)
     return dict(  # noqa: C408  reads as the arguments that it becomes

@@ -137,9 +137,8 @@ def connect_reading(
 
     paged = [step.preview, step.position, step.back, step.forth, step.offset]
     step.change.click(toggle, is_open, [is_open, step.reading.box, step.change], **PRIVATE)
-    gr.on(step.reading.changes(), otherwise(read_again), [draft_id, *step.reading.inputs()], outputs, **PRIVATE).then(
-        **then
-    )
+    reading = [draft_id, *step.reading.inputs()]
+    gr.on(step.reading.changes(), otherwise(read_again), reading, outputs, **ONE_AT_A_TIME).then(**then)
     inside = [step.inside.member, step.inside.sheet, step.inside.source]
     chosen = [one.input for one in inside]
     gr.on(chosen, otherwise(choose_inside), [draft_id, *inside], outputs, **ONE_AT_A_TIME).then(**then)

@@ -47,8 +47,8 @@ def sentences(
     is_chat, usable = spec.task == "chat", max(found.rows - sum(step["rows"] for step in steps), 0)
     told = [
         _chat_task(spec, tables) if is_chat else class_task(spec, tables, found), *_prompt(spec, tables),
-        division_words(spec, tables, usable) + _left_out(steps), _model(spec), _training(spec, tables, usable),
-        _choice(spec),
+        division_words(spec, tables, usable) + _left_out(steps), _model(spec),
+        _training(spec, tables, usable, len(found.names)), _choice(spec),
         _chat_end(spec) if is_chat else _end(spec),
     ]  # fmt: skip
     changed = [key for key in changed_keys(draft) if key not in SAID_OF_SPLIT]
@@ -111,17 +111,17 @@ def _model(spec: RunSpec) -> str:
     return f"It starts from {bold(name)}{size_words}, which {where}. {how}"
 
 
-def _training(spec: RunSpec, tables: dict[str, Table], usable: int) -> str:
+def _training(spec: RunSpec, tables: dict[str, Table], usable: int, classes: int) -> str:
     training = spec.training
     batch = training.batch_size * training.gradient_accumulation
     train_rows = planned_rows(spec, tables, usable)["train"]
-    epochs = epochs_of(training, train_rows)
+    epochs = epochs_of(training, train_rows, classes if spec.mapping.kind == "single" else 0)
     steps = math.ceil(train_rows / batch) * epochs
     limit = f", at most {training.max_steps:,} steps" if training.max_steps else ""
     # Of an answer's length the prompt's own sentence says more.
     cut = f"; texts longer than {spec.model.max_length} tokens are cut" if spec.task == "classify" else ""
     passes = f"{number_words(epochs)} pass{'es' if epochs != 1 else ''}"
-    why = " (chosen by their number)" if training.epochs is None else ""
+    why = " (chosen by the number of rows and classes)" if training.epochs is None else ""
     return (
         f"It makes {bold(passes)} over the training rows{why} in batches of {batch}, about {math.ceil(steps):,} steps"
         f"{limit}, with a learning rate of {bold(number_words(training.learning_rate))}{cut}."
