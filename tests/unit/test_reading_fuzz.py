@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -118,6 +118,7 @@ def check(content: bytes, workspace: Workspace, name: str, **options: object) ->
     st.sampled_from(["a.csv", "a.csv", "a.csv", "a.jsonl", "a.parquet", "a.tsv"]),
     OPTIONS,
 )
+@example(b"#", "a.csv", {"header": True, "comment": "#"})
 @FUZZ
 def test_any_bytes_give_a_table_or_a_user_error(
     fuzz_workspace: Workspace, content: bytes, name: str, options: dict[str, object]

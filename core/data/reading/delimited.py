@@ -124,6 +124,12 @@ def _open(lines: list[str], cut: bool, file: TableFile, shown: str) -> _Opening:
         comments = Comments(comment)
         records = read_records(lines, trial.dialect, trial.width, (), cut, skipped, comments)
         trial = replace(trial, records=list(records))
+        if not trial.records:
+            raise UserError(
+                f"{shown} holds nothing but comments, lines that begin with {comment}.",
+                "comment",
+                "Choose a file that holds rows, or say that no line is a comment.",
+            )
     if labels_first:
         records_at_blank = [_at_first_blank(record) for record in trial.records]
         trial = replace(trial, dialect=Dialect(" ", "", ""), records=records_at_blank, width=2)
