@@ -67,7 +67,10 @@ def _explained(trials: list[Trial]) -> list[Trial]:
     others = [trial for trial in trials if DELIMITERS.get(trial.dialect.delimiter[:1], 0) >= 0.9]
     if not any(trial.score >= LEAST_SCORE and _is_even(trial) for trial in others):
         return trials
-    return [trial for trial in trials if trial.dialect.delimiter != " " or _share_of_values(trial) >= ALL_VALUES]
+    return [
+        trial for trial in trials
+        if trial.dialect.delimiter != " " or trial.score == 0 or _share_of_values(trial) >= ALL_VALUES
+    ]  # fmt: skip
 
 
 def _is_even(trial: Trial) -> bool:
