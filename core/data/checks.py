@@ -97,7 +97,9 @@ def checking(
         findings += [finding for part in parts.values() for finding in _about_rows(part, mapping)]
         findings += about_label_kind(parts, rare, mapping)
         findings += about_class_steps(parts, mapping) + about_classes(parts["train"], mapping)
-        findings += about_division(database, train, mapping, split, set(given) - {"train"}, parts["train"].usable)
+        findings += about_division(
+            database, train, mapping, split, {r: t for r, t in given.items() if r != "train"}, parts["train"].usable
+        )
         rows = TrainRows(train, mapping, texts["train"], labels)
         for name in ("validation", "test"):
             if name in parts:

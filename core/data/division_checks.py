@@ -1,20 +1,21 @@
 # ruff: noqa: S608  (column names become SQL through identifier() alone)
 """What keeps rows from being divided as asked, and what is worth knowing of how they are."""
 
-from collections.abc import Collection
+from collections.abc import Mapping
 
 import duckdb
 
 from core.data.database import parquet_rows
 from core.data.division import PART_WORDS, time_sql
 from core.data.expressions import cell_sql
-from core.data.findings import Finding, counted, listed
+from core.data.findings import Finding, counted, example, listed
 from core.data.labels import label_columns
 from core.data.table import Table
 from core.schema import MappingSpec, SplitSpec
 
 LEAST_READ = 0.95
 """Share of a column's cells that must be times."""
+GROUPS_SHOWN = 5
 
 
 def division_column(split: SplitSpec) -> tuple[str, ...]:
@@ -27,16 +28,19 @@ def about_division(
     table: Table,
     mapping: MappingSpec,
     split: SplitSpec,
-    files: Collection[str],
+    files: Mapping[str, Table],
     usable: int,
 ) -> list[Finding]:
-    """table: that of the training file, which has the column. files: the parts with a file of their own."""
+    """table: that of the training file, which has the column. files: of the parts with a file of their own."""
     findings = _about_folds(table, split, files, usable) + _about_rows(table, split, files, usable)
     if split.by != "chance" and split.column in label_columns(mapping):
         told = f"'{split.column}' is the label: each class would stand in one part alone."
         return [*findings, _error(table, told, "Choose another column to divide by.", "divided_by_label")]
     if split.by == "group":
         findings += _about_groups(database, table, split, files)
+        for part, other in files.items():
+            if split.column in other.names:
+                findings += _about_shared_groups(database, table, other, split.column, part)
     if split.by == "time":
         findings += _about_times(database, table, split.column)
     if split.by == "column":
@@ -48,7 +52,7 @@ def _error(table: Table, what: str, todo: str, kind: str, count: int = 1) -> Fin
     return Finding("error", what, table.path.name, todo, count, kind)
 
 
-def _about_folds(table: Table, split: SplitSpec, files: Collection[str], usable: int) -> list[Finding]:
+def _about_folds(table: Table, split: SplitSpec, files: Mapping[str, Table], usable: int) -> list[Finding]:
     if not split.folds:
         return []
     if split.by in ("time", "column"):
@@ -64,7 +68,7 @@ def _about_folds(table: Table, split: SplitSpec, files: Collection[str], usable:
     return []
 
 
-def _about_rows(table: Table, split: SplitSpec, files: Collection[str], usable: int) -> list[Finding]:
+def _about_rows(table: Table, split: SplitSpec, files: Mapping[str, Table], usable: int) -> list[Finding]:
     """Where a number of rows is asked for that leaves train none, or less than the parts that it is measured with."""
     asked = {
         part: rows
@@ -80,7 +84,7 @@ def _about_rows(table: Table, split: SplitSpec, files: Collection[str], usable: 
 
 
 def _about_groups(
-    database: duckdb.DuckDBPyConnection, table: Table, split: SplitSpec, files: Collection[str]
+    database: duckdb.DuckDBPyConnection, table: Table, split: SplitSpec, files: Mapping[str, Table]
 ) -> list[Finding]:
     cell = cell_sql(split.column)
     row = database.execute(
@@ -99,6 +103,37 @@ def _about_groups(
         return []
     told = f"{counted(empty, 'row has', 'rows have')} nothing in '{split.column}': each is taken for a group by itself."
     return [Finding("note", told, table.path.name, "Fill them in if they belong together.", empty, "no_group")]
+
+
+def _about_shared_groups(
+    database: duckdb.DuckDBPyConnection, train: Table, other: Table, column: str, part: str
+) -> list[Finding]:
+    cell = cell_sql(column)
+    found = database.execute(
+        "SELECT cell, rows, count(*) OVER (), (sum(rows) OVER ())::BIGINT FROM ("
+        f"  SELECT cell, count(*) AS rows FROM (SELECT {cell} AS cell FROM {parquet_rows(train.parquet)}) "
+        f"  WHERE cell <> '' AND cell IN (SELECT {cell} FROM {parquet_rows(other.parquet)}) GROUP BY cell"
+        f") ORDER BY rows DESC, cell LIMIT {GROUPS_SHOWN}"
+    ).fetchall()
+    if not found:
+        return []
+    groups, rows = found[0][2:]
+    told = (
+        f"{counted(groups, f'group of {column!r} stands', f'groups of {column!r} stand')} both in train and in "
+        f"{other.path.name}, with {counted(rows, 'row', 'rows')} of train."
+    )
+    return [
+        Finding(
+            "warning",
+            told,
+            train.path.name,
+            f"Leave them out of one of the files, or take a share of {train.path.name} for {part}.",
+            rows,
+            "shared_groups",
+            f"What is learned of a group helps with its other rows: the figures on {part} look better than they are.",
+            tuple(example(group, f"{counted(count, 'row', 'rows')} of train") for group, count, *_ in found),
+        )
+    ]
 
 
 def _about_times(database: duckdb.DuckDBPyConnection, table: Table, column: str) -> list[Finding]:
@@ -125,7 +160,7 @@ def _about_times(database: duckdb.DuckDBPyConnection, table: Table, column: str)
 
 
 def _about_named(
-    database: duckdb.DuckDBPyConnection, table: Table, column: str, files: Collection[str]
+    database: duckdb.DuckDBPyConnection, table: Table, column: str, files: Mapping[str, Table]
 ) -> list[Finding]:
     counts = database.execute(
         f"SELECT {cell_sql(column)} AS cell, count(*) AS n FROM {parquet_rows(table.parquet)} "

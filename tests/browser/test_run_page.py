@@ -296,7 +296,7 @@ def test_a_long_curve_is_thinned_and_changes_in_place(states: Server, page: Page
     store = open_store(states.workspace)
     store.add_metrics("long", LONG + 1, {"train/loss": 0.5})
     store.set_progress("long", Progress("training", LONG + 1, 4000, 1.5, 2, 99.0))
-    expect(page.locator("#run-curves .td-key b").first).to_have_text("0.500", timeout=15_000)
+    expect(page.locator("#run-curves .td-key b").first).to_have_text("0.500")
     assert page.evaluate("window.kept === document.querySelector('#run-curves svg')")
 
 
@@ -320,7 +320,7 @@ def test_the_log_is_read_when_it_is_opened(states: Server, page: Page) -> None:
     page.locator("#run-log button").first.click()
     expect(page.locator(".td-log")).to_contain_text(EVIL)
     states.workspace.run("long").log.open("a", encoding="utf-8").write("and another\n")
-    expect(page.locator(".td-log")).to_contain_text("and another", timeout=15_000)
+    expect(page.locator(".td-log")).to_contain_text("and another")
 
 
 def test_deleting_asks_first(states: Server, page: Page) -> None:

@@ -156,6 +156,24 @@ def test_impossible_choices_are_told_in_words(trec: TableFile, workspace: Worksp
         SplitSpec(folds=1)
 
 
+def test_an_author_in_the_file_for_testing_as_well_is_told(workspace: Workspace) -> None:
+    def written(name: str, authors: str) -> TableFile:
+        path = workspace.root / name
+        rows = (f"{author} says thing {n},{'ab'[n % 2]},{author}\n" for author in authors for n in range(10))
+        path.write_text("text,label,author\n" + "".join(rows))
+        return TableFile(path=str(path))
+
+    def told(test: TableFile) -> list[str]:
+        tables = (open_table(written("train.csv", "vwxyz"), workspace), None, open_table(test, workspace))
+        found = check_data(*tables, QUESTIONS, SplitSpec(by="group", column="author"))
+        return [f"{finding.what} {finding.examples[0].text}" for finding in found if finding.kind == "shared_groups"]
+
+    assert told(written("apart.csv", "pq")) == []
+    assert told(written("test.csv", "zyq")) == [
+        "2 groups of 'author' stand both in train and in test.csv, with 20 rows of train. y"
+    ]
+
+
 def test_day_and_month_are_not_guessed(workspace: Workspace) -> None:
     for last, told in (("05/06/2020", "whether the day or the month comes first"), ("25/06/2020", "")):
         path = workspace.root / f"{last[:2]}.csv"
