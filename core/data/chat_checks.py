@@ -5,10 +5,11 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from core.data.checks import FEWEST_ROWS, LONGEST_TEXT, missing_columns, rejected_lines
 from core.data.conversations import Conversations, LeftOut, chat_columns, conversations_of, divided
 from core.data.examples import PARTS
 from core.data.findings import Finding, counted, errors_first
+from core.data.learnable_checks import FEWEST_ROWS
+from core.data.row_checks import LONGEST_TEXT, missing_columns, rejected_lines
 from core.data.table import Table
 from core.schema import ChatColumns, MappingSpec, SplitSpec
 
