@@ -502,7 +502,11 @@ class TrainingSpec(Part):
 
 
 class EvaluationSpec(Part):
-    baselines: bool = setting(True, "Also measure guessing the commonest class, and TF-IDF with logistic regression.")
+    baselines: bool = setting(
+        True,
+        "Also measure guessing the commonest class, TF-IDF with logistic regression, and nearest neighbours on an "
+        "encoder as it was before training.",
+    )
     untuned: bool = setting(True, "Measure a language model on the test part before it is trained, too.")
     generated_rows: int = setting(
         100,

@@ -78,6 +78,11 @@ class RunFolder:
         return self.root / "untuned.npz"
 
     @property
+    def neighbours(self) -> Path:
+        """What nearest neighbours on the untuned model said, while the run trains; gone after it."""
+        return self.root / "neighbours.npz"
+
+    @property
     def report(self) -> Path:
         return self.root / "report"
 

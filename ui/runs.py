@@ -11,6 +11,7 @@ from core.deletion import delete_run
 from core.errors import UserError
 from core.runs.store import ACTIVE, Run, open_store
 from core.workspace import Workspace
+from ui.leaderboard import build_leaderboard
 from ui.new_run.data_html import problem_html
 from ui.new_run.parts import PRIVATE
 from ui.run.actions import duplicate_of
@@ -63,6 +64,7 @@ def build_runs(workspace: Workspace) -> None:
             with gr.Row(elem_classes="right"):
                 keep = gr.Button("Keep it", size="md", min_width=100)
                 confirm = gr.Button("Delete", variant="stop", size="md", min_width=100, elem_id="confirm-delete")
+        build_leaderboard(workspace)
     sort, shown, doomed = gr.State(("created", True)), gr.State(PAGE_ROWS), gr.State("")
     address = gr.Textbox(visible=False)
     timer = gr.Timer(WATCHING_SECONDS)

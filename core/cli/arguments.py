@@ -175,6 +175,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--format", choices=("folder", "zip"), default="folder")
     export.add_argument("--to", metavar="DIR", required=True, help="the folder to write into")
     command("runs", "list the runs")
+    command("leaderboard", "runs and baselines on the same test rows, the best first, with what the paired tests say")
     command("stop", "stop a run; it saves a checkpoint first").add_argument("run", metavar="RUN")
     command("resume", "go on with a stopped, interrupted or failed run").add_argument("run", metavar="RUN")
     command("presets", "list the presets")

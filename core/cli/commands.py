@@ -261,6 +261,10 @@ def _function_of(command: str) -> Command:
             "train": training.train, "demo": training.demo, "resume": training.resume, "stop": training.stop,
         }  # fmt: skip
         return of_runs[command]
+    if command == "leaderboard":
+        from core.cli.leaderboard import leaderboard
+
+        return leaderboard
     others: dict[str, Command] = {
         "runs": runs, "presets": presets, "settings": settings, "inspect": inspect,
         "predict": predict, "evaluate": evaluate, "export": export,

@@ -145,7 +145,9 @@ def tfidf_logistic_regression(
     model, probabilities = _best_penalty(
         features[copies] if soft else features, fit_labels, weights, validation, validation_labels, classes
     )
+    asked = time.perf_counter()
     test = [_probabilities(model, features_of(readers, chunk), classes) for chunk in in_chunks(test_texts)]
+    pace = len(test_texts) / (time.perf_counter() - asked)
     note = reading_note(
         reading, len(train_texts), max(map(len, train_texts)), features.shape[1], model.C, PENALTIES
     )  # fmt: skip
@@ -157,6 +159,7 @@ def tfidf_logistic_regression(
         fit_rows=len(reading.rows),
         note=note + learned,
         probabilities={"validation": probabilities, "test": np.concatenate(test)},
+        rows_per_second=pace,
     )
 
 

@@ -90,7 +90,9 @@ def tfidf_one_against_rest(
             best = (score, model, said, thresholds)
     assert best is not None
     _, model, said, thresholds = best
+    asked = time.perf_counter()
     test = [_probabilities(model, features_of(readers, chunk)) for chunk in in_chunks(test_texts)]
+    pace = len(test_texts) / (time.perf_counter() - asked)
     longest = max(map(len, train_texts))
     note = reading_note(reading, len(train_texts), longest, features.shape[1], model.penalty, PENALTIES)
     return Baseline(
@@ -101,6 +103,7 @@ def tfidf_one_against_rest(
         note=f"One regression for each class, thresholds tuned on validation. {note}",
         probabilities={"validation": said, "test": np.concatenate(test)},
         thresholds=thresholds,
+        rows_per_second=pace,
     )
 
 

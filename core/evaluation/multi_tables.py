@@ -7,11 +7,11 @@ from typing import Any
 
 from core.evaluation.colours import class_colour
 from core.evaluation.multi_verdict import COMPARED_SETS, added_most, missed_most
-from core.evaluation.tables import BAR_HEAD, Report, p_value_words, rung_head, section, sentence
-from core.evaluation.verdict import counted, percent
+from core.evaluation.paired import compared_words
+from core.evaluation.tables import BAR_HEAD, Report, macro_f1_words, rung_head, section, sentence
+from core.evaluation.verdict import capital, counted, percent
 
 CLASSES_SHOWN = 15
-OUTCOME_WORDS = {"better": "Better than", "worse": "Worse than", "unclear": "No clear difference from"}
 
 
 def ladder(report: Report) -> str:
@@ -45,15 +45,19 @@ def _rung(name: str, scores: Mapping[str, Any], kind: str, colour: str) -> str:
 
 def _comparisons(report: Report) -> str:
     """What the paired tests say, how many classes are given, and how the baselines were made, a line each."""
-    tests = [
-        f"{OUTCOME_WORDS[comparison['outcome']]} {COMPARED_SETS[name]}: micro F1 {comparison['difference']:+.3f} "
-        f"(95 % sure: {comparison['interval'][0]:+.3f} to {comparison['interval'][1]:+.3f}; paired bootstrap, "
-        f"p {p_value_words(comparison['p_value'])})."
-        for name, comparison in report["comparisons"].items()
-    ]
     notes = [f"{scores['title']}: {scores['note']}" for scores in report["baselines"].values()]
-    lines = [*tests, class_count_words(report["test"]), *notes]
+    lines = [*comparison_words(report), class_count_words(report["test"]), *notes]
     return f'<ul class="notes">{"".join(f"<li>{sentence(line)}</li>" for line in lines)}</ul>'
+
+
+def comparison_words(report: Report) -> list[str]:
+    """What the paired tests say of the model beside the others, and how sure that is."""
+    return [
+        f"{capital(compared_words(found['outcome'], COMPARED_SETS[name], found['p_value']))}: "
+        f"micro F1 {found['difference']:+.3f} (95 % sure: {found['interval'][0]:+.3f} to {found['interval'][1]:+.3f}; "
+        f"paired bootstrap).{macro_f1_words(found)}"
+        for name, found in report["comparisons"].items()
+    ]
 
 
 def class_count_words(test: Mapping[str, Any]) -> str:

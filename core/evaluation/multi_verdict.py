@@ -9,10 +9,10 @@ import numpy.typing as npt
 
 from core.evaluation.metrics import CONFIDENCE, Floats
 from core.evaluation.multi_label import Yes, micro_f1, resampled_micro_f1, row_counts
+from core.evaluation.paired import bootstrap_p_value, macro_f1_difference, outcome_of
 from core.evaluation.verdict import (
-    SIGNIFICANT,
+    BASELINE_WORDS,
     WIDE_INTERVAL,
-    Outcome,
     SetComparison,
     Tone,
     Verdict,
@@ -26,7 +26,7 @@ from core.evaluation.verdict import (
 GUESSING = "giving every row the commonest classes"
 WORST_CLASSES = 3
 """Named of those missed, and of those wrongly added."""
-COMPARED_SETS = {"majority": GUESSING, "tfidf": "TF-IDF"}
+COMPARED_SETS = {**BASELINE_WORDS, "majority": GUESSING}
 
 
 def compare_sets(name: str, true: Floats, model: Yes, baseline: Yes) -> SetComparison:
@@ -39,13 +39,8 @@ def compare_sets(name: str, true: Floats, model: Yes, baseline: Yes) -> SetCompa
     ours, theirs = row_counts(true, model), row_counts(true, baseline)
     drawn = resampled_micro_f1([ours, theirs])
     differences: npt.NDArray[np.float64] = drawn[0] - drawn[1]
-    not_better = min(int((differences <= 0).sum()), int((differences >= 0).sum()))
-    # One more on both sides: so many samples cannot show that something never happens.
-    p_value = min(1.0, 2 * (not_better + 1) / (len(differences) + 1))
+    p_value = bootstrap_p_value(differences)
     difference = micro_f1(ours) - micro_f1(theirs)
-    outcome: Outcome = "unclear"
-    if p_value < SIGNIFICANT:
-        outcome = "better" if difference > 0 else "worse"
     low, high = np.quantile(differences, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     right, others = ((true > 0) == model).all(axis=1), ((true > 0) == baseline).all(axis=1)
     return SetComparison(
@@ -55,7 +50,8 @@ def compare_sets(name: str, true: Floats, model: Yes, baseline: Yes) -> SetCompa
         model_only=int((right & ~others).sum()),
         baseline_only=int((others & ~right).sum()),
         p_value=p_value,
-        outcome=outcome,
+        outcome=outcome_of(p_value, difference),
+        macro_f1=macro_f1_difference(true > 0, model, baseline, true.shape[1]),
     )
 
 
@@ -74,7 +70,7 @@ def multi_verdict(
             )
             tone = "caution" if tone == "good" else tone
         sentences += _right(test, baselines)
-    sentences += macro_sentence(test, baselines, {name: found.outcome for name, found in by_name.items()})
+    sentences += macro_sentence(test, baselines, by_name)
     return Verdict(tuple(sentences), tone, by_name, (*_worst_classes(test), *unjudged(test["per_class"])))
 
 
@@ -161,7 +157,7 @@ def _right(test: Mapping[str, Any], baselines: Mapping[str, Mapping[str, Any]]) 
         f"{COMPARED_SETS[name]} {'gets' if name == 'tfidf' else ''} {baselines[name]['micro_f1']:.3f}".replace(
             "  ", " "
         )
-        for name in ("tfidf", "majority")
+        for name in ("tfidf", "neighbours", "majority")
         if name in baselines
     ]
     return [*sentences, f"{capital(', '.join(scores))}."] if scores else sentences

@@ -34,7 +34,7 @@ class FreeAnswers:
 @dataclass(frozen=True)
 class Baseline:
     name: str
-    """`majority` or `tfidf`."""
+    """`majority`, `tfidf` or `neighbours`."""
     title: str
     seconds: float
     """Wall time of fitting and predicting."""
@@ -46,6 +46,8 @@ class Baseline:
     """validation and test: float32 [rows, classes], rows as in the part."""
     thresholds: npt.NDArray[np.float64] | None = None
     """Of multi labels, float64 [classes]: a row is given a class from this probability on."""
+    rows_per_second: float | None = None
+    """How fast it answers, where that was measured."""
 
 
 def same_for_all(

@@ -1,9 +1,12 @@
-"""What evaluation found, written to the run's report folder: report.json, report.html, predictions.parquet.
+"""What evaluation found, written to the run's report folder: report.json, report.html, predictions.parquet,
+baselines.parquet.
 
 report.json, schema_version 1: run, name, kind (of the labels), created (UTC), verdict, verdict_sentences, tone,
 comparisons, findings (see verdict.py, multi_verdict.py), labels (class order), parts (rows in each), test and
-validation (the kind's figures, see kinds.py; validation without the confusion matrix), baselines (by name: the same
-figures of the test part, without the confusion matrix, and title, seconds, fit_rows, note, and `validation`, the same
+validation (the kind's figures, see kinds.py; of test also macro_f1_interval; validation without the confusion matrix),
+baselines (by name: the same
+figures of the test part, without the confusion matrix, and title, seconds, fit_rows,
+rows_per_second, note, and `validation`, the same
 of that part), training, data, settings, machine; of a language model also untuned (the figures of the test part before
 training, without the confusion matrix; else null) and answers (untuned and tuned: rows, no_label, examples; what it
 wrote by itself); of a cross-validation also folds, see folds.py.
@@ -11,15 +14,20 @@ wrote by itself); of a cross-validation also folds, see folds.py.
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from core.data.examples import DataFacts
 from core.data.reading.write import write_batches
+from core.evaluation.baseline_rows import write_baseline_rows
 from core.evaluation.kinds import label_metrics, likeliest
 from core.evaluation.mistakes import count_mistakes, mistakes
 from core.evaluation.multi_label import Thresholds, Yes, given_classes, tuned_thresholds
 from core.evaluation.multi_verdict import compare_sets, multi_verdict
+from core.evaluation.paired import Classes, macro_f1_interval
 from core.evaluation.prediction_rows import prediction_batches, prediction_schema
 from core.evaluation.predictions import Baseline, FreeAnswers, Predictions
 from core.evaluation.report_file import save_report
@@ -67,6 +75,10 @@ def write_report(
             target,
         )
     report = _report(folder, spec, facts, test, validation, baselines, training, untuned, thresholds)
+    beside = {one.name: (replace(test, probabilities=one.probabilities["test"]), one.thresholds) for one in baselines}
+    if untuned is not None:
+        beside[UNTUNED] = (untuned, None)
+    write_baseline_rows(folder, facts.labels, beside)
     report |= {"answers": {name: asdict(answers) for name, answers in (free_answers or {}).items()}}
     save_report(folder, report)
     return report
@@ -84,11 +96,11 @@ def _report(
     thresholds: Thresholds | None,
 ) -> dict[str, Any]:
     labels, kind = facts.labels, facts.kind
-    measured = label_metrics(kind, test.true, test.probabilities, labels, thresholds)
+    measured = _on_test(facts, test.true, test.probabilities, thresholds)
     beside = {baseline.name: _baseline_figures(baseline, test, validation, facts) for baseline in baselines}
     before = None
     if untuned is not None:
-        before = _without_confusion(label_metrics(kind, untuned.true, untuned.probabilities, labels, thresholds))
+        before = _without_confusion(_on_test(facts, untuned.true, untuned.probabilities, thresholds))
     judged = _judged(kind, measured, beside, before, test, baselines, untuned, thresholds)
     return {
         "schema_version": SCHEMA_VERSION,
@@ -113,6 +125,16 @@ def _report(
         "settings": shown_settings(spec),
         "machine": training["machine"],
     }
+
+
+def _on_test(
+    facts: DataFacts, true: npt.NDArray[Any], probabilities: npt.NDArray[np.float32], thresholds: Thresholds | None
+) -> dict[str, Any]:
+    """The kind's figures, and where macro F1 lies with 95 % confidence."""
+    figures = label_metrics(facts.kind, true, probabilities, facts.labels, thresholds)
+    truth: Classes = true > 0 if thresholds is not None else likeliest(facts.kind, true)
+    given = probabilities.argmax(axis=1) if thresholds is None else given_classes(probabilities, thresholds)
+    return {**figures, "macro_f1_interval": macro_f1_interval(truth, given, len(facts.labels))}
 
 
 def _judged(
@@ -152,18 +174,17 @@ def _given(baseline: Baseline) -> Yes:
 def _baseline_figures(
     baseline: Baseline, test: Predictions, validation: Predictions, facts: DataFacts
 ) -> dict[str, Any]:
-    of_part = {
-        part: _without_confusion(
-            label_metrics(facts.kind, predictions.true, baseline.probabilities[part], facts.labels, baseline.thresholds)
-        )
-        for part, predictions in (("test", test), ("validation", validation))
-    }
+    on_test = _on_test(facts, test.true, baseline.probabilities["test"], baseline.thresholds)
+    on_validation = label_metrics(
+        facts.kind, validation.true, baseline.probabilities["validation"], facts.labels, baseline.thresholds
+    )
     return {
-        **of_part["test"],
-        "validation": of_part["validation"],
+        **_without_confusion(on_test),
+        "validation": _without_confusion(on_validation),
         "title": baseline.title,
         "seconds": baseline.seconds,
         "fit_rows": baseline.fit_rows,
+        "rows_per_second": baseline.rows_per_second,
         "note": baseline.note,
     }
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from core.evaluation.colours import class_colour
 from core.evaluation.confusion import fold_confusion
-from core.evaluation.verdict import COMPARED_WORDS, counted, percent
+from core.evaluation.paired import compared_words, p_value_words
+from core.evaluation.verdict import COMPARED_WORDS, capital, counted, percent
 
 LARGEST_CLASSES = 30
 ROOM_FOR_WIDE_CELLS = 12
@@ -89,19 +90,31 @@ def soft_cells(scores: Mapping[str, Any]) -> str:
 
 def _comparisons(report: Report) -> str:
     """What the paired tests say and how the baselines were made, a line each."""
-    verbs = {"better": "Better than", "worse": "Worse than", "unclear": "No clear difference from"}
-    tests = [
-        f"{verbs[comparison['outcome']]} {COMPARED_WORDS[name]}: {counted(comparison['model_only'], 'row')} right that "
-        f"it has wrong, {comparison['baseline_only']:,} the other way round (exact McNemar test, "
-        f"p {p_value_words(comparison['p_value'])})."
-        for name, comparison in report["comparisons"].items()
-    ]
     notes = [f"{scores['title']}: {scores['note']}" for scores in report["baselines"].values()]
-    return f'<ul class="notes">{"".join(f"<li>{sentence(line)}</li>" for line in [*tests, *notes])}</ul>'
+    lines = [*comparison_words(report), *notes]
+    return f'<ul class="notes">{"".join(f"<li>{sentence(line)}</li>" for line in lines)}</ul>'
 
 
-def p_value_words(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"= {value:.3f}"
+def comparison_words(report: Report) -> list[str]:
+    """What the paired tests say of the model beside the others, and how sure that is."""
+    return [
+        f"{capital(compared_words(found['outcome'], COMPARED_WORDS[name], found['p_value']))}: "
+        f"{counted(found['model_only'], 'row')} right that it has wrong, {found['baseline_only']:,} the other way "
+        f"round (exact McNemar test).{macro_f1_words(found)}"
+        for name, found in report["comparisons"].items()
+    ]
+
+
+def macro_f1_words(found: Mapping[str, Any]) -> str:
+    """The difference in macro F1; reports of before it was tested do not hold it."""
+    if "macro_f1" not in found:
+        return ""
+    macro = found["macro_f1"]
+    low, high = macro["interval"]
+    return (
+        f" Macro F1 {macro['difference']:+.3f} (95 % sure: {low:+.3f} to {high:+.3f}; paired bootstrap, "
+        f"p {p_value_words(macro['p_value'])})."
+    )
 
 
 def classes(report: Report) -> str:

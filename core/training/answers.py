@@ -5,6 +5,7 @@ transformers and trl.
 """
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -67,8 +68,11 @@ def train_answers(job: Job, facts: DataFacts, parts: dict[str, LabelledTexts], b
         lambda callback: answer_trainer(spec, job.folder, model, tokenizer, train, measure, metric, [callback]),
     )
     predicted = {
-        part: _predictions(job, score, rows[part], parts[part], f"evaluating {part}") for part in ("validation", "test")
+        "validation": _predictions(job, score, rows["validation"], parts["validation"], "evaluating validation")
     }
+    began = time.perf_counter()
+    predicted["test"] = _predictions(job, score, rows["test"], parts["test"], "evaluating test")
+    pace = len(rows["test"]) / (time.perf_counter() - began)
     after = _free_answers(job, model, prompt, rows["test"], parts["test"], facts)
     told = training_facts(job, model, learned)
     job.enter("saving")
@@ -77,7 +81,13 @@ def train_answers(job: Job, facts: DataFacts, parts: dict[str, LabelledTexts], b
     return Trained(
         validation=predicted["validation"],
         test=predicted["test"],
-        facts={**told, "tokens_cut": cut, "backend": backend.name, "backend_reason": backend.reason},
+        facts={
+            **told,
+            "rows_per_second": pace,
+            "tokens_cut": cut,
+            "backend": backend.name,
+            "backend_reason": backend.reason,
+        },
         untuned=untuned,
         free_answers={name: answers for name, answers in (("untuned", before), ("tuned", after)) if answers},
     )

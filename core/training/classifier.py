@@ -2,6 +2,7 @@
 models whose answer in words gave way to a head. Worker only: imports torch."""
 
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,7 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from core.data.examples import DataFacts
 from core.evaluation.multi_label import tuned_thresholds
-from core.evaluation.predictions import Predictions
+from core.evaluation.predictions import Baseline, Predictions
 from core.models.architecture import encoder_layers
 from core.models.causal import choose_backend, load_causal_classifier, with_adapter
 from core.models.device import best_device
@@ -29,8 +30,11 @@ from core.models.used_tokens import only_used_tokens
 from core.schema import RunSpec
 from core.training.job import Job, LabelledTexts, Trained
 from core.training.learning import learn, training_facts
+from core.training.neighbours import neighbours_baseline
 from core.training.saving import save_model
 from core.training.trainers import classifier_trainer
+
+PACE_ROWS = 128
 
 
 def train_classifier(job: Job, facts: DataFacts, parts: dict[str, LabelledTexts]) -> Trained:
@@ -40,7 +44,7 @@ def train_classifier(job: Job, facts: DataFacts, parts: dict[str, LabelledTexts]
     """
     spec = job.spec
     set_seed(spec.training.seed)
-    model, tokenizer, spec = _load(job, facts, len(parts["train"].texts))
+    model, tokenizer, spec, baseline = _load(job, facts, parts)
     job.enter("tokenising")
     rows = {name: tokenise(tokenizer, part.texts, spec.model.max_length, part.labels) for name, part in parts.items()}
     # Batches of an evaluation are neighbours: sorted, they need next to no padding.
@@ -57,7 +61,13 @@ def train_classifier(job: Job, facts: DataFacts, parts: dict[str, LabelledTexts]
             ),
         )
         job.enter("evaluating")
-        said = {name: _probabilities(job, model, tokenizer, read[name]) for name in ("validation", "test")}
+        said = {"validation": _probabilities(job, model, tokenizer, read["validation"])}
+        began = time.perf_counter()
+        said["test"] = _probabilities(job, model, tokenizer, read["test"])
+        pace = None if isinstance(read["test"], CachedRows) else len(rows["test"]) / (time.perf_counter() - began)
+    if pace is None:
+        # What frozen layers say was at hand; whoever uses the model has to wait for them.
+        pace = _sampled_pace(job, model, tokenizer, rows["test"])
     said["validation"] = said["validation"][np.argsort(order)]
     predicted = {name: Predictions(parts[name].row_ids, parts[name].labels, said[name]) for name in said}
     told = training_facts(job, model, learned)
@@ -74,25 +84,32 @@ def train_classifier(job: Job, facts: DataFacts, parts: dict[str, LabelledTexts]
     return Trained(
         validation=predicted["validation"],
         test=predicted["test"],
-        facts={**told, "tokens_cut": {name: _share_cut(rows[name], spec.model.max_length) for name in rows}},
+        baselines=[baseline] if baseline is not None else [],
+        facts={
+            **told,
+            "rows_per_second": pace,
+            "tokens_cut": {name: _share_cut(rows[name], spec.model.max_length) for name in rows},
+        },
     )
 
 
 def _load(
-    job: Job, facts: DataFacts, rows: int
-) -> tuple[PreTrainedModel | PeftModel, PreTrainedTokenizerBase, RunSpec]:
-    """The model with what is frozen of it, its tokenizer, and the spec with the number of those layers."""
-    spec = job.spec
+    job: Job, facts: DataFacts, parts: dict[str, LabelledTexts]
+) -> tuple[PreTrainedModel | PeftModel, PreTrainedTokenizerBase, RunSpec, Baseline | None]:
+    """The model with what is frozen of it, its tokenizer, the spec with the number of those layers, and of an encoder
+    the baseline that it is by itself."""
+    spec, rows = job.spec, len(parts["train"].texts)
     if spec.model.family == "causal":
         backend = choose_backend(spec.model)
         decoder, tokenizer = load_causal_classifier(spec.model, facts.labels)
-        return with_adapter(decoder, spec.model, spec.training, backend), tokenizer, spec
+        return with_adapter(decoder, spec.model, spec.training, backend), tokenizer, spec, None
     encoder, tokenizer = load_encoder(spec.model, facts.labels, facts.kind)
+    baseline = neighbours_baseline(job, facts, parts, encoder, tokenizer) if spec.evaluation.baselines else None
     layers = len(encoder_layers(encoder)) if spec.model.choose_frozen_layers else 0
     chosen = with_chosen_layers(spec.model, layers, rows)
     if chosen is not spec.model:
         job.say(f"Of {layers} layers the lowest {chosen.frozen_layers} stay as they are: there are {rows:,} train rows")
-    return apply_method(encoder, chosen), tokenizer, spec.model_copy(update={"model": chosen})
+    return apply_method(encoder, chosen), tokenizer, spec.model_copy(update={"model": chosen}), baseline
 
 
 @contextmanager
@@ -144,6 +161,16 @@ def _probabilities(
 ) -> npt.NDArray[np.float32]:
     logits = class_logits(model, rows, tokenizer.pad_token_id, job.spec.training.evaluation_batch_size)
     return probabilities_of(logits, job.spec.mapping.kind)
+
+
+def _sampled_pace(
+    job: Job, model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase, rows: TokenRows
+) -> float:
+    """Rows a second through the whole model, from some rows."""
+    some = rows.take(np.linspace(0, len(rows) - 1, min(len(rows), PACE_ROWS)).astype(np.int64))
+    began = time.perf_counter()
+    _probabilities(job, model, tokenizer, some)
+    return len(some) / (time.perf_counter() - began)
 
 
 def _write(job: Job, model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from core.evaluation.predictions import FreeAnswers, Predictions
+from core.evaluation.predictions import Baseline, FreeAnswers, Predictions
 from core.runs.store import Progress, Store
 from core.schema import RunSpec
 from core.workspace import RunFolder
@@ -44,6 +44,8 @@ class Trained:
     """What a language model said of the test part before it was trained."""
     free_answers: dict[str, FreeAnswers] = field(default_factory=dict)
     """Of the untuned and the tuned model."""
+    baselines: list[Baseline] = field(default_factory=list)
+    """Those that need the run's own model before it is trained."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from core.models.device import best_device
 from core.training.callbacks import StoreCallback
 from core.training.checkpoints import best_checkpoint, remove_torn_checkpoints, whole_checkpoints
 from core.training.job import Job, StopRequestedError
-from core.training.machine import machine_facts
+from core.training.machine import machine_facts, peak_memory
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,7 @@ def training_facts(job: Job, model: PreTrainedModel | PeftModel, learned: Learne
         "best": {"name": learned.metric, "value": learned.best_value, "step": learned.best_step},
         "history": [asdict(point) for point in job.store.metrics(job.folder.id)],
         "machine": machine_facts(),
+        **peak_memory(),
     }
 
 

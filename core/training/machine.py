@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import platform
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,23 @@ def machine_facts() -> dict[str, Any]:
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
     }
+
+
+def peak_memory() -> dict[str, int | None]:
+    """peak_memory_bytes, the most that this process held so far, its libraries and baselines included, and
+    peak_gpu_memory_bytes, the most that torch held on the GPU; None where there is none."""
+    gpu = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
+    return {"peak_memory_bytes": _peak_bytes(), "peak_gpu_memory_bytes": gpu}
+
+
+def _peak_bytes() -> int:
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # In bytes on macOS, in kilobytes elsewhere (getrusage(2) of each).
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _processor() -> str:

@@ -67,6 +67,7 @@ def run(job: Job) -> dict[str, Any]:
     if report is None:
         report = _measured(job, facts)
     shutil.rmtree(job.folder.checkpoints, ignore_errors=True)
+    job.folder.neighbours.unlink(missing_ok=True)
     return _summary(cross_validate(job, report, _measured) if folds else report)
 
 
@@ -84,7 +85,7 @@ def _measured(job: Job, facts: DataFacts) -> dict[str, Any]:
         facts,
         test=trained.test,
         validation=trained.validation,
-        baselines=baselines,
+        baselines=[*baselines, *trained.baselines],
         training=trained.facts,
         untuned=trained.untuned,
         free_answers=trained.free_answers,

@@ -49,7 +49,7 @@ def test_train_prints_what_it_measured(trained):
     for part in ("test", "validation"):
         assert answer["metrics"][part]["accuracy"] == report[part]["accuracy"]
         assert answer["metrics"][part]["macro_f1"] == report[part]["macro_f1"]
-    assert set(answer["metrics"]["baselines"]) == {"majority", "tfidf"}
+    assert set(answer["metrics"]["baselines"]) == {"majority", "tfidf", "neighbours"}
     assert answer["metrics"]["baselines"]["tfidf"]["accuracy"] == report["baselines"]["tfidf"]["accuracy"]
     assert Path(answer["report"]).is_file()
     (listed,) = run_command(workspace, "runs")["runs"]

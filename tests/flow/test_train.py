@@ -9,6 +9,7 @@ import sys
 import time
 
 import psutil
+import pyarrow.parquet as pq
 import pytest
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
@@ -58,7 +59,7 @@ def test_every_method_ends_with_a_model_a_report_and_its_curves(workspace, quest
     report = json.loads((folder.report / "report.json").read_text(encoding="utf-8"))
     assert report["labels"] == ["HUM", "LOC", "NUM"]
     assert report["test"]["rows"] == report["parts"]["test"] == 24
-    assert set(report["baselines"]) == {"majority", "tfidf"}
+    assert set(report["baselines"]) == {"majority", "tfidf", "neighbours"}
     assert run.summary["test"]["accuracy"] == report["test"]["accuracy"]
     assert (folder.report / "report.html").stat().st_size > 1000
 
@@ -73,7 +74,6 @@ def test_every_method_ends_with_a_model_a_report_and_its_curves(workspace, quest
 
 
 def test_the_model_folder_loads_in_plain_transformers_and_says_what_the_report_says(workspace, questions, tiny_bert):
-    import pyarrow.parquet as pq
     from transformers import pipeline
 
     run = run_here(workspace, without_baselines(tiny_spec(questions, tiny_bert, {"method": "lora"})))
@@ -84,6 +84,21 @@ def test_the_model_folder_loads_in_plain_transformers_and_says_what_the_report_s
     for row in rows:
         scores = {entry["label"]: entry["score"] for entry in classify([row["text"]])[0]}
         assert scores[row["predicted"]] == pytest.approx(row["confidence"], abs=1e-4)
+
+
+def test_training_does_not_notice_that_baselines_are_measured(workspace, questions, tiny_bert):
+    """Nearest neighbours read the same model first: every loss is the same to the last digit, and so is the end."""
+    spec = tiny_spec(questions, tiny_bert, max_steps=6)
+    losses, probabilities = [], []
+    for asked in (spec, without_baselines(spec)):
+        run = run_here(workspace, asked)
+        assert run.state == "finished", workspace.run(run.id).log.read_text(encoding="utf-8")
+        points = open_store(workspace).metrics(run.id, ["train/loss", "validation/loss"])
+        losses.append([(point.name, point.step, point.value) for point in points])
+        kept = pq.read_table(workspace.run(run.id).report / "predictions.parquet")
+        probabilities.append(kept["probabilities"].to_pylist())
+    assert len(losses[0]) > 6 and losses[0] == losses[1]
+    assert probabilities[0] == probabilities[1]
 
 
 def test_stop_keeps_a_checkpoint_and_resume_goes_on_from_it(workspace, questions, tiny_bert):

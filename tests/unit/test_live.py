@@ -94,7 +94,14 @@ def measured(predicted):
 
 def report_of(untuned):
     test = measured(np.arange(60) % 3)
-    return {"verdict_sentences": ["Good."], "tone": "good", "test": test, "baselines": {}, "untuned": untuned}
+    return {
+        "verdict_sentences": ["Good."],
+        "tone": "good",
+        "test": test,
+        "baselines": {},
+        "comparisons": {},
+        "untuned": untuned,
+    }
 
 
 def test_the_same_model_before_training_stands_in_the_ladder():

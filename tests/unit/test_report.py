@@ -1,6 +1,7 @@
 """The verdict's sentences, the report's files, and the mistakes read back from them."""
 
 import json
+import re
 from dataclasses import dataclass
 from html.parser import HTMLParser
 
@@ -407,7 +408,11 @@ def test_the_page_shows_a_language_model_before_and_after(run):
     assert page.open == []
     words = " ".join(page.words)
     assert "The same model before training" in page.words
-    assert "No clear difference from the same model before training: 3 rows right that it has wrong" in words
+    assert re.search(
+        r"No clear difference from the same model before training \(p = 0.\d{3}: by chance \d+ times in 100\): "
+        r"3 rows right that it has wrong",
+        words,
+    )
     assert "Before training 9 of 12 answers (75.0 %) were no class." in words.replace("\xa0", " ")
     assert "After training 0 of 12 answers (0.0 %) were no class." in words.replace("\xa0", " ")
     assert page.words.count(f"I think {HOSTILE}") == 5

@@ -143,7 +143,9 @@ def _choice(spec: RunSpec) -> str:
 
 def _end(spec: RunSpec) -> str:
     beside = (
-        ", beside guessing the commonest class and beside TF-IDF with logistic regression on the same rows"
+        ", beside guessing the commonest class, TF-IDF with logistic regression"
+        + (" and nearest neighbours on the model as it was" if spec.model.family == "encoder" else "")
+        + " on the same rows"
         if spec.evaluation.baselines
         else ""
     )

@@ -14,7 +14,7 @@ import yaml
 
 from core.evaluation.confusion import fold_confusion, top_confusions
 from core.evaluation.html import backend_words, data_check_words
-from core.evaluation.tables import is_soft, soft_cells
+from core.evaluation.tables import comparison_words, is_soft, soft_cells
 from core.evaluation.verdict import WORST_CONFUSIONS
 from core.runs.store import MetricPoint, Progress, Store
 from core.schema import RunSpec, settings
@@ -22,6 +22,7 @@ from core.workspace import RunFolder
 from ui.run.actions import Updates
 from ui.run.chat_report import chat_verdict_html, is_chat, samples_html
 from ui.run.class_table import SORT_SCRIPT, class_table_html
+from ui.run.compared import compared_html
 from ui.run.downloads import offered
 from ui.run.free_answers import free_answers_html
 from ui.run.header import empty_html
@@ -176,7 +177,7 @@ def verdict_html(report: dict[str, Any]) -> str:
         '<th scope="col" class="td-track-head"></th><th scope="col">Accuracy</th><th scope="col">95 % sure</th>'
         '<th scope="col">Macro F1</th><th scope="col">Micro F1</th><th scope="col">Weighted F1</th>'
         f"{SOFT_HEADS if is_soft(report) else ''}</tr></thead><tbody>{''.join(_rung(*row) for row in rows)}</tbody>"
-        "</table></div></section>"
+        f"</table></div>{compared_html(comparison_words(report))}</section>"
     )
 
 

@@ -6,8 +6,9 @@ from html import escape
 from typing import Any
 
 from core.evaluation.colours import class_colour
-from core.evaluation.multi_tables import class_count_words
+from core.evaluation.multi_tables import class_count_words, comparison_words
 from core.evaluation.multi_verdict import added_most, added_words, missed_most, missed_words
+from ui.run.compared import compared_html
 from ui.run.words import BASELINE_WORDS, percent
 
 CLASSES_SHOWN = 20
@@ -35,7 +36,7 @@ def several_verdict_html(report: Mapping[str, Any]) -> str:
         '<th scope="col" title="Mean over the rows">Samples F1</th>'
         '<th scope="col" title="Rows whose classes are all right, and none too many">All right</th>'
         '<th scope="col" title="Share of all yes and no that is wrong">Hamming loss</th></tr></thead><tbody>'
-        f"{''.join(_rung(*row) for row in rows)}</tbody></table></div>"
+        f"{''.join(_rung(*row) for row in rows)}</tbody></table></div>{compared_html(comparison_words(report))}"
         f'<p class="td-hint">{escape(class_count_words(report["test"]))}</p></section>'
     )
 

@@ -22,7 +22,7 @@ METRIC_WORDS = {
     "weighted_f1": "weighted F1",
     "loss": "loss",
 }
-BASELINE_WORDS = {"majority": "Commonest class", "tfidf": "TF-IDF"}
+BASELINE_WORDS = {"majority": "Commonest class", "tfidf": "TF-IDF", "neighbours": "Nearest neighbours"}
 
 
 def duration(seconds: float) -> str:

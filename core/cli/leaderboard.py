@@ -1,0 +1,56 @@
+"""`launch.py leaderboard`: what the Runs page shows as its leaderboard, as text or JSON."""
+
+import argparse
+
+from core.cli.answer import Answer
+from core.workspace import Workspace
+
+NOTHING = (
+    "No finished run can be compared yet. `python launch.py train --data FILE` makes one, "
+    "`python launch.py demo` in about two minutes."
+)
+
+
+def leaderboard(_request: argparse.Namespace, workspace: Workspace) -> Answer:
+    """A table for each set of test rows that runs share, the best first."""
+    from core.evaluation.leaderboard import Board, Entry, as_json
+    from core.evaluation.leaderboard import leaderboard as boards_of
+
+    def line(entry: Entry, board: Board) -> str:
+        figures = entry.figures
+        headline, interval = figures.accuracy, figures.accuracy_interval
+        if board.several and figures.micro_f1_interval:
+            headline, interval = figures.micro_f1, figures.micro_f1_interval
+        cells = [
+            f"{headline:.3f} ({interval[0]:.3f} to {interval[1]:.3f})",
+            f"{figures.macro_f1:.3f} ({figures.macro_f1_interval[0]:.3f} to {figures.macro_f1_interval[1]:.3f})",
+            f"{figures.calibration_error:.3f}",
+            _number(figures.rows_per_second, 1, ",.0f"),
+            _number(figures.size_bytes, 1e6, ",.1f"),
+            _number(figures.training_seconds, 1, ",.0f"),
+            _number(figures.peak_memory_bytes, 1e6, ",.0f"),
+        ]
+        widths = (25, 25, 8, 9, 9, 9, 9)
+        shown = "".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
+        verdict = entry.against_best.words if entry.against_best else "the best"
+        return f"{entry.title[:39]:<40}{shown}  {verdict}"
+
+    boards = boards_of(workspace)
+    if not boards:
+        return Answer(NOTHING, as_json(boards))
+    lines = []
+    for board in boards:
+        figure = "micro F1" if board.several else "accuracy"
+        head = f"{'':<40}{figure + ' (95 % sure)':>25}{'macro F1 (95 % sure)':>25}{'calib.':>8}{'rows/s':>9}"
+        lines += [
+            f"{board.data}: {board.rows:,} test rows, {board.classes:,} classes",
+            f"{head}{'MB':>9}{'seconds':>9}{'peak MB':>9}",
+            *(line(entry, board) for entry in board.entries),
+            board.sentence,
+            "",
+        ]
+    return Answer("\n".join(lines[:-1]), as_json(boards))
+
+
+def _number(value: float | None, unit: float, form: str) -> str:
+    return "-" if value is None else format(value / unit, form)

@@ -1,0 +1,176 @@
+"""The baseline of an encoder run that only the run itself can measure: nearest neighbours on the model as it comes.
+
+It reads the model before anything of it is trained, changes neither its weights nor any random state, and costs a
+bounded share of the training. Worker only: imports torch.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from core.data.examples import DataFacts
+from core.epochs import epochs_of
+from core.evaluation.neighbours import (
+    NAME,
+    TITLE,
+    Neighbours,
+    choose_k,
+    note_words,
+    votes_of,
+    voting_rows,
+)
+from core.evaluation.predictions import Baseline
+from core.models.device import best_device
+from core.models.heads import pool
+from core.models.tokens import TokenRows, model_inputs, tokenise
+from core.schema import RunSpec
+from core.training.job import Job, LabelledTexts
+from core.training.saving import measured_once
+
+MOST_VOTING = 20_000
+"""Train rows that vote at most."""
+FEWEST_VOTING = 500
+"""With fewer than this of more train rows it would be no fair baseline, so it is left out."""
+WORK_SHARE = 0.15
+"""Of the passes over rows that training makes, at most so many are made for this."""
+PASSES = {"full": 3, "lora": 3, "freeze": 2, "head": 1}
+"""What a training row costs, in passes forward: going backward costs two, where it goes all the way."""
+ALWAYS_READ = 2000
+"""Rows that are read in any case: a matter of seconds."""
+ROWS_AT_ONCE = 8192
+
+Embed = Callable[[list[str]], npt.NDArray[np.float32]]
+
+
+def neighbours_baseline(
+    job: Job,
+    facts: DataFacts,
+    parts: Mapping[str, LabelledTexts],
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+) -> Baseline | None:
+    """Nearest neighbours on the untuned model, measured once a run; None where it would cost too much.
+
+    model: as it was loaded, in evaluation mode. Raises StopRequestedError.
+    """
+    train = len(parts["train"].texts)
+    most = voting_rows_affordable(job.spec, {name: len(part.texts) for name, part in parts.items()}, facts)
+    if most < min(train, FEWEST_VOTING):
+        job.say("Nearest neighbours are left out: beside so short a training they would cost too much.")
+        return None
+
+    def measure() -> dict[str, np.ndarray]:
+        # Nothing here draws; should a model do so, training must not notice.
+        with torch.random.fork_rng():
+            return _measure(job, facts, parts, model, tokenizer, most)
+
+    found = measured_once(job.folder.neighbours, measure)
+    return Baseline(
+        name=NAME,
+        title=TITLE,
+        seconds=float(found["seconds"]),
+        fit_rows=int(found["voting"]),
+        note=note_words(int(found["k"]), int(found["voting"]), train),
+        probabilities={part: found[part] for part in ("validation", "test")},
+        thresholds=found["thresholds"] if facts.kind == "multi" else None,
+        rows_per_second=float(found["rows_per_second"]),
+    )
+
+
+def voting_rows_affordable(spec: RunSpec, rows: Mapping[str, int], facts: DataFacts) -> int:
+    """How many train rows can vote so that the whole stays a small share of the training; rows: of each part."""
+    training = spec.training
+    several = facts.kind != "single"
+    learned = rows["train"] * epochs_of(training, rows["train"], 0 if several else len(facts.labels))
+    if training.max_steps is not None:
+        learned = min(learned, training.max_steps * training.batch_size * training.gradient_accumulation)
+    read = max(ALWAYS_READ, WORK_SHARE * PASSES[spec.model.method] * learned)
+    return min(MOST_VOTING, max(0, int(read) - rows["validation"] - rows["test"]))
+
+
+def _measure(
+    job: Job,
+    facts: DataFacts,
+    parts: Mapping[str, LabelledTexts],
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    most: int,
+) -> dict[str, Any]:
+    began = time.perf_counter()
+    voting = voting_rows(parts["train"].labels, facts.kind, most)
+    read_in_all = len(voting) + len(parts["validation"].texts) + len(parts["test"].texts)
+    tell, read = job.counting("nearest neighbours"), 0
+
+    def embed(texts: list[str]) -> npt.NDArray[np.float32]:
+        nonlocal read
+        rows = tokenise(tokenizer, texts, job.spec.model.max_length)
+        found = embeddings_of(
+            model,
+            rows,
+            tokenizer.pad_token_id,
+            job.spec.training.evaluation_batch_size,
+            lambda done: tell(read + done, read_in_all),
+        )
+        read += len(texts)
+        return found
+
+    texts = [parts["train"].texts[row] for row in voting]
+    neighbours = Neighbours(embed(texts), votes_of(parts["train"].labels[voting], len(facts.labels)))
+    validation = parts["validation"]
+    chosen = choose_k(neighbours, embed(validation.texts), validation.labels, facts.kind)
+    asked = time.perf_counter()
+    test = _asked(neighbours, parts["test"].texts, embed, chosen.k)
+    now = time.perf_counter()
+    return {
+        "validation": chosen.probabilities,
+        "test": test,
+        "k": np.array(chosen.k),
+        "voting": np.array(len(voting)),
+        "seconds": np.array(now - began),
+        "rows_per_second": np.array(len(test) / (now - asked)),
+        "thresholds": np.array([]) if chosen.thresholds is None else chosen.thresholds,
+    }
+
+
+def _asked(neighbours: Neighbours, texts: list[str], embed: Embed, k: int) -> npt.NDArray[np.float32]:
+    """What they say of these texts, some thousand at a time, whose embeddings need not all be held at once."""
+    said = [
+        neighbours.probabilities(embed(texts[start : start + ROWS_AT_ONCE]), [k])[0]
+        for start in range(0, len(texts), ROWS_AT_ONCE)
+    ]
+    return np.concatenate(said)
+
+
+@torch.no_grad()
+def embeddings_of(
+    model: PreTrainedModel,
+    rows: TokenRows,
+    pad_token_id: int,
+    batch_size: int,
+    on_progress: Callable[[int], None],
+) -> npt.NDArray[np.float32]:
+    """The mean of the last states of each row's tokens, at length 1: float32 [rows, width]. Batches hold neighbours in
+    length. `on_progress` gets the rows done.
+
+    Without gradients, but not in torch's inference mode: what a model keeps between passes would be of no use to
+    training.
+    """
+    model.eval()
+    torch.nn.Module.to(model, best_device())
+    body: Any = model.base_model
+    found: list[npt.NDArray[np.float32]] = []
+    order = rows.shortest_first()
+    with torch.autocast(model.device.type, torch.bfloat16, enabled=model.device.type == "cuda"):
+        for start in range(0, len(order), batch_size):
+            inputs = model_inputs(rows, order[start : start + batch_size], pad_token_id, model.device)
+            pooled = pool(body(**inputs).last_hidden_state.float(), inputs["attention_mask"], "mean")
+            found.append(torch.nn.functional.normalize(pooled, dim=-1).cpu().numpy())
+            on_progress(min(start + batch_size, len(order)))
+    placed = np.empty((len(order), found[0].shape[1]), dtype=np.float32)
+    placed[order] = np.concatenate(found)
+    return placed
