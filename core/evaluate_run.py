@@ -23,7 +23,9 @@ from core.data.labels import (
     variant_key,
 )
 from core.data.table import Table, require_columns
+from core.decision import is_sure, shown_share
 from core.errors import UserError
+from core.evaluation.abstaining import outside_figures, outside_words
 from core.evaluation.kinds import label_metrics
 from core.model_facts import ModelFacts, require_classes, run_model_facts
 from core.model_input import model_text_columns, open_like_training, read_chunks
@@ -42,6 +44,8 @@ class _Truth:
 
     used: npt.NDArray[np.bool_]
     """[rows]: those with a text and a label that the model knows."""
+    outside: npt.NDArray[np.bool_]
+    """[rows], of one class a row: those with a text and a label that it does not know."""
     true: npt.NDArray[Any]
     """Of the used rows, as core.evaluation.predictions.Predictions has it."""
     unknown: Counter[str]
@@ -66,7 +70,9 @@ def evaluate_file(
 
     Returns {"run", "file", "rows", "scored", "left_out": {"empty_text", "empty_label", "label_not_in_model"},
     "unknown_labels": {label: rows} (the commonest 100), "kind", "metrics": see core.evaluation.kinds, "notes",
-    "seconds"}. Raises UserError for absent columns, or where not one row can be scored.
+    "seconds"}; of one class a row also "abstaining" (what the saved threshold comes to: threshold, and labelled and
+    right, in rows) and "outside" (of rows whose label it does not know, null where there is none: see
+    core.evaluation.abstaining). Raises UserError for absent columns, or where not one row can be scored.
     """
     started = time.monotonic()
     folder = workspace.run(run_id)
@@ -79,7 +85,10 @@ def evaluate_file(
     truth = _truth(table, mapping, facts, folder)
     if not truth.used.any():
         raise _nothing_scored(facts, table, label_columns(mapping), truth)
-    said = _score(load_predictor(folder.model), table, columns, truth.used, on_progress)
+    read = truth.used | truth.outside
+    both = _score(load_predictor(folder.model), table, columns, read, on_progress)
+    said, outside = both[truth.used[read]], both[truth.outside[read]]
+    sureness = _sureness(facts, truth.true, said, outside) if facts.label_kind == "single" else {}
     return {
         "run": run_id,
         "file": table.path.name,
@@ -89,9 +98,37 @@ def evaluate_file(
         "unknown_labels": dict(truth.unknown.most_common(LISTED_LABELS)),
         "kind": facts.label_kind,
         "metrics": label_metrics(facts.label_kind, truth.true, said, facts.labels, np.array(facts.thresholds)),
-        "notes": _notes(table, truth, several=facts.label_kind == "multi"),
+        **sureness,
+        "notes": [
+            *_notes(table, truth, several=facts.label_kind == "multi"),
+            *_sureness_notes(sureness, facts.decision.abstain_below),
+        ],
         "seconds": time.monotonic() - started,
     }
+
+
+def _sureness(
+    facts: ModelFacts, true: npt.NDArray[Any], said: npt.NDArray[np.float32], outside: npt.NDArray[np.float32]
+) -> dict[str, Any]:
+    """What confidence is good for on these rows, and on those of none of the model's classes."""
+    sure = is_sure(said, facts.decision)
+    right = (said.argmax(axis=1) == true) & sure
+    threshold = facts.decision.abstain_below
+    return {
+        "abstaining": {"threshold": threshold, "labelled": int(sure.sum()), "right": int(right.sum())},
+        "outside": outside_figures(said, outside, threshold) if len(outside) else None,
+    }
+
+
+def _sureness_notes(sureness: dict[str, Any], threshold: float) -> list[str]:
+    notes = []
+    if sureness and threshold > 0:
+        labelled, right = sureness["abstaining"]["labelled"], sureness["abstaining"]["right"]
+        share = f", {right:,} of them rightly" if labelled else ""
+        notes.append(f"From the saved threshold of {shown_share(threshold)} on it labels {labelled:,} rows{share}.")
+    if sureness and sureness["outside"]:
+        notes.append(outside_words(sureness["outside"], threshold))
+    return notes
 
 
 def _mapping(folder: RunFolder, text_columns: tuple[str, ...], label_column: str | None) -> MappingSpec:
@@ -116,9 +153,10 @@ def _truth(table: Table, mapping: MappingSpec, facts: ModelFacts, folder: RunFol
     unknown = Counter({name: rows for name, rows in labels.counts().items() if name not in known})
     if mapping.kind != "soft":
         labels = keep_classes(labels, known, NOT_IN_TRAIN)
+    outside = (labels.left_out == NOT_IN_TRAIN) & (mapping.kind == "single")
     reasons = {"empty_text": EMPTY_TEXT, "empty_label": EMPTY_LABEL, "label_not_in_model": NOT_IN_TRAIN}
     left_out = {name: int((labels.left_out == reason).sum()) for name, reason in reasons.items()}
-    return _Truth(labels.used, _true(labels, facts), unknown, left_out)
+    return _Truth(labels.used, outside, _true(labels, facts), unknown, left_out)
 
 
 def _steps_of_run(mapping: MappingSpec, data: DataFacts) -> ClassSteps:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from core.decision import is_sure, label_sets
 from core.errors import UserError
 from core.evaluation.multi_label import given_classes, joined_labels
 from core.evaluation.prediction_rows import names_of
@@ -29,18 +30,18 @@ FORMATS = (".csv", ".parquet")
 
 
 def result_columns(
-    names: Sequence[str], top_k: int, kind: LabelKind = "single", labels: Sequence[str] = ()
+    names: Sequence[str], top_k: int, kind: LabelKind = "single", labels: Sequence[str] = (), *, sets: bool = False
 ) -> list[str]:
     """label, probability, label_2, probability_2 ...: `predicted_` goes before a name that the file already has.
 
-    Where a row may have several classes `labels` stands before them; of soft labels `probability of CLASS` follows for
-    each class.
+    Where a row may have several classes, or is given a set of likely ones (`sets`), `labels` stands before them; of
+    soft labels `probability of CLASS` follows for each class.
     """
     ranked = [word if rank == 1 else f"{word}_{rank}" for rank in range(1, top_k + 1) for word in RANKED]
     every = [f"probability of {label}" for label in labels] if kind == "soft" else []
     taken = {name.casefold() for name in names}
     chosen = []
-    for name in [*(["labels"] if kind == "multi" else []), *ranked, *every]:
+    for name in [*(["labels"] if kind == "multi" or sets else []), *ranked, *every]:
         while name.casefold() in taken:
             name = f"predicted_{name}"
         taken.add(name.casefold())
@@ -48,9 +49,14 @@ def result_columns(
     return chosen
 
 
+def gives_sets(facts: ModelFacts) -> bool:
+    """Whether each row is given a set of likely classes beside its one class."""
+    return facts.label_kind == "single" and facts.decision.label_set != "one"
+
+
 def result_types(facts: ModelFacts, top_k: int) -> list[pa.DataType]:
     """Of the columns that result_columns names."""
-    several = [pa.string()] if facts.label_kind == "multi" else []
+    several = [pa.string()] if facts.label_kind == "multi" or gives_sets(facts) else []
     every = [pa.float32()] * len(facts.labels) if facts.label_kind == "soft" else []
     return [*several, *[pa.string(), pa.float32()] * top_k, *every]
 
@@ -66,18 +72,27 @@ def result_arrays(
 
     probabilities: [filled rows, classes]. filled: [rows], whether a row has a text. `labels` holds the classes whose
     probability reaches their threshold, joined by `separator` ('' where none does); then come the `top_k` likeliest
-    classes, each with its probability.
+    classes, each with its probability. Of one class a row `labels` holds its set of likely classes, where it is given
+    one; a row that is not sure enough for a label has its probabilities and its set alone.
     """
     rows = pa.array(np.cumsum(filled) - 1, mask=~filled)
     columns = []
-    if facts.label_kind == "multi":
-        given = names_of(facts.labels, given_classes(probabilities, np.array(facts.thresholds)))
+    unsure = np.zeros(len(probabilities), dtype=np.bool_)
+    if facts.label_kind == "single":
+        unsure = ~is_sure(probabilities, facts.decision)
+    if facts.label_kind == "multi" or gives_sets(facts):
+        chosen = (
+            given_classes(probabilities, np.array(facts.thresholds))
+            if facts.label_kind == "multi"
+            else label_sets(probabilities, facts.decision)
+        )
+        given = names_of(facts.labels, chosen)
         columns.append(pa.array([joined_labels(names, separator) for names in given], pa.string()))
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
     ordered = np.take_along_axis(probabilities, order, axis=1)
     labels = pa.array(facts.labels, pa.string())
     for rank in range(top_k):
-        columns += [labels.take(pa.array(order[:, rank])), pa.array(ordered[:, rank], pa.float32())]
+        columns += [labels.take(pa.array(order[:, rank], mask=unsure)), pa.array(ordered[:, rank], pa.float32())]
     if facts.label_kind == "soft":
         columns += [pa.array(column, pa.float32()) for column in probabilities.T]
     return [column.take(rows) for column in columns]

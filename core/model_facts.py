@@ -6,6 +6,7 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from core.decision import AS_IT_IS, Decision
 from core.errors import UserError
 from core.schema import Family, Head, LabelKind, Pooling, Task
 from core.text_template import filled
@@ -58,6 +59,8 @@ class ModelFacts:
     """In place of the joiner, where each text column's cell stands (core.text_template)."""
     thresholds: tuple[float, ...] = ()
     """Of multi labels, one for each class: a text has it from this probability on."""
+    decision: Decision = AS_IT_IS
+    """Of single labels, what is made of the probabilities; the defaults in models of before there was a choice."""
 
     @property
     def is_adapter(self) -> bool:
@@ -87,6 +90,8 @@ def read_model_facts(model: Path) -> ModelFacts:
         for field in fields(ModelFacts)
         if field.default is MISSING or field.name in content
     }
+    if "decision" in kept:
+        kept["decision"] = Decision(**kept["decision"])
     return ModelFacts(**kept)
 
 

@@ -23,10 +23,18 @@ import pyarrow as pa
 
 from core.data.database import identifier
 from core.data.table import Table
+from core.decision import is_sure, shown_share, tempered
 from core.errors import UserError
 from core.files import replacing
 from core.label_jobs import job_folder_request, write_status
-from core.labelled_files import check_output, labelled_file, result_arrays, result_columns, result_types
+from core.labelled_files import (
+    check_output,
+    gives_sets,
+    labelled_file,
+    result_arrays,
+    result_columns,
+    result_types,
+)
 from core.model_facts import ModelText, require_classes, run_model_facts
 from core.model_input import model_text_columns, open_like_training, read_chunks
 from core.predictor import Predictor, chat_answers, load_predictor, predict_probabilities
@@ -47,7 +55,7 @@ class LabelResult:
     rows: int
     """Rows written, as many as the table has."""
     labelled: int
-    """Rows with text, which got a label."""
+    """Rows that got a label: those with text that the model is sure enough of."""
     columns: tuple[str, ...]
     """Names of the new columns, in order."""
     formula_cells: int
@@ -71,10 +79,11 @@ def label_file(
     """Write the table with the `top_k` most likely labels and their probabilities, as .csv or .parquet by `output`.
 
     Where rows may have several classes those that reach their thresholds come first, joined by `separator`; of soft
-    labels the probability of every class comes last. Every column stays the text it was; a row without text gets no
-    label. The result stands under its name only when it is whole. `spreadsheet_safe` puts a single quote before CSV
-    cells that could run as formulas, and counts them. Raises UserError for absent text columns, an output that cannot
-    be written, a full disk.
+    labels the probability of every class comes last. Of one class a row the model's saved decision holds
+    (core.decision): a row that it is not sure enough of gets no label, and a column `labels` holds each row's set of
+    likely classes. Every column stays the text it was; a row without text gets no label. The result stands under its
+    name only when it is whole. `spreadsheet_safe` puts a single quote before CSV cells that could run as formulas, and
+    counts them. Raises UserError for absent text columns, an output that cannot be written, a full disk.
     """
     started = time.monotonic()
     columns = model_text_columns(predictor.facts, table, text_columns)
@@ -83,10 +92,10 @@ def label_file(
         raise UserError(f"top-k is {top_k}.", "top_k", "Ask for one label or more.")
     facts = predictor.facts
     ranks = min(top_k, len(facts.labels))
-    added = result_columns(table.names, ranks, facts.label_kind, facts.labels)
+    added = result_columns(table.names, ranks, facts.label_kind, facts.labels, sets=gives_sets(facts))
     types = [pa.string()] * len(table.names) + result_types(facts, ranks)
     progress = timed_progress(table.rows, on_progress)
-    written = labelled = 0
+    written = labelled = unsure = 0
     try:
         with (
             replacing(output) as partial,
@@ -98,11 +107,15 @@ def label_file(
                 new = result_arrays(facts, said, filled, ranks, separator)
                 file.write([*cells, *new])
                 written += len(texts)
-                labelled += sum(map(bool, texts))
+                left = int((~is_sure(said, facts.decision)).sum()) if facts.label_kind == "single" else 0
+                labelled += int(filled.sum()) - left
+                unsure += left
                 progress(written)
     except OSError as error:
         raise _not_written(error, output) from error
-    notes = _notes(table, added, (top_k, ranks), written - labelled, file.formula_cells)
+    notes = _notes(table, added, (top_k, ranks), written - labelled - unsure, file.formula_cells)
+    if unsure:
+        notes = (_unsure_words(unsure, facts.decision.abstain_below), *notes)
     return LabelResult(output, written, labelled, tuple(added), file.formula_cells, notes, time.monotonic() - started)
 
 
@@ -121,9 +134,18 @@ def timed_progress(total: int, on_progress: OnProgress | None) -> Callable[[int]
 def filled_probabilities(
     predictor: Predictor, texts: Sequence[ModelText], progress: Callable[[int], None], before: int
 ) -> npt.NDArray[np.float32]:
-    """Probabilities of the texts that are not empty: float32 [filled, classes]; `before` rows are done already."""
+    """Probabilities of the texts that are not empty, at the model's temperature: float32 [filled, classes].
+
+    `before` rows are done already.
+    """
     filled = [text for text in texts if text]
-    return predict_probabilities(predictor, filled, lambda done, _: progress(before + done))
+    said = predict_probabilities(predictor, filled, lambda done, _: progress(before + done))
+    return tempered(said, predictor.facts.decision.temperature)
+
+
+def _unsure_words(rows: int, threshold: float) -> str:
+    have = "row is" if rows == 1 else "rows are"
+    return f"{rows:,} {have} below the saved threshold of {shown_share(threshold)}: no label, their probability alone."
 
 
 def _not_written(error: OSError, output: Path) -> UserError:

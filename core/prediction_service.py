@@ -16,10 +16,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
+from core.decision import tempered
 from core.errors import UserError
 from core.label_jobs import LabelJob, cancel_label_job, label_job, label_jobs, start_label_job
 from core.model_facts import (
-    MODEL_FACTS_FILE,
     ModelFacts,
     ModelText,
     joined_text,
@@ -60,7 +62,7 @@ class PredictionService:
         self._server: _Server | None = None
 
     def predict(self, run_id: str, texts: Sequence[ModelText]) -> list[list[tuple[str, float]]]:
-        """For each text every label with its probability, the most likely first.
+        """For each text every label with its probability at the model's temperature, the most likely first.
 
         Raises UserError where the run has no model, a text is empty, or the model's process fails or is too slow.
         """
@@ -71,7 +73,9 @@ class PredictionService:
         if not all(cleaned):
             raise UserError("There is no text to label.", "text", "Write or paste a text first.")
         answer: list[list[float]] = self._in_turn(folder, {"texts": cleaned}, self._answer_seconds)["probabilities"]
-        ranked = [sorted(zip(facts.labels, row, strict=True), key=_by_probability) for row in answer]
+        # Here and not in the process: a new decision must not cost a new start.
+        said = tempered(np.array(answer, dtype=np.float32), facts.decision.temperature).tolist()
+        ranked = [sorted(zip(facts.labels, row, strict=True), key=_by_probability) for row in said]
         return [[(label, float(probability)) for label, probability in row] for row in ranked]
 
     def chat(self, run_id: str, messages: Sequence[Mapping[str, str]], max_new_tokens: int) -> tuple[str, str | None]:
@@ -267,6 +271,10 @@ class _Server:
         raise _EndedError(self._process.wait(), self._log)
 
 
-def _key(folder: RunFolder) -> tuple[str, int]:
-    """Which run, and which state of its model: a resumed run writes it anew."""
-    return folder.id, (folder.model / MODEL_FACTS_FILE).stat().st_mtime_ns
+def _key(folder: RunFolder) -> tuple[str, ...]:
+    """Which run, and which state of its weights: a resumed run writes them anew.
+
+    Not of tunedesk.json, which a new decision changes: no process needs to load a model again for that.
+    """
+    weights = sorted(folder.model.glob("*.safetensors"))
+    return folder.id, *(f"{path.name} {path.stat().st_mtime_ns}" for path in weights)

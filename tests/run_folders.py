@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 
 from core.data.examples import DataFacts, write_data_facts
+from core.decision import tempered
+from core.evaluation.abstaining import coverage_figures, label_set_figures
+from core.evaluation.calibration import calibration_figures, fitted_temperature
 from core.evaluation.metrics import classification_metrics
 from core.evaluation.verdict import as_json, compare, verdict
 from core.schema import DataSpec, MappingSpec, ModelSpec, RunSpec, TableFile, spec_yaml
@@ -100,6 +103,24 @@ def write_report(
     folder.report.mkdir(exist_ok=True)
     (folder.report / "report.json").write_text(json.dumps(report), encoding="utf-8")
     return report
+
+
+def sureness_figures(classes: int, rows: int = 600) -> dict[str, Any]:
+    """What report.json holds of how sure a model is that is too sure of itself."""
+    random = np.random.default_rng(0)
+    logits = 2 * random.normal(size=(2 * rows, classes))
+    # The greatest of logits with Gumbel noise is a draw from their softmax.
+    true = (logits + random.gumbel(size=logits.shape)).argmax(axis=1)
+    powers = np.exp(3 * logits)
+    said = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+    fitted = fitted_temperature(true[:rows], said[:rows])
+    after = tempered(said, fitted.value)
+    parts = {"validation": (true[:rows], after[:rows]), "test": (true[rows:], after[rows:])}
+    return {
+        "calibration": calibration_figures(fitted, true[rows:], said[rows:], after[rows:]),
+        "coverage": coverage_figures(parts),
+        "label_sets": label_set_figures(*parts["test"]),
+    }
 
 
 def add_model(

@@ -170,6 +170,7 @@ def _parser() -> argparse.ArgumentParser:
     inspect.add_argument("--lines-to", metavar="OUT.csv", help="write the lines left out and the rows mended, and why")
     for with_file in (predict, evaluate):
         _add_read(with_file)
+    _add_decide(command("decide", "choose which rows get a label, and sets of likely classes; kept with the model"))
     export = command("export", "write a finished run's model where other programs can load it")
     export.add_argument("run", metavar="RUN")
     export.add_argument("--format", choices=("folder", "zip"), default="folder")
@@ -197,6 +198,27 @@ def _add_page(page: argparse.ArgumentParser) -> None:
     page.add_argument("--share", action="store_true", help="make a temporary public address")
     page.add_argument("--auth", metavar="USER:PASS", help="ask for this name and password")
     page.add_argument("--no-browser", action="store_true", help="do not open the browser (nor does it with CI set)")
+
+
+def _add_decide(decide: argparse.ArgumentParser) -> None:
+    decide.add_argument("run", metavar="RUN")
+    threshold = decide.add_mutually_exclusive_group()
+    threshold.add_argument(
+        "--abstain-below", type=float, metavar="P", help="rows whose likeliest class has less get no label (0: all do)"
+    )
+    threshold.add_argument(
+        "--accuracy", type=float, metavar="A", help="the lowest threshold at which this share of labels is right: 0.97"
+    )
+    threshold.add_argument(
+        "--coverage", type=float, metavar="C", help="the highest threshold at which this share of rows is labelled"
+    )
+    decide.add_argument(
+        "--label-set",
+        choices=("one", "sum", "top"),
+        help="beside the label: nothing, the likeliest until they reach a sum, or the likeliest few",
+    )
+    decide.add_argument("--label-set-sum", type=float, metavar="S", help="of sum: what they have to reach (0.9)")
+    decide.add_argument("--label-set-size", type=int, metavar="N", help="of top: how many (3)")
 
 
 def _add_reading(command: argparse.ArgumentParser) -> None:

@@ -254,6 +254,10 @@ Command = Callable[[argparse.Namespace, Workspace], Answer]
 
 
 def _function_of(command: str) -> Command:
+    if command == "decide":
+        from core.cli.deciding import decide
+
+        return decide
     if command in ("train", "demo", "resume", "stop"):
         from core.cli import training
 

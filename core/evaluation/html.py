@@ -11,7 +11,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from core.evaluation import multi_tables, tables
+from core.evaluation import multi_tables, sureness, tables
 from core.evaluation.charts import Line, line_chart
 from core.evaluation.colours import class_colour
 from core.evaluation.tables import Report, section, sentence
@@ -43,7 +43,7 @@ def report_html(report: Report, mistakes: Sequence[Mapping[str, Any]], mistakes_
         tables.classes(report),
         multi_tables.differences(report) if several else tables.matrix(report),
         _curves(report),
-        tables.calibration(report),
+        sureness.section_html(report) if "calibration" in report else tables.calibration(report),
         _free_answers(report),
         _mistakes(report, mistakes, mistakes_total),
         facts_section(report),

@@ -43,7 +43,7 @@ def classification_metrics(true: Integers, probabilities: Floats, labels: Sequen
         "macro_precision": float(precision[present].mean()),
         "macro_recall": float(recall[present].mean()),
         "log_loss": log_loss(true, probabilities),
-        "calibration_error": _calibration_error(calibration, len(true)),
+        "calibration_error": calibration_error(calibration, len(true)),
         "calibration": calibration,
         "per_class": [
             {
@@ -125,6 +125,6 @@ def _divided(numerator: npt.NDArray[np.float64], denominator: Integers) -> npt.N
     return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)
 
 
-def _calibration_error(table: Sequence[dict[str, Any]], rows: int) -> float:
+def calibration_error(table: Sequence[dict[str, Any]], rows: int) -> float:
     """Expected calibration error: the mean gap between confidence and accuracy, weighted by rows."""
     return float(sum(step["rows"] * abs(step["confidence"] - step["accuracy"]) for step in table) / rows)

@@ -10,6 +10,10 @@ rows_per_second, note, and `validation`, the same
 of that part), training, data, settings, machine; of a language model also untuned (the figures of the test part before
 training, without the confusion matrix; else null) and answers (untuned and tuned: rows, no_label, examples; what it
 wrote by itself); of a cross-validation also folds, see folds.py.
+
+Of one class a row also calibration, coverage and label_sets, see calibration.py and abstaining.py. All figures of the
+model and predictions.parquet are then those at its temperature, as it answers; `calibration.before` holds those without
+it. The untuned model and the baselines have none.
 """
 
 import time
@@ -22,7 +26,10 @@ import numpy.typing as npt
 
 from core.data.examples import DataFacts
 from core.data.reading.write import write_batches
+from core.decision import tempered
+from core.evaluation.abstaining import coverage_figures, label_set_figures
 from core.evaluation.baseline_rows import write_baseline_rows
+from core.evaluation.calibration import calibration_figures, fitted_temperature
 from core.evaluation.kinds import label_metrics, likeliest
 from core.evaluation.mistakes import count_mistakes, mistakes
 from core.evaluation.multi_label import Thresholds, Yes, given_classes, tuned_thresholds
@@ -67,6 +74,9 @@ def write_report(
     folder.report.mkdir(parents=True, exist_ok=True)
     # The same that training put beside the model: from the same rows by the same rule.
     thresholds = tuned_thresholds(validation.true, validation.probabilities) if facts.kind == "multi" else None
+    sureness: dict[str, Any] = {}
+    if facts.kind == "single":
+        validation, test, sureness = _calibrated(validation, test)
     said = {"validation": validation, "test": test}
     with replacing(folder.report / "predictions.parquet") as target:
         write_batches(
@@ -79,9 +89,25 @@ def write_report(
     if untuned is not None:
         beside[UNTUNED] = (untuned, None)
     write_baseline_rows(folder, facts.labels, beside)
+    report |= sureness
     report |= {"answers": {name: asdict(answers) for name, answers in (free_answers or {}).items()}}
     save_report(folder, report)
     return report
+
+
+def _calibrated(validation: Predictions, test: Predictions) -> tuple[Predictions, Predictions, dict[str, Any]]:
+    """Both parts at the temperature that validation asks for, and what the report says of how sure the model is."""
+    fitted = fitted_temperature(validation.true, validation.probabilities)
+    kept, judged = (
+        replace(part, probabilities=tempered(part.probabilities, fitted.value)) for part in (validation, test)
+    )
+    parts = {"validation": (kept.true, kept.probabilities), "test": (judged.true, judged.probabilities)}
+    found = {
+        "calibration": calibration_figures(fitted, test.true, test.probabilities, judged.probabilities),
+        "coverage": coverage_figures(parts),
+        "label_sets": label_set_figures(judged.true, judged.probabilities),
+    }
+    return kept, judged, found
 
 
 def _report(

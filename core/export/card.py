@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from core.data.examples import DataFacts, read_data_facts
+from core.deciding import threshold_words
+from core.decision import decision_sentences
+from core.evaluation.calibration import calibration_words
 from core.evaluation.report_file import read_content
 from core.export.base import base_license, hub_id, shown_base
 from core.export.chat_card import chat_data, chat_introduction, chat_limits, chat_results
@@ -54,6 +57,7 @@ def model_card(folder: RunFolder) -> str:
         "## Use",
         _use(facts),
         *((chat_results(report) if chat else _results(report)) if report else []),
+        *(_sureness(facts, report) if facts.label_kind == "single" and not chat else []),
         "## Data",
         *(chat_data(data, spec) if chat else _data(facts, data, spec)),
         "## Settings",
@@ -128,6 +132,16 @@ def _results(report: dict[str, Any]) -> Iterator[str]:
             for c in test["per_class"][:MOST_CLASSES]
         ],
     )  # fmt: skip
+
+
+def _sureness(facts: ModelFacts, report: dict[str, Any] | None) -> Iterator[str]:
+    """How far its probabilities can be believed, and what is made of them."""
+    said = calibration_words(report["calibration"]) if report and "calibration" in report else []
+    said += decision_sentences(facts.decision)
+    if facts.decision.abstain_below > 0:
+        said.append(threshold_words(report, facts.decision))
+    yield "## How sure it is"
+    yield " ".join(filter(None, said))
 
 
 def _accuracy_table(rows: list[tuple[str, dict[str, Any]]]) -> str:

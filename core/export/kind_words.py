@@ -39,6 +39,11 @@ def kind_limit(facts: ModelFacts) -> str:
         return (
             f"Its {len(facts.labels)} probabilities always sum to 1, also for texts that belong to none of the classes."
         )
+    if facts.decision.abstain_below > 0:
+        return (
+            f"It knows {len(facts.labels)} classes. A text that belongs to none of them is only left without a label "
+            "where its likeliest class stays below the threshold."
+        )
     return f"It always answers with one of its {len(facts.labels)} classes, also for texts that belong to none of them."
 
 

@@ -5,6 +5,7 @@ A test runs them as they stand. `place` is what they call the export's folder.
 
 import json
 
+from core.decision import AS_IT_IS, Decision
 from core.export.base import hub_id, shown_base
 from core.model_facts import ModelFacts
 from core.schema import FOUR_BIT_METHODS
@@ -43,16 +44,50 @@ from transformers import pipeline
 classifier = pipeline("text-classification", model={json.dumps(place)}, truncation=True{trust})
 
 {_text(facts)}
-{_SEVERAL if facts.label_kind == "multi" else _ONE}"""
+{_SEVERAL if facts.label_kind == "multi" else _one(facts)}"""
 
 
 _ONE = """print(classifier(text))  # the likeliest class and its probability
 print(classifier(text, top_k=None))  # every class"""
+_EVERY = 'found = {entry["label"]: entry["score"] for entry in classifier(text, top_k=None)}'
 _SEVERAL = """found = {entry["label"]: entry["score"] for entry in classifier(text, top_k=None)}
 config = classifier.model.config
 thresholds = {label: config.thresholds[number] for number, label in config.id2label.items()}
 print([label for label, share in found.items() if share >= thresholds[label]])  # the classes it is given
 print(found)"""
+
+
+def _one(facts: ModelFacts) -> str:
+    if facts.decision == AS_IT_IS or facts.label_kind != "single":
+        return _ONE
+    return f"{_EVERY}\n{_decided(facts.decision)}"
+
+
+def _decided(decision: Decision) -> str:
+    """From `found`, class -> probability as the model says it, to what is printed: core.decision in a few lines."""
+    lines = []
+    if decision.temperature != 1:
+        lines += [
+            f"found = {{label: share ** (1 / {decision.temperature})"
+            " for label, share in found.items()}  # temperature: how sure it is",
+            "total = sum(found.values())",
+            "found = {label: share / total for label, share in found.items()}",
+        ]
+    lines.append("likeliest = sorted(found, key=found.get, reverse=True)")
+    label = "likeliest[0]"
+    if decision.abstain_below > 0:
+        label += f" if found[likeliest[0]] >= {decision.abstain_below} else None"
+    lines.append(f"print({label}, found)")
+    if decision.label_set == "top":
+        lines.append(f"print(likeliest[:{decision.label_set_size}])")
+    if decision.label_set == "sum":
+        lines += [
+            "chosen = []",
+            f"while sum(found[label] for label in chosen) < {decision.label_set_sum} - 1e-6:",
+            "    chosen.append(likeliest[len(chosen)])",
+            "print(chosen)  # as few as reach the sum",
+        ]
+    return "\n".join(lines)
 
 
 def _own_head(facts: ModelFacts, place: str) -> str:
@@ -94,6 +129,8 @@ _FUNCTIONS = {"single": "softmax(state, -1)", "soft": "softmax(state, -1)", "mul
 
 def _given(facts: ModelFacts, thresholds: str) -> str:
     """From `found`, class -> probability, to what is printed."""
+    if facts.label_kind == "single" and facts.decision != AS_IT_IS:
+        return _decided(facts.decision)
     if facts.label_kind != "multi":
         return "print(max(found, key=found.get), found)"
     return (
@@ -180,7 +217,7 @@ def _asked(facts: ModelFacts) -> str:
     return f"""
 {_text(facts)}
 found = probabilities({{{row}}})
-print(max(found, key=found.get), found)"""
+{_given(facts, "")}"""
 
 
 def _head(facts: ModelFacts) -> str:

@@ -76,7 +76,13 @@ def train_answers(job: Job, facts: DataFacts, parts: dict[str, LabelledTexts], b
     after = _free_answers(job, model, prompt, rows["test"], parts["test"], facts)
     told = training_facts(job, model, learned)
     job.enter("saving")
-    save_model(job, facts.labels, lambda folder: _write(model, tokenizer, prompt, folder), list(parts["test"].cells))
+    save_model(
+        job,
+        facts.labels,
+        lambda folder: _write(model, tokenizer, prompt, folder),
+        predicted["validation"],
+        list(parts["test"].cells),
+    )
     cut = {part: float(np.mean([row.kept is not None for row in rows[part]])) for part in rows}
     return Trained(
         validation=predicted["validation"],

@@ -78,6 +78,7 @@ def train_classifier(job: Job, facts: DataFacts, parts: dict[str, LabelledTexts]
         job,
         facts.labels,
         lambda folder: _write(job, model, tokenizer, folder),
+        validation,
         thresholds=[float(threshold) for threshold in thresholds],
         architecture=model.config.model_type,
     )

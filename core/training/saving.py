@@ -3,10 +3,14 @@
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
+from core.decision import AS_IT_IS, Decision
+from core.evaluation.calibration import fitted_temperature
+from core.evaluation.predictions import Predictions
 from core.files import replacing
 from core.model_facts import MODEL_FACTS_FILE, NEWEST_VERSION
 from core.training.job import Job
@@ -16,12 +20,19 @@ def save_model(
     job: Job,
     labels: Sequence[str],
     write: Callable[[Path], None],
+    validation: Predictions | None = None,
     prompt_columns: Sequence[str] = (),
     thresholds: Sequence[float] = (),
     architecture: str = "",
 ) -> None:
-    """`write` puts weights and tokenizer into a folder, which then takes its place; tunedesk.json goes with them."""
+    """`write` puts weights and tokenizer into a folder, which then takes its place; tunedesk.json goes with them.
+
+    validation: what the model said of that part; of one class a row its temperature is fitted on it.
+    """
     mapping, model = job.spec.mapping, job.spec.model
+    decision = AS_IT_IS
+    if validation is not None and mapping.kind == "single":
+        decision = Decision(temperature=fitted_temperature(validation.true, validation.probabilities).value)
     facts = {
         "schema_version": NEWEST_VERSION,
         "run": job.folder.id,
@@ -47,6 +58,7 @@ def save_model(
         "head_size": model.head_size,
         "pooling": model.pooling,
         "thresholds": list(thresholds),
+        "decision": asdict(decision),
     }
     partial = job.folder.root / "model.partial"
     shutil.rmtree(partial, ignore_errors=True)

@@ -15,6 +15,8 @@ import pytest
 from core import label_jobs as jobs_module
 from core import prediction_service
 from core.data.expressions import text_sql
+from core.deciding import save_decision
+from core.decision import Decision
 from core.errors import UserError
 from core.label_jobs import cancel_label_job, label_job, label_jobs, start_label_job, write_status
 from core.model_facts import joined_text, run_model_facts
@@ -102,9 +104,19 @@ def test_another_run_replaces_the_process(service: PredictionService, workspace:
 
 def test_a_model_that_was_written_anew_is_loaded_anew(service: PredictionService, run: RunFolder) -> None:
     service.predict(RUN, ["a"])
-    os.utime(run.model / "tunedesk.json", (1, 1))
+    (run.model / "model.safetensors").write_bytes(b"other weights")
     service.predict(RUN, ["a"])
     assert starts(run) == 2
+
+
+def test_a_new_decision_is_used_at_once_by_the_same_process(service: PredictionService, run: RunFolder) -> None:
+    assert service.predict(RUN, ["fine"]) == [[("yes", 0.75), ("no", 0.25)]]
+    save_decision(run, Decision(temperature=2.0))
+    ((best, other),) = service.predict(RUN, ["fine"])
+    odds = 3**0.5  # 0.75 to 0.25 at temperature 2
+    assert best == ("yes", pytest.approx(odds / (1 + odds)))
+    assert other == ("no", pytest.approx(1 / (1 + odds)))
+    assert starts(run) == 1
 
 
 def test_a_crash_costs_one_request(service: PredictionService, run: RunFolder) -> None:

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import gradio as gr
 
+from core.decision import AS_IT_IS, Decision, decision_sentences
 from core.errors import UserError
 from core.label_jobs import LabelJob, cancel_label_job, label_jobs, start_label_job
 from core.model_facts import run_model_facts
@@ -100,22 +101,23 @@ def label_file_updates(tab: LabelFile, folder: RunFolder) -> Updates:
     jobs = label_jobs(folder.workspace, folder.id)
     running = any(job.state == "running" for job in jobs)
     return {
-        tab.about: about_html(run_model_facts(folder).label_kind),
+        tab.about: about_html(run_model_facts(folder).label_kind, run_model_facts(folder).decision),
         tab.jobs: jobs_html(jobs),
         tab.stop: gr.update(visible=running),
         tab.timer: gr.Timer(active=running),
     }
 
 
-def about_html(kind: LabelKind) -> str:
+def about_html(kind: LabelKind, decision: Decision = AS_IT_IS) -> str:
     words = {
         "multi": "The same columns, plus the labels that reach their thresholds, and the likeliest ones with how "
         "likely they are.",
         "soft": "The same columns, plus the likeliest label and how likely it and every other is.",
     }
-    return (
-        f"<h3>Label a whole file</h3><p>{words.get(kind, 'The same columns, plus the label and how likely it is.')}</p>"
-    )
+    said = words.get(kind, "The same columns, plus the label and how likely it is.")
+    if kind == "single" and decision != AS_IT_IS:
+        said = f"{said} {' '.join(decision_sentences(decision))}"
+    return f"<h3>Label a whole file</h3><p>{said}</p>"
 
 
 def jobs_html(jobs: Sequence[LabelJob]) -> str:

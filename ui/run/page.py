@@ -18,6 +18,7 @@ from core.runs.store import ENDED, Run, Store, open_store
 from core.workspace import RunFolder, Workspace
 from ui.run.actions import QUIET, Actions, Updates, build_actions, button_updates
 from ui.run.header import course_html, header_html, missing_html, trouble_html
+from ui.run.label_file import label_file_updates
 from ui.run.live import Live, Seen, build_live, changed, live_updates
 from ui.run.mistakes import MistakesTab, build_mistakes, mistakes_updates
 from ui.run.report import ReportTab, build_report, report_updates
@@ -98,6 +99,7 @@ def build_run(workspace: Workspace, prediction_service: PredictionService) -> No
         trigger(watch, page.seen, page.watched(), concurrency_limit=None, **QUIET)
     page.stage.change(fill, page.seen, [page.seen, *page.results()], concurrency_limit=None, **QUIET)
     _connect_failures(page)
+    _connect_decision(page, workspace)
 
 
 def _build(workspace: Workspace, service: PredictionService) -> Page:
@@ -113,7 +115,7 @@ def _build(workspace: Workspace, service: PredictionService) -> Page:
             with gr.Tab(TABS["live"], id="live"):
                 live = build_live(workspace)
             with gr.Tab(TABS["report"], id="report"):
-                report = build_report()
+                report = build_report(workspace)
             with gr.Tab(TABS["mistakes"], id="mistakes"):
                 mistakes = build_mistakes(workspace)
             with gr.Tab(TABS["try"], id="try"):
@@ -136,6 +138,18 @@ def _connect_failures(page: Page) -> None:
     outputs = [page.tabs, page.mistakes.true, page.mistakes.predicted, page.mistakes.search]
     page.report.matrix.pick(show, None, outputs, **QUIET)
     page.report.failures.pick(show, None, outputs, **QUIET)
+
+
+def _connect_decision(page: Page, workspace: Workspace) -> None:
+    """What is chosen in the report changes what Try it says of files, and what is taken away."""
+
+    def show(request: gr.Request) -> Updates:
+        folder = workspace.run(request.query_params["run"])
+        return label_file_updates(page.try_it.file, folder) | take_away_updates(page.take_away, folder)
+
+    outputs = [*page.try_it.file.parts(), *page.take_away.parts()]
+    for event in page.report.sureness.changed:
+        event.then(show, None, outputs, **QUIET)
 
 
 def _find(store: Store, workspace: Workspace, run_id: str) -> Run | None:

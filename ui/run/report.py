@@ -18,7 +18,7 @@ from core.evaluation.tables import comparison_words, is_soft, soft_cells
 from core.evaluation.verdict import WORST_CONFUSIONS
 from core.runs.store import MetricPoint, Progress, Store
 from core.schema import RunSpec, settings
-from core.workspace import RunFolder
+from core.workspace import RunFolder, Workspace
 from ui.run.actions import Updates
 from ui.run.chat_report import chat_verdict_html, is_chat, samples_html
 from ui.run.class_table import SORT_SCRIPT, class_table_html
@@ -29,6 +29,7 @@ from ui.run.header import empty_html
 from ui.run.live import CHART_SCRIPT, DRAWN, Curves, cached_spec, chat_curves_html, curves_html
 from ui.run.matrix import matrix_html
 from ui.run.several_classes import differences_html, is_several, several_failures_html, several_verdict_html
+from ui.run.sureness import SurenessBox, build_sureness, sureness_updates
 from ui.run.words import BASELINE_WORDS, duration, interval, percent, size
 
 MATRIX_SCRIPT = (Path(__file__).parent / "matrix.js").read_text(encoding="utf-8")
@@ -49,6 +50,7 @@ class ReportTab:
     failures: gr.HTML
     matrix: gr.HTML
     classes: gr.HTML
+    sureness: SurenessBox
     free: gr.HTML
     """What a language model wrote when nothing made it choose a class."""
     curves: gr.HTML
@@ -59,12 +61,13 @@ class ReportTab:
     def parts(self) -> list[Any]:
         """What `report_updates` may change."""
         return [
-            self.empty, self.body, self.verdict, self.samples, self.failures, self.matrix, self.classes, self.free,
+            self.empty, self.body, self.verdict, self.samples, self.failures, self.matrix, self.classes,
+            *self.sureness.parts(), self.free,
             self.curves, self.facts, self.spec, self.download,
         ]  # fmt: skip
 
 
-def build_report() -> ReportTab:
+def build_report(workspace: Workspace) -> ReportTab:
     empty = gr.HTML(apply_default_css=False)
     with gr.Column(visible=False, elem_id="run-report") as body:
         verdict = gr.HTML(apply_default_css=False)
@@ -73,6 +76,7 @@ def build_report() -> ReportTab:
             failures = gr.HTML(apply_default_css=False, js_on_load=MATRIX_SCRIPT, elem_id="run-failures")
             matrix = gr.HTML(apply_default_css=False, js_on_load=MATRIX_SCRIPT, elem_id="run-matrix")
         classes = gr.HTML(apply_default_css=False, js_on_load=SORT_SCRIPT, elem_id="run-classes")
+        sureness = build_sureness(workspace)
         free = gr.HTML(apply_default_css=False, visible=False, elem_id="run-free")
         curves = gr.HTML(apply_default_css=False, js_on_load=CHART_SCRIPT)
         with gr.Accordion("Data and settings it came from", open=False, elem_id="run-facts", elem_classes="td-fold"):
@@ -86,7 +90,9 @@ def build_report() -> ReportTab:
             )
         with gr.Row(elem_classes="td-foot"):
             download = gr.DownloadButton("Download report", variant="primary", elem_id="run-download-report")
-    return ReportTab(empty, body, verdict, samples, failures, matrix, classes, free, curves, facts, spec, download)
+    return ReportTab(
+        empty, body, verdict, samples, failures, matrix, classes, sureness, free, curves, facts, spec, download
+    )
 
 
 def read_report(folder: RunFolder) -> dict[str, Any] | None:
@@ -112,6 +118,7 @@ def report_updates(tab: ReportTab, store: Store, folder: RunFolder) -> Updates:
         filled(tab.empty, tab.body)
         | found
         | {
+            **sureness_updates(tab.sureness, folder, report),
             tab.curves: _learning_curves(store, folder.id, spec),
             tab.facts: facts_html(report, spec),
             tab.spec: yaml.safe_dump(report["settings"], sort_keys=False, allow_unicode=True),

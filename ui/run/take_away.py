@@ -11,7 +11,7 @@ from core.errors import UserError
 from core.export.base import hub_id, shown_base
 from core.export.bundle import export_folder, export_name, export_zip
 from core.export.loading import loading_code, works_in
-from core.model_facts import ModelFacts, run_model_facts
+from core.model_facts import MODEL_FACTS_FILE, ModelFacts, run_model_facts
 from core.workspace import RunFolder, Workspace
 from ui.run.actions import Updates, tell
 from ui.run.downloads import offered
@@ -81,9 +81,9 @@ def take_away_updates(tab: TakeAwayTab, folder: RunFolder) -> Updates:
     zip_path, folder_path = _target(folder, ".zip"), _target(folder, "")
     return (
         filled(tab.empty, tab.body)
-        | _zip_updates(tab, folder, zip_path if zip_path.exists() else None)
+        | _zip_updates(tab, folder, zip_path if _is_of_today(zip_path, folder) else None)
         | {
-            tab.folder_card: folder_html(folder, folder_path if folder_path.exists() else None),
+            tab.folder_card: folder_html(folder, folder_path if _is_of_today(folder_path, folder) else None),
             tab.code: loading_code(run_model_facts(folder), folder_path.name),
         }
     )
@@ -91,6 +91,11 @@ def take_away_updates(tab: TakeAwayTab, folder: RunFolder) -> Updates:
 
 def _target(folder: RunFolder, suffix: str) -> Path:
     return folder.exports / f"{export_name(folder)}{suffix}"
+
+
+def _is_of_today(made: Path, folder: RunFolder) -> bool:
+    """Whether an export is there and no older than what the model was last told to answer."""
+    return made.exists() and made.stat().st_mtime_ns >= (folder.model / MODEL_FACTS_FILE).stat().st_mtime_ns
 
 
 def _zip_updates(tab: TakeAwayTab, folder: RunFolder, made: Path | None) -> Updates:

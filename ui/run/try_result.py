@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from html import escape
 
+import numpy as np
+
+from core.decision import AS_IT_IS, Decision, label_sets, shown_share
 from core.evaluation.colours import class_colour
 from core.evaluation.multi_label import joined_labels
 from core.model_facts import ModelFacts
@@ -22,11 +25,13 @@ def shown_result(facts: ModelFacts, ranked: Ranked, share: float) -> str:
         return several_html(facts, ranked)
     if facts.label_kind == "soft":
         return likeliest_html(facts, ranked, share)
-    return result_html(ranked, facts.labels)
+    return result_html(ranked, facts.labels, facts.decision)
 
 
 def answer_words(facts: ModelFacts, ranked: Ranked) -> str:
     """The answer in the line of a try."""
+    if facts.label_kind == "single" and ranked[0][1] < facts.decision.abstain_below:
+        return "no label"
     if facts.label_kind != "multi":
         return ranked[0][0]
     return joined_labels([label for label, _ in given_ones(facts, ranked)], ";") or "no class"
@@ -50,19 +55,29 @@ def up_to_share(ranked: Ranked, share: float) -> list[tuple[str, float]]:
     return kept
 
 
-def result_html(ranked: Ranked, labels: Sequence[str]) -> str:
-    """The ten likeliest classes as bars; what the others share is said below."""
+def result_html(ranked: Ranked, labels: Sequence[str], decision: Decision = AS_IT_IS) -> str:
+    """The ten likeliest classes as bars; what the others share, and what the saved decision makes of it, is below."""
     index = {label: number for number, label in enumerate(labels)}
-    shown = ranked[:BARS]
-    rest = ranked[BARS:]
-    others = (
-        f"{sum(probability for _, probability in rest) * 100:.1f} % on the other {len(rest)} classes" if rest else ""
-    )
+    shown, rest = ranked[:BARS], ranked[BARS:]
+    said = []
+    if rest:
+        said.append(f"{sum(probability for _, probability in rest) * 100:.1f} % on the other {len(rest)} classes.")
+    (best, confidence), threshold = ranked[0], decision.abstain_below
+    if confidence < threshold:
+        said.append(f"{best} is below the saved threshold of {shown_share(threshold)}, the mark on its bar.")
+    if decision.label_set != "one":
+        said.append(f"Together: {', '.join(_set_of(ranked, decision))}.")
+    bars = probability_bars(shown, lambda label: class_colour(index[label]), {best: threshold} if threshold else {})
     return (
-        f'<div class="td-result"><h3 dir="auto">{escape(ranked[0][0])}</h3>'
-        f"{probability_bars(shown, lambda label: class_colour(index[label]))}"
-        f'<p class="td-hint">{others}</p></div>'
+        f'<div class="td-result"><h3 dir="auto">{escape(best if confidence >= threshold else "No label")}</h3>'
+        f'{bars}<p class="td-hint" dir="auto">{escape(" ".join(said))}</p></div>'
     )
+
+
+def _set_of(ranked: Ranked, decision: Decision) -> list[str]:
+    """The classes beside the label, the likeliest first."""
+    kept = label_sets(np.array([[probability for _, probability in ranked]]), decision)[0]
+    return [label for (label, _), yes in zip(ranked, kept, strict=True) if yes]
 
 
 def several_html(facts: ModelFacts, ranked: Ranked) -> str:
