@@ -31,7 +31,8 @@ from core.model_facts import ModelFacts, require_classes, run_model_facts
 from core.model_input import model_text_columns, open_like_training, read_chunks
 from core.predict import OnProgress, filled_probabilities, timed_progress
 from core.predictor import Predictor, load_predictor
-from core.schema import MappingSpec, TableFile, read_spec
+from core.schema import MappingSpec, TableFile
+from core.spec_files import read_spec
 from core.workspace import RunFolder, Workspace
 
 LISTED_LABELS = 100

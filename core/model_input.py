@@ -10,7 +10,8 @@ from core.data.expressions import cell_sql, text_sql
 from core.data.table import Table, open_table, require_columns
 from core.errors import UserError
 from core.model_facts import ModelFacts, ModelText
-from core.schema import TableFile, read_spec
+from core.schema import TableFile
+from core.spec_files import read_spec
 from core.text_template import renamed
 from core.workspace import RunFolder, Workspace
 

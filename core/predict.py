@@ -38,7 +38,8 @@ from core.labelled_files import (
 from core.model_facts import ModelText, require_classes, run_model_facts
 from core.model_input import model_text_columns, open_like_training, read_chunks
 from core.predictor import Predictor, chat_answers, load_predictor, predict_probabilities
-from core.schema import TableFile, read_spec
+from core.schema import TableFile
+from core.spec_files import read_spec
 from core.workspace import RunFolder, Workspace
 
 __all__ = ["LabelResult", "Predictor", "label_file", "label_path", "load_predictor", "predict_probabilities"]

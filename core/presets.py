@@ -7,7 +7,8 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from core.errors import UserError, from_validation
-from core.schema import DataSpec, MappingSpec, ModelSpec, Part, PromptSpec, RunSpec, TrainingSpec, read_yaml
+from core.schema import DataSpec, MappingSpec, ModelSpec, Part, PromptSpec, RunSpec, TrainingSpec
+from core.spec_files import read_yaml
 
 PRESETS_FOLDER = Path(__file__).resolve().parents[1] / "presets"
 DEFAULT_PRESET = "quickstart-minilm"

@@ -4,17 +4,11 @@ A setting is written once, here, with its type, bounds, unit and one sentence of
 command line (`--set key=value`), the YAML file and `launch.py settings` are generated from it.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self, get_args, get_origin
+from typing import Any, Literal, Self
 
-import yaml
-from annotated_types import Ge, Gt, Le, Lt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic.fields import FieldInfo
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from core.errors import UserError, from_validation
 from core.text_template import template_columns
 
 PACKAGED_ENCODER = "packaged:all-MiniLM-L6-v2"
@@ -564,128 +558,3 @@ def task_of(kind: str, family: Family, method: Method) -> Task:
     if kind == "none":
         return "chat"
     return "answer" if family == "causal" and method != "head-on-llm" else "classify"
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One leaf of the schema, as forms and help need it."""
-
-    key: str
-    """Dotted, e.g. `training.learning_rate`."""
-    type: Any
-    default: Any
-    description: str
-    unit: str
-    essential: bool
-    choices: tuple[str, ...]
-    """The allowed words of a Literal field, else empty."""
-    minimum: float | None
-    maximum: float | None
-    optional: bool
-    """May be left empty (None)."""
-
-
-def settings(part: type[Part], prefix: str = "") -> Iterator[Setting]:
-    """Every leaf of a part with the facts its form field needs, in the order they are written above."""
-    for name, field in part.model_fields.items():
-        annotation, optional = _without_none(field.annotation)
-        if isinstance(annotation, type) and issubclass(annotation, Part):
-            yield from settings(annotation, f"{prefix}{name}.")
-        else:
-            yield _leaf(f"{prefix}{name}", annotation, optional, field)
-
-
-def _leaf(key: str, annotation: Any, optional: bool, field: FieldInfo) -> Setting:
-    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-    minimum: list[Any] = [b.ge if isinstance(b, Ge) else b.gt for b in field.metadata if isinstance(b, Ge | Gt)]
-    maximum: list[Any] = [b.le if isinstance(b, Le) else b.lt for b in field.metadata if isinstance(b, Le | Lt)]
-    return Setting(
-        key=key,
-        type=annotation,
-        default=None if field.is_required() else field.default,
-        description=field.description or "",
-        unit=str(extra.get("unit", "")),
-        essential=bool(extra.get("essential", False)),
-        choices=tuple(str(word) for word in get_args(annotation)) if get_origin(annotation) is Literal else (),
-        minimum=minimum[0] if minimum else None,
-        maximum=maximum[0] if maximum else None,
-        optional=optional,
-    )
-
-
-def _without_none(annotation: Any) -> tuple[Any, bool]:
-    alternatives = get_args(annotation)
-    if type(None) in alternatives:
-        (kept,) = [alternative for alternative in alternatives if alternative is not type(None)]
-        return kept, True
-    return annotation, False
-
-
-def parse_spec(content: dict[str, Any], source: str) -> RunSpec:
-    """Validate a RunSpec; `source` names where it came from in the UserError that a wrong one raises."""
-    try:
-        return RunSpec.model_validate(content)
-    except ValidationError as error:
-        raise from_validation(error, source) from error
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file that holds a mapping. Raises UserError where it cannot be read or holds something else."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}).", str(path), "Check the path.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {error}.", str(path), "Correct the line that it names.") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path} does not hold settings.", str(path), "Write `key: value` lines, as in presets/.")
-    return content
-
-
-def read_spec(path: Path) -> RunSpec:
-    """Read a RunSpec from YAML. Raises UserError."""
-    return parse_spec(read_yaml(path), path.name)
-
-
-def spec_yaml(spec: RunSpec) -> str:
-    """Without the prompt where none is read."""
-    unread = {"prompt"} if spec.task != "answer" else set()
-    return yaml.safe_dump(spec.model_dump(mode="json", exclude=unread), sort_keys=False, allow_unicode=True)
-
-
-def with_overrides(content: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
-    """Apply `--set training.epochs=5` style settings to a spec's content; values are read as YAML.
-
-    Raises UserError for a word without `=` or a key that is not in the schema.
-    """
-    known = {leaf.key for leaf in settings(RunSpec)}
-    changed = dict(content)
-    for override in overrides:
-        key, equals, text = override.partition("=")
-        if not equals or key not in known:
-            raise UserError(
-                f"--set {override}: " + (f"'{key}' is not a setting." if equals else "there is no '='."),
-                key,
-                "Write --set key=value; `python launch.py settings` lists every key.",
-            )
-        *parents, name = key.split(".")
-        part = changed
-        for parent in parents:
-            part[parent] = dict(part.get(parent) or {})
-            part = part[parent]
-        part[name] = _override_value(text)
-    return changed
-
-
-def _override_value(text: str) -> Any:
-    """YAML 1.1 reads `1e-4` as text; people mean the number. What is no YAML, as `,`, is the text that it is."""
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        return text
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value

@@ -8,7 +8,8 @@ from core.data.split import write_split
 from core.evaluation.chat_report import ChatSample, write_chat_report
 from core.presets import find_preset, preset_spec
 from core.runs.store import open_store
-from core.schema import ChatColumns, DataSpec, MappingSpec, RunSpec, TableFile, spec_yaml
+from core.schema import ChatColumns, DataSpec, MappingSpec, RunSpec, TableFile
+from core.spec_files import spec_yaml
 from core.workspace import RunFolder, Workspace
 
 TUNED = {"loss": 1.2, "perplexity": 3.3201, "tokens": 900}

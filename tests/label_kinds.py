@@ -13,7 +13,8 @@ from core.evaluation.baselines import run_baselines
 from core.evaluation.multi_label import tuned_thresholds
 from core.evaluation.predictions import Predictions
 from core.evaluation.report import write_report
-from core.schema import LabelKind, RunSpec, parse_spec, spec_yaml
+from core.schema import LabelKind, RunSpec
+from core.spec_files import parse_spec, spec_yaml
 from core.workspace import RunFolder, Workspace
 
 HOSTILE = "<script>alert('x')</script> & \"quotes\""

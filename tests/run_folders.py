@@ -13,7 +13,8 @@ from core.evaluation.abstaining import coverage_figures, label_set_figures
 from core.evaluation.calibration import calibration_figures, fitted_temperature
 from core.evaluation.metrics import classification_metrics
 from core.evaluation.verdict import as_json, compare, verdict
-from core.schema import DataSpec, MappingSpec, ModelSpec, RunSpec, TableFile, spec_yaml
+from core.schema import DataSpec, MappingSpec, ModelSpec, RunSpec, TableFile
+from core.spec_files import spec_yaml
 from core.workspace import RunFolder, Workspace
 
 MACHINE = {"gpu": None, "processor": "a processor", "versions": {"torch": "2.14.1", "transformers": "5.17.0"}}

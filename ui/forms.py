@@ -8,7 +8,8 @@ import gradio as gr
 from pydantic import BaseModel, ValidationError
 
 from core.errors import UserError
-from core.schema import RunSpec, Setting
+from core.schema import RunSpec
+from core.spec_settings import Setting
 from ui.run.words import METRIC_WORDS
 
 CHOICE_WORDS = {

@@ -13,7 +13,8 @@ from core.data.checks import checking, to_the_end
 from core.data.findings import Finding, finding_words
 from core.data.table import open_tables
 from core.errors import from_validation
-from core.schema import SplitSpec, TableFile, with_overrides
+from core.schema import SplitSpec, TableFile
+from core.spec_files import with_overrides
 from core.workspace import Workspace
 
 EXAMPLE_SHOWN = 100

@@ -89,7 +89,8 @@ def presets(_request: argparse.Namespace, _workspace: Workspace) -> Answer:
 
 
 def settings(_request: argparse.Namespace, _workspace: Workspace) -> Answer:
-    from core.schema import RunSpec, settings
+    from core.schema import RunSpec
+    from core.spec_settings import settings
 
     content, lines = [], []
     for leaf in settings(RunSpec):

@@ -12,7 +12,8 @@ from core.data.labels import value_counts
 from core.data.mapping import class_names_from_lines, mapping_from, suggest_mapping
 from core.data.table import Table, open_table
 from core.errors import UserError, from_validation
-from core.schema import LabelKind, MappingSpec, TableFile, with_overrides
+from core.schema import LabelKind, MappingSpec, TableFile
+from core.spec_files import with_overrides
 from core.text_template import template_columns
 from core.workspace import Workspace
 

@@ -27,16 +27,8 @@ from core.presets import DEFAULT_PRESET, Preset, find_preset, preset_spec
 from core.prompts import prompt_problems
 from core.runs import supervisor
 from core.runs.store import open_store
-from core.schema import (
-    DataSpec,
-    MappingSpec,
-    RunSpec,
-    TableFile,
-    parse_spec,
-    read_yaml,
-    task_of,
-    with_overrides,
-)
+from core.schema import DataSpec, MappingSpec, RunSpec, TableFile, task_of
+from core.spec_files import parse_spec, read_yaml, with_overrides
 from core.workspace import Workspace
 
 

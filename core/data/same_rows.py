@@ -13,7 +13,8 @@ from core.data.examples import PARTS, read_data_facts
 from core.data.reading.sources import sha256_of
 from core.data.table import Table
 from core.errors import UserError
-from core.schema import RunSpec, read_spec
+from core.schema import RunSpec
+from core.spec_files import read_spec
 from core.workspace import RunFolder, Workspace
 
 NOT_USED = -1

@@ -31,7 +31,6 @@ from core.evaluation.abstaining import coverage_figures, label_set_figures
 from core.evaluation.baseline_rows import write_baseline_rows
 from core.evaluation.calibration import calibration_figures, fitted_temperature
 from core.evaluation.kinds import label_metrics, likeliest
-from core.evaluation.mistakes import count_mistakes, mistakes
 from core.evaluation.multi_label import Thresholds, Yes, given_classes, tuned_thresholds
 from core.evaluation.multi_verdict import compare_sets, multi_verdict
 from core.evaluation.paired import Classes, macro_f1_interval
@@ -44,10 +43,9 @@ from core.files import replacing
 from core.schema import LabelKind, RunSpec
 from core.workspace import RunFolder
 
-__all__ = ["Predictions", "count_mistakes", "mistakes", "write_report"]
+__all__ = ["Predictions", "write_report"]
 
 SCHEMA_VERSION = 1
-MISTAKES_SHOWN = 40
 CURVE_POINTS = 300
 """Points of a training curve that report.json keeps; the store has all of them."""
 

@@ -18,7 +18,7 @@ from core.export.base import hub_id, shown_base
 from core.export.card import model_card
 from core.files import replacing
 from core.model_facts import MODEL_FACTS_FILE, ModelFacts, run_model_facts
-from core.schema import read_spec
+from core.spec_files import read_spec
 from core.workspace import RunFolder, Workspace
 
 Format = Literal["folder", "zip"]

@@ -18,7 +18,9 @@ from core.export.loading import loading_code
 from core.export.markdown import code, duration, interval, percent, plain, table
 from core.export.metadata import PROGRAM, card_metadata
 from core.model_facts import ModelFacts, run_model_facts
-from core.schema import ADAPTER_METHODS, RunSpec, read_spec, settings
+from core.schema import ADAPTER_METHODS, RunSpec
+from core.spec_files import read_spec
+from core.spec_settings import settings
 from core.workspace import RunFolder
 
 FEW_ROWS = 20

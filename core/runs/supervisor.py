@@ -18,7 +18,8 @@ import psutil
 
 from core.errors import UserError
 from core.runs.store import ACTIVE, ENDED, RESUMABLE, Run, Store, open_store
-from core.schema import RunSpec, short_name, shown_name, spec_yaml
+from core.schema import RunSpec, short_name, shown_name
+from core.spec_files import spec_yaml
 from core.workspace import RunFolder, Workspace, new_id
 
 PROJECT = Path(__file__).resolve().parents[2]

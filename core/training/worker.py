@@ -22,7 +22,8 @@ from core.evaluation.multi_label import USUAL_THRESHOLD
 from core.evaluation.report import write_report
 from core.evaluation.report_file import read_content
 from core.runs.store import ACTIVE, Store, open_store
-from core.schema import RunSpec, read_spec
+from core.schema import RunSpec
+from core.spec_files import read_spec
 from core.training.folds import cross_validate, divide_folds
 from core.training.job import Job, LabelledTexts, StopRequestedError, Trained
 from core.workspace import RunFolder

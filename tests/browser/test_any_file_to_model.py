@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from core.schema import read_spec
+from core.spec_files import read_spec
 from tests.browser.conftest import Server
 
 pytestmark = pytest.mark.browser

@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from core.runs.store import open_store
 from core.runs.supervisor import stop
-from core.schema import read_spec
+from core.spec_files import read_spec
 from tests.browser.conftest import Server, assert_fits
 from tests.browser.test_new_run import draft_spec, opened, to_model, to_review, upload
 

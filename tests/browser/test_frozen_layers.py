@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from core.runs.store import open_store
-from core.schema import read_spec
+from core.spec_files import read_spec
 from tests.browser.conftest import Server, assert_fits
 
 pytestmark = pytest.mark.browser

@@ -10,7 +10,8 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from core.runs.store import open_store
 from core.runs.supervisor import stop, submit
-from core.schema import DataSpec, MappingSpec, RunSpec, TableFile, read_spec
+from core.schema import DataSpec, MappingSpec, RunSpec, TableFile
+from core.spec_files import read_spec
 from core.workspace import Workspace
 from tests.browser.conftest import WAIT_MS, Server, assert_fits
 

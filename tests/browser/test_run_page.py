@@ -18,7 +18,8 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from core.runs.store import Best, Progress, open_store
-from core.schema import RunSpec, spec_yaml
+from core.schema import RunSpec
+from core.spec_files import spec_yaml
 from core.training.collapse import NOTICE, WITHDRAWN, Notice
 from core.workspace import Workspace, open_workspace
 from tests.browser.conftest import Server

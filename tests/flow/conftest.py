@@ -11,7 +11,8 @@ from transformers import AutoTokenizer, BertConfig, BertForSequenceClassificatio
 from core.models.source import packaged_encoder
 from core.runs.store import Run, open_store
 from core.runs.supervisor import submit
-from core.schema import RunSpec, parse_spec
+from core.schema import RunSpec
+from core.spec_files import parse_spec
 from core.workspace import Workspace
 
 QUESTIONS = {

@@ -24,7 +24,8 @@ from core.prompts import prompt_from_content
 from core.runs import supervisor
 from core.runs.store import open_store
 from core.runs.supervisor import Supervisor, run_to_end, submit
-from core.schema import RunSpec, parse_spec
+from core.schema import RunSpec
+from core.spec_files import parse_spec
 from core.training import sft
 from core.training.collapse import NAMES
 from tests.flow.conftest import run_here

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch.nn import functional
 
-from core.schema import parse_spec
+from core.spec_files import parse_spec
 from tests.flow.conftest import run_here
 from tests.small_llama import small_llama, small_tokenizer, write_small_llama
 from tests.small_tokenizers import questions

@@ -13,7 +13,8 @@ from huggingface_hub import ModelCard
 
 from core.export.bundle import export_folder
 from core.predictor import chat_answers, load_predictor, predict_probabilities
-from core.schema import FOUR_BIT_METHODS, parse_spec
+from core.schema import FOUR_BIT_METHODS
+from core.spec_files import parse_spec
 from core.workspace import RunFolder, Workspace
 from tests.flow.conftest import run_here
 from tests.run_folders import run_spec, write_run

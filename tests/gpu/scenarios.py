@@ -18,7 +18,8 @@ from core.chat_templates import read_model_tokenizer
 from core.data.examples import DataFacts
 from core.models.causal import Backend, choose_backend, load_causal, with_adapter
 from core.runs.store import open_store
-from core.schema import RunSpec, parse_spec
+from core.schema import RunSpec
+from core.spec_files import parse_spec
 from core.training.job import Job, LabelledTexts
 from core.workspace import RunFolder, new_id, open_workspace
 from tests.small_tokenizers import data_folder

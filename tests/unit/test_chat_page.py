@@ -14,7 +14,8 @@ from core.cli.commands import runs as list_runs
 from core.errors import UserError
 from core.prediction_service import PredictionService
 from core.runs.store import MetricPoint, Progress, open_store
-from core.schema import PromptSpec, read_spec, with_overrides
+from core.schema import PromptSpec
+from core.spec_files import read_spec, with_overrides
 from core.workspace import RunFolder, Workspace
 from tests.chat_runs import chat_spec, write_chat_run, write_lines
 from ui.bubbles import CLAMPED_FROM, MESSAGES_SHOWN, conversation_html

@@ -8,7 +8,7 @@ import pytest
 
 from core.data.examples import DataFacts
 from core.evaluation.chat_report import ChatSample, chat_verdict, choices_words, write_chat_report
-from core.schema import read_spec
+from core.spec_files import read_spec
 from core.workspace import Workspace
 from tests.chat_runs import TRAINING, TUNED, UNTUNED, write_chat_run
 

@@ -15,7 +15,8 @@ import launch
 from core import doctor, environment
 from core.cli.arguments import parse
 from core.doctor import Gpu, TorchFacts, build_command, explain_torch, read_gpus
-from core.schema import RunSpec, settings
+from core.schema import RunSpec
+from core.spec_settings import settings
 
 PROJECT = Path(__file__).resolve().parents[2]
 

@@ -22,6 +22,8 @@ ORDER = (
     "text_template",
     "decision",
     "schema",
+    "spec_settings",
+    "spec_files",
     "epochs",
     "workspace",
     "doctor",

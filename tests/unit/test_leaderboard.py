@@ -17,7 +17,7 @@ from core.evaluation.leaderboard import as_json, leaderboard
 from core.evaluation.predictions import Predictions
 from core.evaluation.report import write_report
 from core.runs.store import open_store
-from core.schema import parse_spec, spec_yaml
+from core.spec_files import parse_spec, spec_yaml
 from core.training.job import LabelledTexts
 from core.workspace import Workspace
 from tests.label_kinds import MACHINE, reported, split_run

@@ -12,7 +12,8 @@ import pytest
 from core.errors import UserError
 from core.presets import find_preset
 from core.runs.store import open_store
-from core.schema import DataSpec, MappingSpec, RunSpec, TableFile, parse_spec, with_overrides
+from core.schema import DataSpec, MappingSpec, RunSpec, TableFile
+from core.spec_files import parse_spec, with_overrides
 from core.workspace import Workspace
 from ui.forms import label, number_words, read_value, shown
 from ui.new_run.data_html import preview_html

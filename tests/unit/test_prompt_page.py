@@ -20,7 +20,8 @@ from core.models.tokenizer_files import FILES, tokenizer_folder, tokenizer_of
 from core.presets import find_preset, preset_spec
 from core.prompt_preview import Preview, Problem, Segment
 from core.runs.store import open_store
-from core.schema import DataSpec, MappingSpec, ModelSpec, RunSpec, TableFile, parse_spec, spec_yaml, with_overrides
+from core.schema import DataSpec, MappingSpec, ModelSpec, RunSpec, TableFile
+from core.spec_files import parse_spec, spec_yaml, with_overrides
 from core.workspace import Workspace
 from tests.small_tokenizers import LLAMA_3, LLAMA_3_SPECIAL, llama_3_tokens
 from ui.new_run.draft import Draft, changed_keys, choose_preset, editing, keep, new_draft, read_draft, spec_of, usual

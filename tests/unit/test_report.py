@@ -14,10 +14,11 @@ from core.data.split import read_examples, write_split
 from core.evaluation.baselines import run_baselines
 from core.evaluation.charts import ticks
 from core.evaluation.metrics import classification_metrics
+from core.evaluation.mistakes import count_mistakes, mistakes
 from core.evaluation.predictions import FreeAnswers
-from core.evaluation.report import CURVE_POINTS, Predictions, count_mistakes, mistakes, write_report
+from core.evaluation.report import CURVE_POINTS, Predictions, write_report
 from core.evaluation.verdict import compare, verdict
-from core.schema import parse_spec
+from core.spec_files import parse_spec
 
 LABELS = ["a", "b", "c"]
 

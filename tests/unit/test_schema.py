@@ -3,16 +3,9 @@
 import pytest
 
 from core.errors import UserError
-from core.schema import (
-    PACKAGED_ENCODER,
-    RunSpec,
-    TrainingSpec,
-    parse_spec,
-    read_spec,
-    settings,
-    spec_yaml,
-    with_overrides,
-)
+from core.schema import PACKAGED_ENCODER, RunSpec, TrainingSpec
+from core.spec_files import parse_spec, read_spec, spec_yaml, with_overrides
+from core.spec_settings import settings
 
 SMALLEST = {"data": {"train": {"path": "train.csv"}}, "mapping": {"text": ["text"], "label": "label"}}
 

@@ -12,7 +12,9 @@ from typing import Any
 from core.errors import UserError
 from core.presets import DEFAULT_PRESET, Preset, find_preset
 from core.runs.store import Store
-from core.schema import Family, LabelKind, Method, RunSpec, Setting, TableFile, Task, parse_spec, settings, task_of
+from core.schema import Family, LabelKind, Method, RunSpec, TableFile, Task, task_of
+from core.spec_files import parse_spec
+from core.spec_settings import Setting, settings
 from ui.forms import choice_words, read_value
 
 _EDITING = threading.Lock()

@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from core.schema import Setting
+from core.spec_settings import Setting
 from core.workspace import Workspace
 from ui.forms import Field, build_field, label, shown
 from ui.new_run.draft import SETTINGS, Draft

@@ -16,7 +16,8 @@ from core.presets import find_preset
 from core.prompts import prompt_problems
 from core.runs.store import ACTIVE, Store, open_store
 from core.runs.supervisor import submit
-from core.schema import RunSpec, spec_yaml
+from core.schema import RunSpec
+from core.spec_files import spec_yaml
 from core.workspace import Workspace
 from ui.new_run.cards import WITHOUT_GPU
 from ui.new_run.checks import carry_out, checks_html, cut_findings, find_all, findings_html

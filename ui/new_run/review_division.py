@@ -6,7 +6,8 @@ from core.data.division import part_sizes
 from core.data.same_rows import why_not_same_rows
 from core.data.table import Table
 from core.errors import UserError
-from core.schema import RunSpec, read_spec
+from core.schema import RunSpec
+from core.spec_files import read_spec
 from core.workspace import RunFolder, Workspace
 from ui.new_run.review_labels import bold
 from ui.run.words import rows

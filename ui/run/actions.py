@@ -13,7 +13,7 @@ from core.deletion import delete_run
 from core.errors import UserError
 from core.runs.store import ACTIVE, RESUMABLE, Run, open_store
 from core.runs.supervisor import resume, stop
-from core.schema import read_spec
+from core.spec_files import read_spec
 from core.workspace import Workspace
 
 Updates = dict[Any, Any]

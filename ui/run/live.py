@@ -14,7 +14,8 @@ import gradio as gr
 
 from core.runs.store import MetricPoint, Progress, Run, Store
 from core.runs.supervisor import last_log_lines
-from core.schema import LabelKind, RunSpec, read_spec
+from core.schema import LabelKind, RunSpec
+from core.spec_files import read_spec
 from core.workspace import Workspace
 from ui.plots import Reference, Series, line_chart
 from ui.run.notices import collapse_html, notes_html

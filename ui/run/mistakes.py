@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from core.evaluation.colours import class_colour
-from core.evaluation.report import count_mistakes, mistakes
+from core.evaluation.mistakes import count_mistakes, mistakes
 from core.workspace import RunFolder, Workspace
 from ui.plots import probability_bars
 from ui.run.actions import QUIET, Updates

@@ -17,7 +17,8 @@ from core.evaluation.html import backend_words, data_check_words
 from core.evaluation.tables import comparison_words, is_soft, soft_cells
 from core.evaluation.verdict import WORST_CONFUSIONS
 from core.runs.store import MetricPoint, Progress, Store
-from core.schema import RunSpec, settings
+from core.schema import RunSpec
+from core.spec_settings import settings
 from core.workspace import RunFolder, Workspace
 from ui.run.actions import Updates
 from ui.run.chat_report import chat_verdict_html, is_chat, samples_html

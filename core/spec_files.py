@@ -1,0 +1,81 @@
+"""A RunSpec as YAML and as plain content: read, checked, written, and changed by `--set key=value`."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from core.errors import UserError, from_validation
+from core.schema import RunSpec
+from core.spec_settings import settings
+
+
+def parse_spec(content: dict[str, Any], source: str) -> RunSpec:
+    """Validate a RunSpec; `source` names where it came from in the UserError that a wrong one raises."""
+    try:
+        return RunSpec.model_validate(content)
+    except ValidationError as error:
+        raise from_validation(error, source) from error
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file that holds a mapping. Raises UserError where it cannot be read or holds something else."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}).", str(path), "Check the path.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid YAML: {error}.", str(path), "Correct the line that it names.") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} does not hold settings.", str(path), "Write `key: value` lines, as in presets/.")
+    return content
+
+
+def read_spec(path: Path) -> RunSpec:
+    """Read a RunSpec from YAML. Raises UserError."""
+    return parse_spec(read_yaml(path), path.name)
+
+
+def spec_yaml(spec: RunSpec) -> str:
+    """Without the prompt where none is read."""
+    unread = {"prompt"} if spec.task != "answer" else set()
+    return yaml.safe_dump(spec.model_dump(mode="json", exclude=unread), sort_keys=False, allow_unicode=True)
+
+
+def with_overrides(content: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
+    """Apply `--set training.epochs=5` style settings to a spec's content; values are read as YAML.
+
+    Raises UserError for a word without `=` or a key that is not in the schema.
+    """
+    known = {leaf.key for leaf in settings(RunSpec)}
+    changed = dict(content)
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals or key not in known:
+            raise UserError(
+                f"--set {override}: " + (f"'{key}' is not a setting." if equals else "there is no '='."),
+                key,
+                "Write --set key=value; `python launch.py settings` lists every key.",
+            )
+        *parents, name = key.split(".")
+        part = changed
+        for parent in parents:
+            part[parent] = dict(part.get(parent) or {})
+            part = part[parent]
+        part[name] = _override_value(text)
+    return changed
+
+
+def _override_value(text: str) -> Any:
+    """YAML 1.1 reads `1e-4` as text; people mean the number. What is no YAML, as `,`, is the text that it is."""
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
