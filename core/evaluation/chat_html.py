@@ -5,7 +5,15 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from core.evaluation.html import facts_section, folded_text, loss_chart, page_html, verdict_section
+from core.evaluation.html import (
+    facts_section,
+    folded_text,
+    history_of,
+    loss_chart,
+    overfitting_html,
+    page_html,
+    verdict_section,
+)
 from core.evaluation.tables import Report, section
 from core.evaluation.verdict import counted
 
@@ -78,4 +86,4 @@ def _curves(report: Report) -> str:
     if not chart:
         return ""
     hint = "Against training steps. “Kept” marks the checkpoint that this report is about, the best on validation."
-    return section("How it learned", hint, f'<div class="charts">{chart}</div>')
+    return section("How it learned", hint, f'<div class="charts">{chart}</div>{overfitting_html(history_of(report))}')

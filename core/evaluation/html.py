@@ -14,6 +14,7 @@ from typing import Any
 from core.evaluation import multi_tables, sureness, tables
 from core.evaluation.charts import Line, line_chart
 from core.evaluation.colours import class_colour
+from core.evaluation.overfitting import overfitting_words
 from core.evaluation.tables import Report, section, sentence
 from core.evaluation.verdict import counted, percent
 
@@ -105,7 +106,7 @@ def _curves(report: Report) -> str:
     if not charts:
         return ""
     hint = "Against training steps. “Kept” marks the checkpoint that this report is about, the best on validation."
-    return section("How it learned", hint, f'<div class="charts">{charts}</div>')
+    return section("How it learned", hint, f'<div class="charts">{charts}</div>{overfitting_html(curves)}')
 
 
 def history_of(report: Report) -> dict[str, list[tuple[float, float]]]:
@@ -114,6 +115,12 @@ def history_of(report: Report) -> dict[str, list[tuple[float, float]]]:
     for point in report["training"]["history"]:
         curves.setdefault(point["name"], []).append((point["step"], point["value"]))
     return curves
+
+
+def overfitting_html(curves: Mapping[str, Sequence[tuple[float, float]]]) -> str:
+    """What the loss curves show of overfitting; '' where they show none."""
+    words = overfitting_words(curves.get("train/loss", []), curves.get("validation/loss", []))
+    return f"<p>{escape(words)}</p>" if words else ""
 
 
 def loss_chart(report: Report) -> str:

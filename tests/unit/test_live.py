@@ -10,7 +10,7 @@ from core.runs.store import Best, Event, MetricPoint, Progress, Run
 from ui.run.class_table import class_table_html
 from ui.run.free_answers import free_answers_html
 from ui.run.header import course_html, header_html
-from ui.run.live import curves_html
+from ui.run.live import curves_html, overfitting_html
 from ui.run.notices import notes_html
 from ui.run.report import verdict_html
 from ui.run.try_it import FIELDS, model_text, own_columns, shown_text
@@ -45,6 +45,16 @@ def test_rows_of_a_phase_do_not_stretch_the_charts():
     assert curves_html(curves, Progress("training", 120, 900, 0.1, 2.0), "macro_f1") != curves_html(
         curves, None, "macro_f1"
     )
+
+
+def test_overfitting_is_named_below_the_headline_figures():
+    losses = {step: 0.3 + abs(step - 40) / 100 for step in (20, 40, 60, 80)}
+    curves = {
+        "train/loss": [MetricPoint(step, "train/loss", 1 / step, 0.0) for step in range(1, 81)],
+        "validation/loss": [MetricPoint(step, "validation/loss", value, 0.0) for step, value in losses.items()],
+    }
+    assert "Overfitting from step 40 on: validation loss rose from 0.300 to 0.700" in overfitting_html(curves)
+    assert overfitting_html({}) == ""
 
 
 def test_rows_of_several_classes_show_micro_f1_beside_macro():

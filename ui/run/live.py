@@ -12,6 +12,7 @@ from typing import Any
 
 import gradio as gr
 
+from core.evaluation.overfitting import overfitting_words
 from core.runs.store import MetricPoint, Progress, Run, Store
 from core.runs.supervisor import last_log_lines
 from core.schema import LabelKind, RunSpec
@@ -111,12 +112,20 @@ def live_updates(live: Live, store: Store, spec_path: Path, run: Run, seen: Seen
     wrong = collapse_html(events, run.state)
     if changed(seen, "collapse", wrong):
         updates[live.collapse] = gr.update(value=wrong, visible=bool(wrong))
-    notes = notes_html(events)
+    notes = notes_html(events) + overfitting_html(curves)
     if changed(seen, "notes", notes):
         updates[live.notes] = gr.update(value=notes, visible=bool(notes))
     if changed(seen, "done", run.state):
         updates[live.done] = gr.update(value=done_html(run), visible=run.state == "finished")
     return updates
+
+
+def overfitting_html(curves: Curves) -> str:
+    training, validation = (
+        [(point.step, point.value) for point in curves.get(name, [])] for name in ("train/loss", "validation/loss")
+    )
+    words = overfitting_words(training, validation)
+    return f'<p class="td-hint td-note">{escape(words)}</p>' if words else ""
 
 
 def done_html(run: Run) -> str:
