@@ -244,7 +244,7 @@ def test_a_small_model_is_trained_and_seen_before_and_after(
 
     report = json.loads((shared_server.workspace.run(run_id).report / "report.json").read_text(encoding="utf-8"))
     page.locator("#run-tabs").get_by_role("tab", name="Report", exact=True).click()
-    before = page.locator("#run-report").get_by_text("The same model before training")
+    before = page.locator("#run-report").get_by_role("rowheader", name="The same model before training")
     expect(before).to_be_visible()
     expect(page.locator("#run-report")).to_contain_text(f"{report['untuned']['accuracy'] * 100:.1f} %")
     expect(page.locator("#run-report")).to_contain_text(f"{report['test']['accuracy'] * 100:.1f} %")
