@@ -71,7 +71,7 @@ def suggest_mapping(table: Table, kind: LabelKind | None = None, by_columns: boo
     kind multi, whether each class has a column of its own, where that is said.
     """
     with connection(table.parquet.parent) as database:
-        facts = [column_facts(database, table, column) for column in table.columns]
+        facts = column_facts(database, table)
         found = guess_labels(database, table, facts, kind, by_columns)
         taken = {found.label, *found.label_columns, *found.beside}
         text = _text(database, table, [fact for fact in facts if fact.column.name not in taken])

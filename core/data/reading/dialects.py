@@ -8,6 +8,7 @@ the commonest number of cells, less what is doubtful, still wrapped in quotes, o
 import re
 from collections import Counter
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from core.data.reading.cells import kind
 from core.data.reading.records import Record, inner_quotes, read_records
@@ -30,6 +31,8 @@ LEAST_DIVIDED = 0.9
 """Share of records that a blank must divide as it would a table's; the others are damaged."""
 ALL_VALUES = 0.95
 """Share of cells other than words from which on a blank divides cells, whatever else does (`1,5 2,5` is two)."""
+FIRST_RECORDS = 200
+"""So many tell that a delimiter is none that its records are all alike by."""
 LEAST_SCORE = 0.2
 """Below this the lines are taken to be one column."""
 
@@ -159,11 +162,15 @@ def _escapes(text: str, quote: str) -> list[str]:
 
 
 def _trial(lines: list[str], cut: bool, dialect: Dialect, liking: float) -> Trial:
-    records = list(read_records(lines, dialect, cut=cut))
+    reading = read_records(lines, dialect, cut=cut)
+    records = list(islice(reading, FIRST_RECORDS))
+    width, alike = _commonest_width(records)
+    if liking < 0.9 and alike < 0.5 * len(records):
+        # All are not going to be alike either.
+        return Trial(dialect, records, width, 0.0)
+    records += reading
     counts = Counter(len(record.cells) for record in records)
-    width = max(
-        (width for width in counts if width > 1), key=lambda width: counts[width] * (width - 1) / width, default=1
-    )
+    width, _ = _commonest_width(records)
     total = len(records)
     if width == 1 or width > MOST_COLUMNS or (liking < 0.9 and counts[width] < 0.9 * total):
         return Trial(dialect, records, width, 0.0)
@@ -182,6 +189,15 @@ def _trial(lines: list[str], cut: bool, dialect: Dialect, liking: float) -> Tria
     filled = {column for column in range(width) if any(cells[column::width])}
     score *= 0.5 + 0.5 * len(filled) / width
     return Trial(dialect, records, width, score)
+
+
+def _commonest_width(records: list[Record]) -> tuple[int, int]:
+    """The commonest number of cells that divides records, wider ones preferred, and the records that have it; or 1."""
+    counts = Counter(len(record.cells) for record in records)
+    width = max(
+        (width for width in counts if width > 1), key=lambda width: counts[width] * (width - 1) / width, default=1
+    )
+    return width, counts[width]
 
 
 def _is_divided_by_blanks(records: list[Record], width: int, cells: list[str]) -> bool:
