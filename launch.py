@@ -166,22 +166,37 @@ def run_tests(request):
     return become([sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"])
 
 
+def logins(request):
+    """Who is let in; what is made here is printed, and kept as a hash only. Nobody has to log in on this computer."""
+    others = request.listen or request.share or request.guest is not None
+    if not others and not request.auth:
+        return ()
+    from core.cli.arguments import GUEST_NAME, OWNER_NAME
+    from core.sharing.credentials import login, made_password
+
+    found = []
+    for role, given, name in (("owner", request.auth or "", OWNER_NAME), ("guest", request.guest, GUEST_NAME)):
+        if given is None:
+            continue
+        words = given.split(":", 1) if given else [name, made_password()]
+        if not given:
+            say("Others can reach this page, so it asks for a name and a password. " + role.capitalize() + ": "
+                + " / ".join(words))  # fmt: skip
+        found.append(login(role, *words))
+    return tuple(found)
+
+
 def open_page(request):
     """Serve the page until it is stopped."""
-    import secrets
-
     from core.errors import UserError
     from core.workspace import open_workspace
     from ui.app import serve
 
-    auth = tuple(request.auth.split(":", 1)) if request.auth else None
-    if auth is None and (request.listen or request.share):
-        auth = ("owner", secrets.token_urlsafe(12))
-        say("Others can reach this page, so it asks for a name and a password: " + auth[0] + " / " + auth[1])
     open_browser = not (request.no_browser or os.environ.get("CI"))
     try:
         workspace = open_workspace(request.workspace)
-        serve(workspace, request.listen or "127.0.0.1", request.port, request.share, auth, open_browser)
+        host = request.listen or "127.0.0.1"
+        serve(workspace, host, request.port, request.share, logins(request), open_browser, request.host_name)
     except UserError as error:
         say(error.what + "\n  where: " + error.where + "\n  what to do: " + error.todo)
         return 2

@@ -1,18 +1,21 @@
 """A CSV file of 1 GB: what the data page shows of it, beside pandas.read_csv. Seconds and peak memory, from one run.
 
-    python -m benchmarks.data_read [--gigabytes 1] [--keep FILE]
+    python -m benchmarks.data_read [--gigabytes 1] [--rounds 3] [--keep FILE]
 
-The file is written first: id, text (two of three quoted, with commas), label, score; no row twice. Then each side
-runs in a process of its own, with the file read once before, so that both find it in the system's cache. Seconds
-are without imports, processor seconds those of all its threads; peak memory is the process's largest resident size,
-imports included. Ours is what `launch.py
-inspect FILE` does on a big file (columns, types, dialect, a guess of text and label, from its start) and the first 100
-rows; reading all of it, as training does and the page in the background, is measured beside it.
+The file is written first: id, text (two of three quoted, with commas), label, score; no row twice. It is waited for
+until it is on the disk, or whoever comes first would write beside that. Then the sides take turns, each time in a
+process of its own, with the file read once before, so that all find it in the system's cache. Seconds are without
+imports, processor seconds those of all its threads, both the median of the rounds; peak memory is the process's largest
+resident size, imports included. Ours is what `launch.py inspect FILE` does on a big file (columns, types, dialect, a
+guess of text and label, from its start) and the first 100 rows; reading all of it, as training does and the page in the
+background, is measured beside it.
 """
 
 import argparse
 import json
+import os
 import random
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -100,6 +103,7 @@ def measure(code: str, path: Path) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gigabytes", type=float, default=1.0)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--keep", type=Path, help="where to write the file, and leave it (default: a temporary one)")
     request = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="data_read-") as folder:
@@ -107,15 +111,21 @@ def main() -> None:
         rows = write_file(path, int(request.gigabytes * 1e9))
         print(heading("duckdb", "pyarrow", "pandas"))
         print(f"{path.stat().st_size / 1e9:.2f} GB, {rows:,} rows, 4 columns\n", flush=True)
+        os.sync()
         with path.open("rb") as file:
             while file.read(2**24):
                 pass
-        print(f"{'':<32}{'seconds':>9}{'processor':>11}{'peak MB':>9}{'rows':>13}")
+        rounds = [{name: measure(code, path) for name, code in SIDES.items()} for _ in range(request.rounds)]
+        print(f"{'':<32}{'seconds':>9}  {'from':>6}{'to':>7}{'processor':>11}{'peak MB':>9}{'rows':>13}")
         found = {}
-        for name, code in SIDES.items():
-            found[name] = measure(code, path)
+        for name in SIDES:
+            measured = [one[name] for one in rounds]
+            found[name] = {key: statistics.median(one[key] for one in measured) for key in measured[0]}
+            least, most = (pick(one["seconds"] for one in measured) for pick in (min, max))
             print(
-                "{:<32}{seconds:>9.2f}{processor:>11.2f}{peak:>9.0f}{rows:>13,}".format(name, **found[name]), flush=True
+                "{:<32}{seconds:>9.2f}  {:>6.2f}{:>7.2f}{processor:>11.2f}{peak:>9.0f}{rows:>13,.0f}".format(
+                    name, least, most, **found[name]
+                )
             )
         ours, pandas, _ = found.values()
         print(

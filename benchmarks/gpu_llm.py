@@ -113,7 +113,7 @@ def _scoring_tasks(model: str, common: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def apart(task: dict[str, Any], limit: float) -> dict[str, Any]:
+def apart(task: dict[str, Any], limit: float, script: str = "gpu_llm_measure.py") -> dict[str, Any]:
     """The task's answer, from a process of its own; an error is one line."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -125,11 +125,10 @@ def apart(task: dict[str, Any], limit: float) -> dict[str, Any]:
             "HF_HUB_OFFLINE": "1",
             "TOKENIZERS_PARALLELISM": "false",
         }
-        script = Path(__file__).with_name("gpu_llm_measure.py")
         with log.open("w") as file:
             try:
                 code = subprocess.run(
-                    [sys.executable, str(script), str(folder / "task.json")],
+                    [sys.executable, str(Path(__file__).with_name(script)), str(folder / "task.json")],
                     stdout=file,
                     stderr=subprocess.STDOUT,
                     cwd=folder,  # Unsloth writes what it compiles beside it

@@ -1,4 +1,4 @@
-"""A model of the true shape of Llama-3.2-3B or Mistral-7B with random weights, as a folder.
+"""A model of the true shape of Llama-3.2-1B, Llama-3.2-3B or Mistral-7B with random weights, as a folder.
 
 Speed and memory do not depend on the values of the weights. The tokenizer is a small one, trained on given texts; the
 model's vocabulary is as large as the real one all the same.
@@ -54,6 +54,12 @@ LLAMA_3B = {
         "original_max_position_embeddings": 8192,
     },
 }
+LLAMA_1B = LLAMA_3B | {
+    "hidden_size": 2048,
+    "num_hidden_layers": 16,
+    "num_attention_heads": 32,
+    "head_dim": 64,
+}
 MISTRAL_7B = {
     "hidden_size": 4096,
     "intermediate_size": 14336,
@@ -71,13 +77,13 @@ MISTRAL_7B = {
 
 
 def write_model(name: str, folder: Path, texts: tuple[str, ...], *, tiny: bool) -> int:
-    """Config, weights in bfloat16 and tokenizer of `3b` or `7b`, as a model of the hub has them. Returns the number of
-    its parameters. `tiny`: two narrow layers, to try the benchmark itself.
+    """Config, weights in bfloat16 and tokenizer of `1b`, `3b` or `7b`, as a model of the hub has them. Returns the
+    number of its parameters. `tiny`: two narrow layers, to try the benchmark itself.
     """
     from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig
 
     tokenizer = _mistral_tokenizer(texts) if name == "7b" else _llama_tokenizer(texts)
-    kind, shape = (MistralConfig, MISTRAL_7B) if name == "7b" else (LlamaConfig, LLAMA_3B)
+    kind, shape = (MistralConfig, MISTRAL_7B) if name == "7b" else (LlamaConfig, LLAMA_1B if name == "1b" else LLAMA_3B)
     config = kind(
         **{**shape, **(TINY_SHAPE if tiny else {})},
         bos_token_id=tokenizer.bos_token_id,

@@ -31,8 +31,8 @@ def cut_texts(table: Table, mapping: MappingSpec, model: ModelSpec) -> list[Find
 
     Raises UserError where the model's tokenizer cannot be had.
     """
-    tokenizer = _tokenizer(model)
-    rows, texts = _sample(table, mapping)
+    tokenizer = whole_tokenizer(model)
+    rows, texts = sampled_texts(table, mapping)
     if not texts:
         return []
     lengths = np.array([len(encoding) for encoding in tokenizer.encode_batch_fast(texts)], dtype=np.int64)
@@ -67,8 +67,8 @@ def cut_texts(table: Table, mapping: MappingSpec, model: ModelSpec) -> list[Find
     ]
 
 
-def _tokenizer(model: ModelSpec) -> Tokenizer:
-    """The model's own, which neither cuts nor pads."""
+def whole_tokenizer(model: ModelSpec) -> Tokenizer:
+    """The model's own, which neither cuts nor pads. Raises UserError where it cannot be had."""
     file = tokenizer_folder(model) / LAST
     if not file.is_file():
         raise UserError(f"{model.source} holds no {LAST}.", "model.source", "Choose a model with a fast tokenizer.")
@@ -78,7 +78,8 @@ def _tokenizer(model: ModelSpec) -> Tokenizer:
     return tokenizer
 
 
-def _sample(table: Table, mapping: MappingSpec) -> tuple[list[int], list[str]]:
+def sampled_texts(table: Table, mapping: MappingSpec) -> tuple[list[int], list[str]]:
+    """Rows and texts of about SAMPLED_ROWS, from all over the file."""
     every = max(1, round(table.rows / SAMPLED_ROWS))
     with connection(table.parquet.parent) as database:
         found = database.execute(
@@ -87,6 +88,16 @@ def _sample(table: Table, mapping: MappingSpec) -> tuple[list[int], list[str]]:
             "ORDER BY number"
         ).fetchall()
     return [int(number) for number, _ in found], [str(text) for _, text in found]
+
+
+def longest_texts(table: Table, mapping: MappingSpec, count: int) -> list[str]:
+    """The texts with the most characters, of each the first LONGEST."""
+    with connection(table.parquet.parent) as database:
+        found = database.execute(
+            f"SELECT left(text, {LONGEST}) FROM (SELECT {mapped_text_sql(mapping)} AS text FROM "
+            f"{parquet_rows(table.parquet)}) WHERE text <> '' ORDER BY length(text) DESC LIMIT {int(count)}"
+        ).fetchall()
+    return [str(text) for (text,) in found]
 
 
 def _better_length(lengths: np.ndarray[tuple[int], np.dtype[np.int64]], now: int, longest: int | None) -> int | None:

@@ -78,13 +78,18 @@ def is_sure(probabilities: Floats, decision: Decision) -> npt.NDArray[np.bool_]:
 def likeliest_until(probabilities: Floats, total: float) -> npt.NDArray[np.bool_]:
     """For each row the likeliest classes, as few as sum to `total` (0 to 1): bool [rows, classes], at least one."""
     order = np.argsort(-probabilities, axis=1, kind="stable")
-    ordered = np.take_along_axis(probabilities, order, axis=1).astype(np.float64)
-    before = np.cumsum(ordered, axis=1) - ordered
-    within = before < total - ROUNDING
-    within[:, 0] = True
     chosen = np.zeros(probabilities.shape, dtype=np.bool_)
-    np.put_along_axis(chosen, order, within, axis=1)
+    np.put_along_axis(chosen, order, within_sum(np.take_along_axis(probabilities, order, axis=1), total), axis=1)
     return chosen
+
+
+def within_sum(ordered: Floats, total: float) -> npt.NDArray[np.bool_]:
+    """Which of a row's probabilities, the likeliest first, are needed to sum to `total`: bool [rows, classes]."""
+    sums = ordered.astype(np.float64)
+    before = np.cumsum(sums, axis=1) - sums
+    within: npt.NDArray[np.bool_] = before < total - ROUNDING
+    within[:, 0] = True
+    return within
 
 
 def likeliest_few(probabilities: Floats, size: int) -> npt.NDArray[np.bool_]:

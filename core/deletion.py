@@ -1,5 +1,7 @@
 """What goes with a run or a draft that is deleted: its labelling jobs, and the uploads that nothing else needs.
 
+And what goes by itself after a day: uploads that were never used, and files of guests.
+
 An upload lies in a folder named by an id of its own. Whatever text names that id needs it: a run's spec.yaml, a draft,
 a labelling job. So a file that a run came from is never removed, not even where its spec can no longer be read.
 """
@@ -7,15 +9,22 @@ a labelling job. So a file that a run came from is never removed, not even where
 import json
 import re
 import shutil
+import sqlite3
+import threading
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
+from core.errors import UserError
+from core.export_jobs import stop_exports
 from core.label_jobs import cancel_label_job, label_jobs
 from core.runs import supervisor
 from core.runs.store import ACTIVE, open_store
+from core.sharing.guest_files import KEPT_SECONDS, old_guest_jobs
 from core.workspace import Workspace
 
+TIDY_SECONDS = 600.0
 LEAST_AGE_SECONDS = 3600
 """Younger uploads may be on their way into a draft, of this program or another one over the same workspace."""
 
@@ -30,6 +39,7 @@ def delete_run(workspace: Workspace, run_id: str) -> None:
         for job in label_jobs(workspace, run_id):
             if job.state == "running":
                 cancel_label_job(workspace, run_id, job.id)
+        stop_exports(workspace, run_id)
     supervisor.delete(workspace, run_id)
     _remove(workspace, uploads)
 
@@ -48,6 +58,29 @@ def remove_unneeded_uploads(workspace: Workspace, least_age_seconds: float = LEA
     _remove(workspace, {path.name for path in _older(workspace.uploads, before) if _ID.fullmatch(path.name)})
     for path in _older(workspace.incoming, before):
         shutil.rmtree(path, ignore_errors=True)
+
+
+def remove_old_guest_files(workspace: Workspace) -> None:
+    """Remove what guests had labelled more than a day ago, and what came of it; a labelling still at work is ended."""
+    old = old_guest_jobs(workspace)
+    for job in old:
+        with suppress(UserError):  # it never came so far as to have a status
+            cancel_label_job(workspace, job.folder.parents[1].name, job.folder.name)
+        shutil.rmtree(job.folder, ignore_errors=True)
+    _remove(workspace, {job.upload.parent.name for job in old if _ID.fullmatch(job.upload.parent.name)})
+
+
+def tidy_for_ever(workspace: Workspace, closing: threading.Event) -> None:
+    """Clear away what nothing needs any more, now and every ten minutes until `closing`."""
+    least_age = float(LEAST_AGE_SECONDS)
+    while True:
+        # A full disk or a store that is locked for long passes; a folder may go while it is looked at.
+        with suppress(OSError, sqlite3.Error, UserError):
+            remove_old_guest_files(workspace)
+            remove_unneeded_uploads(workspace, least_age)
+        least_age = KEPT_SECONDS  # from now on pages are open that hold uploads
+        if closing.wait(TIDY_SECONDS):
+            return
 
 
 def _older(folder: Path, moment: float) -> Iterator[Path]:

@@ -26,7 +26,9 @@ from core.data.table import Table, require_columns
 from core.decision import is_sure, shown_share
 from core.errors import UserError
 from core.evaluation.abstaining import outside_figures, outside_words
+from core.evaluation.drift import drift_words
 from core.evaluation.kinds import label_metrics
+from core.file_drift import file_drift
 from core.model_facts import ModelFacts, require_classes, run_model_facts
 from core.model_input import model_text_columns, open_like_training, read_chunks
 from core.predict import OnProgress, filled_probabilities, timed_progress
@@ -52,6 +54,8 @@ class _Truth:
     unknown: Counter[str]
     """Labels that the model never learned -> rows that have them."""
     left_out: dict[str, int]
+    counts: dict[str, int]
+    """Rows of each class in the file, unknown ones too."""
 
 
 def evaluate_file(
@@ -70,10 +74,11 @@ def evaluate_file(
     all in `label_column`.
 
     Returns {"run", "file", "rows", "scored", "left_out": {"empty_text", "empty_label", "label_not_in_model"},
-    "unknown_labels": {label: rows} (the commonest 100), "kind", "metrics": see core.evaluation.kinds, "notes",
-    "seconds"}; of one class a row also "abstaining" (what the saved threshold comes to: threshold, and labelled and
-    right, in rows) and "outside" (of rows whose label it does not know, null where there is none: see
-    core.evaluation.abstaining). Raises UserError for absent columns, or where not one row can be scored.
+    "unknown_labels": {label: rows} (the commonest 100), "kind", "metrics": see core.evaluation.kinds, "drift": how far
+    the file is from training, see core.evaluation.drift, "notes", "seconds"}; of one class a row also "abstaining"
+    (what the saved threshold comes to: threshold, and labelled and right, in rows) and "outside" (of rows whose label
+    it does not know, null where there is none: see core.evaluation.abstaining). Raises UserError for absent columns, or
+    where not one row can be scored.
     """
     started = time.monotonic()
     folder = workspace.run(run_id)
@@ -89,6 +94,7 @@ def evaluate_file(
     read = truth.used | truth.outside
     both = _score(load_predictor(folder.model), table, columns, read, on_progress)
     said, outside = both[truth.used[read]], both[truth.outside[read]]
+    drift = file_drift(folder, facts, table, columns, truth.used | truth.outside, truth.counts)
     sureness = _sureness(facts, truth.true, said, outside) if facts.label_kind == "single" else {}
     return {
         "run": run_id,
@@ -100,9 +106,11 @@ def evaluate_file(
         "kind": facts.label_kind,
         "metrics": label_metrics(facts.label_kind, truth.true, said, facts.labels, np.array(facts.thresholds)),
         **sureness,
+        "drift": drift,
         "notes": [
             *_notes(table, truth, several=facts.label_kind == "multi"),
             *_sureness_notes(sureness, facts.decision.abstain_below),
+            *(drift_words(drift) if drift else ()),
         ],
         "seconds": time.monotonic() - started,
     }
@@ -150,6 +158,7 @@ def _truth(table: Table, mapping: MappingSpec, facts: ModelFacts, folder: RunFol
     labels = read_labels(table, mapping)
     if mapping.kind != "soft":
         labels = taught(labels, _steps_of_run(mapping, read_data_facts(folder)))
+    counts = labels.counts()
     known = set(facts.labels)
     unknown = Counter({name: rows for name, rows in labels.counts().items() if name not in known})
     if mapping.kind != "soft":
@@ -157,7 +166,7 @@ def _truth(table: Table, mapping: MappingSpec, facts: ModelFacts, folder: RunFol
     outside = (labels.left_out == NOT_IN_TRAIN) & (mapping.kind == "single")
     reasons = {"empty_text": EMPTY_TEXT, "empty_label": EMPTY_LABEL, "label_not_in_model": NOT_IN_TRAIN}
     left_out = {name: int((labels.left_out == reason).sum()) for name, reason in reasons.items()}
-    return _Truth(labels.used, outside, _true(labels, facts), unknown, left_out)
+    return _Truth(labels.used, outside, _true(labels, facts), unknown, left_out, counts)
 
 
 def _steps_of_run(mapping: MappingSpec, data: DataFacts) -> ClassSteps:

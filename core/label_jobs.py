@@ -4,30 +4,21 @@ A job is a folder, WORKSPACE/runs/RUN/predictions/JOB/: job.json (what is asked)
 status.json (how it goes), log.txt, and the labelled file once it is whole. So any process can look after it.
 """
 
-import json
 import re
 import shutil
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-
-import psutil
+from typing import Literal
 
 from core.errors import UserError
+from core.job_processes import end, is_alive, launch, read_json, remove_partials, write_json
 from core.model_facts import require_classes, run_model_facts
-from core.runs.supervisor import PROJECT, worker_environment
 from core.schema import Part, TableFile
 from core.workspace import Workspace, new_id
 
 State = Literal["running", "finished", "failed", "stopped"]
-
-START_GRACE_SECONDS = 60
-END_GRACE_SECONDS = 5
 
 
 class JobRequest(Part):
@@ -42,6 +33,10 @@ class JobRequest(Part):
     text_columns: tuple[str, ...] = ()
     """Empty: those the model was trained on."""
     spreadsheet_safe: bool = True
+    visitor: str = ""
+    """The guest's session that asked; empty: the owner."""
+    most_rows: int | None = None
+    """A file with more is refused."""
     created: float
     """Seconds since 1970."""
 
@@ -65,6 +60,8 @@ class LabelJob:
     """The parts of a UserError (what, where, todo) of a failed job."""
     notes: tuple[str, ...]
     """What to know of a finished job's file."""
+    visitor: str = ""
+    """The guest's session that asked; empty: the owner."""
 
 
 def start_label_job(
@@ -76,8 +73,10 @@ def start_label_job(
     *,
     text_columns: Sequence[str] = (),
     spreadsheet_safe: bool = True,
+    visitor: str = "",
+    most_rows: int | None = None,
 ) -> str:
-    """Start labelling a file with a run's model. Returns the job's id.
+    """Start labelling a file with a run's model. Returns the job's id. visitor and most_rows: see JobRequest.
 
     Raises UserError where the run has no model or the job cannot be written or started.
     """
@@ -93,13 +92,15 @@ def start_label_job(
         top_k=top_k,
         text_columns=tuple(text_columns),
         spreadsheet_safe=spreadsheet_safe,
+        visitor=visitor,
+        most_rows=most_rows,
         created=time.time(),
     )
     try:
         job.mkdir(parents=True)
         (job / "job.json").write_text(request.model_dump_json(), encoding="utf-8")
         write_status(job, "running")
-        _launch(job)
+        launch(job, ["-m", "core.predict", "file"])
     except OSError as error:
         shutil.rmtree(job, ignore_errors=True)
         raise UserError(
@@ -110,32 +111,12 @@ def start_label_job(
     return job.name
 
 
-def _launch(job: Path) -> None:
-    with (job / "log.txt").open("ab") as log:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "core.predict", "file", str(job)],
-            cwd=PROJECT,
-            env=worker_environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    # Someone has to read its exit code, or it stays in the process table.
-    threading.Thread(target=child.wait, name=f"label job {job.name}", daemon=True).start()
-    try:
-        started = psutil.Process(child.pid).create_time()
-    except psutil.NoSuchProcess:
-        started = time.time()  # it is over already; no process will match
-    _write_json(job / "process.json", {"pid": child.pid, "started": started})
-
-
 def label_job(workspace: Workspace, run_id: str, job_id: str) -> LabelJob:
     """How a job stands. Raises UserError where there is none of that id."""
     job = _folder(workspace, run_id, job_id)
-    if _read_json(job / "status.json")["state"] == "running" and not _is_alive(job):
+    if read_json(job / "status.json")["state"] == "running" and not is_alive(job, job_folder_request(job).created):
         _bury(job)
-    status = _read_json(job / "status.json")
+    status = read_json(job / "status.json")
     request = job_folder_request(job)
     return LabelJob(
         id=job.name,
@@ -148,6 +129,7 @@ def label_job(workspace: Workspace, run_id: str, job_id: str) -> LabelJob:
         output=job / request.output if status["state"] == "finished" else None,
         error=status["error"],
         notes=tuple(status["notes"]),
+        visitor=request.visitor,
     )
 
 
@@ -161,35 +143,23 @@ def label_jobs(workspace: Workspace, run_id: str) -> list[LabelJob]:
 def cancel_label_job(workspace: Workspace, run_id: str, job_id: str) -> None:
     """End a running job and remove what it has half written; a job that has ended is left as it is."""
     job = _folder(workspace, run_id, job_id)
-    process = _process(job)
-    if process is not None:
-        process.terminate()
-        try:
-            process.wait(END_GRACE_SECONDS)
-        except psutil.TimeoutExpired:
-            process.kill()
-            process.wait(END_GRACE_SECONDS)
-    if _read_json(job / "status.json")["state"] == "running":
-        _remove_partials(job)
+    end(job)
+    if read_json(job / "status.json")["state"] == "running":
+        remove_partials(job)
         write_status(job, "stopped")
 
 
 def _bury(job: Path) -> None:
     """Note that a job's process is gone, unless its last word came meanwhile."""
-    if _read_json(job / "status.json")["state"] != "running":
+    if read_json(job / "status.json")["state"] != "running":
         return
-    _remove_partials(job)
+    remove_partials(job)
     error = UserError(
         "Labelling ended without a word: its process is gone.",
         str(job / "log.txt"),
         "Start it again. If it ends again, close other programs, as memory may be short, and read the log.",
     )
     write_status(job, "failed", error=error.parts())
-
-
-def _remove_partials(job: Path) -> None:
-    for partial in job.glob("*.partial"):
-        partial.unlink(missing_ok=True)
 
 
 def job_folder_request(job: Path) -> JobRequest:
@@ -214,7 +184,7 @@ def write_status(
         "error": error,
         "notes": list(notes),
     }
-    _write_json(job / "status.json", content)
+    write_json(job / "status.json", content)
 
 
 def _folder(workspace: Workspace, run_id: str, job_id: str) -> Path:
@@ -224,35 +194,3 @@ def _folder(workspace: Workspace, run_id: str, job_id: str) -> Path:
     if not found:
         raise UserError(f"Run {run_id} has no labelling '{job_id}'.", "job", "Reload the page to see those it has.")
     return found[0]
-
-
-def _is_alive(job: Path) -> bool:
-    if not (job / "process.json").exists():
-        # Between making the job and noting its process, or it died there.
-        return time.time() - job_folder_request(job).created < START_GRACE_SECONDS
-    return _process(job) is not None
-
-
-def _process(job: Path) -> psutil.Process | None:
-    """The job's process while it runs. A later process that was given the same pid is told by its start time."""
-    if not (job / "process.json").exists():
-        return None
-    noted = _read_json(job / "process.json")
-    try:
-        process = psutil.Process(noted["pid"])
-        if abs(process.create_time() - noted["started"]) > 5 or process.status() == psutil.STATUS_ZOMBIE:
-            return None
-    except psutil.NoSuchProcess:
-        return None
-    return process
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    partial = path.with_suffix(".json.partial")
-    partial.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
-    partial.replace(path)

@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from core.decision import AS_IT_IS, Decision
 from core.errors import UserError
-from core.schema import Family, Head, LabelKind, Pooling, Task
+from core.schema import FOUR_BIT_METHODS, Family, Head, LabelKind, Pooling, Task
 from core.text_template import filled
 from core.workspace import RunFolder
 
@@ -17,6 +17,9 @@ PROMPT_FILE = "prompt.json"
 """Beside it in the folder of a model that answers in words: core.prompts.prompt_content."""
 NEWEST_VERSION = 2
 """1: encoders alone, so without family, task and prompt_columns."""
+
+Weights = Literal["usual", "adapter", "whole"]
+"""What a model's folder holds: an adapter, the whole model, or what a run of its family and method saves."""
 
 WHITE_SPACE = " \t\n\x0b\x0c\r\xa0\u3000\ufeff"
 """What does not count at the ends of a cell; the same as core.data.expressions.WHITE_SPACE."""
@@ -61,11 +64,24 @@ class ModelFacts:
     """Of multi labels, one for each class: a text has it from this probability on."""
     decision: Decision = AS_IT_IS
     """Of single labels, what is made of the probabilities; the defaults in models of before there was a choice."""
+    weights: Weights = "usual"
+    """Other than `usual` in an export alone, and in a run that was opened from one."""
+    label: str = ""
+    label_columns: tuple[str, ...] = ()
+    label_separator: str = ";"
+    """Where the labels stood in the training file; known in an export, so that it can be opened and measured."""
 
     @property
     def is_adapter(self) -> bool:
         """Whether the folder holds an adapter, which needs its base; else it is the whole model."""
+        if self.weights != "usual":
+            return self.weights == "adapter"
         return self.family == "causal" and self.method != "full"
+
+    @property
+    def is_four_bits(self) -> bool:
+        """Whether its base is loaded in 4 bits; whole weights never are."""
+        return self.is_adapter and self.method in FOUR_BIT_METHODS
 
 
 ModelText = str | dict[str, str]
@@ -84,7 +100,7 @@ def read_model_facts(model: Path) -> ModelFacts:
     content = json.loads(path.read_text(encoding="utf-8"))
     if content["schema_version"] > NEWEST_VERSION:
         raise UserError(f"{model} was written by a newer Tunedesk.", str(path), "Update Tunedesk.")
-    lists = ("labels", "text_columns", "prompt_columns", "thresholds")
+    lists = ("labels", "text_columns", "prompt_columns", "thresholds", "label_columns")
     kept: dict[str, Any] = {
         field.name: tuple(content[field.name]) if field.name in lists else content[field.name]
         for field in fields(ModelFacts)
@@ -93,6 +109,12 @@ def read_model_facts(model: Path) -> ModelFacts:
     if "decision" in kept:
         kept["decision"] = Decision(**kept["decision"])
     return ModelFacts(**kept)
+
+
+def write_model_facts(model: Path, facts: ModelFacts) -> None:
+    """Write tunedesk.json of a model folder."""
+    content = json.dumps(asdict(facts), ensure_ascii=False, indent=1)
+    (model / MODEL_FACTS_FILE).write_text(content, encoding="utf-8")
 
 
 def run_model_facts(folder: RunFolder) -> ModelFacts:

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +35,14 @@ from core.labelled_files import (
     result_columns,
     result_types,
 )
+from core.masking import mask_output, masked_error
 from core.model_facts import ModelText, require_classes, run_model_facts
 from core.model_input import model_text_columns, open_like_training, read_chunks
 from core.predictor import Predictor, chat_answers, load_predictor, predict_probabilities
 from core.schema import TableFile
 from core.spec_files import read_spec
 from core.workspace import RunFolder, Workspace
+from core.yielding import yield_to_others
 
 __all__ = ["LabelResult", "Predictor", "label_file", "label_path", "load_predictor", "predict_probabilities"]
 
@@ -196,12 +198,22 @@ def label_path(
     *,
     text_columns: Sequence[str] | None = None,
     spreadsheet_safe: bool = True,
+    most_rows: int | None = None,
 ) -> LabelResult:
-    """Label a file with a run's model: `launch.py predict RUN IN OUT`. Raises UserError, see label_file."""
+    """Label a file with a run's model: `launch.py predict RUN IN OUT`.
+
+    Raises UserError, see label_file; also for a file of more than `most_rows` rows.
+    """
     folder = workspace.run(run_id)
     require_classes(run_model_facts(folder))
     file = input_file if isinstance(input_file, TableFile) else TableFile(path=str(input_file))
     table = open_like_training(workspace, folder, file)
+    if most_rows is not None and table.rows > most_rows:
+        raise UserError(
+            f"{table.title} has {table.rows:,} rows; guests may have {most_rows:,} labelled at once.",
+            table.title,
+            "Cut it into smaller files, or ask the owner to raise the limit.",
+        )
     predictor = load_predictor(folder.model)
     return label_file(
         predictor,
@@ -222,6 +234,8 @@ def run_job(job: Path) -> int:
     """Label the file that job.json in this folder asks for; how it goes is in status.json. Returns an exit code."""
     request = job_folder_request(job)
     folder = RunFolder(job.parents[1])
+    if request.visitor:
+        yield_to_others()
     told = [time.monotonic()]
 
     def on_progress(done: int, total: int, seconds_left: float | None) -> None:
@@ -239,9 +253,10 @@ def run_job(job: Path) -> int:
             on_progress,
             text_columns=request.text_columns,
             spreadsheet_safe=request.spreadsheet_safe,
+            most_rows=request.most_rows,
         )
     except UserError as error:
-        write_status(job, "failed", error=error.parts())
+        write_status(job, "failed", error=masked_error(error).parts())
         return 1
     write_status(job, "finished", done=result.rows, total=result.rows, notes=result.notes)
     return 0
@@ -252,8 +267,10 @@ def serve(model: Path, idle_seconds: float) -> None:
 
     First line out: {"ready": true} or {"error": parts}. Then for each {"id", "texts": [ModelText ...]} in, one
     {"id", "probabilities": [[...]]} out, classes as in tunedesk.json; for each {"id", "messages": [{"role", "content"}
-    ...], "max_new_tokens"} one {"id", "tuned": text, "untuned": text or null}; or {"id", "error": parts}.
+    ...], "max_new_tokens"} one {"id", "tuned": text, "untuned": text or null}; for each {"id", "explain": text,
+    "label"} one {"id"} with the content of core.evaluation.word_effects.WordEffects; or {"id", "error": parts}.
     """
+    yield_to_others()
     # Whatever a library prints goes to the log: standard output carries answers only.
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -267,7 +284,7 @@ def serve(model: Path, idle_seconds: float) -> None:
     try:
         predictor = load_predictor(model)
     except UserError as error:
-        reply({"error": error.parts()})
+        reply({"error": masked_error(error).parts()})
         return
     reply({"ready": True})
     while True:
@@ -281,10 +298,16 @@ def serve(model: Path, idle_seconds: float) -> None:
         try:
             reply({"id": request["id"], **_answered(predictor, request)})
         except UserError as error:
-            reply({"id": request["id"], "error": error.parts()})
+            reply({"id": request["id"], "error": masked_error(error).parts()})
 
 
 def _answered(predictor: Predictor, request: dict[str, Any]) -> dict[str, Any]:
+    if "explain" in request:
+        # Only now: captum takes seconds to import, and most who ask for a prediction never ask this.
+        from core.evaluation.word_effects import word_effects
+
+        label = predictor.facts.labels.index(request["label"])
+        return asdict(word_effects(predictor.model, predictor.tokenizer, predictor.facts, request["explain"], label))
     if "messages" not in request:
         return {"probabilities": predict_probabilities(predictor, request["texts"]).tolist()}
     tuned, untuned = chat_answers(predictor, request["messages"], request["max_new_tokens"])
@@ -315,4 +338,5 @@ def main(words: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    mask_output()
     sys.exit(main(sys.argv[1:]))

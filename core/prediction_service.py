@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from core.answers_together import Together
 from core.decision import tempered
 from core.errors import UserError
 from core.label_jobs import LabelJob, cancel_label_job, label_job, label_jobs, start_label_job
@@ -59,6 +60,7 @@ class PredictionService:
         self._start_seconds = start_seconds
         self._answer_seconds = answer_seconds
         self._turn = threading.Lock()
+        self._together = Together(self._turn)
         self._server: _Server | None = None
 
     def predict(self, run_id: str, texts: Sequence[ModelText]) -> list[list[tuple[str, float]]]:
@@ -72,7 +74,12 @@ class PredictionService:
         cleaned = [_cleaned(facts, text) for text in texts]
         if not all(cleaned):
             raise UserError("There is no text to label.", "text", "Write or paste a text first.")
-        answer: list[list[float]] = self._in_turn(folder, {"texts": cleaned}, self._answer_seconds)["probabilities"]
+
+        def ask(texts: list[ModelText]) -> list[list[float]]:
+            answered: list[list[float]] = self._answer(folder, {"texts": texts}, self._answer_seconds)["probabilities"]
+            return answered
+
+        answer = self._together.ask(_key(folder), cleaned, ask, self._start_seconds + self._answer_seconds)
         # Here and not in the process: a new decision must not cost a new start.
         said = tempered(np.array(answer, dtype=np.float32), facts.decision.temperature).tolist()
         ranked = [sorted(zip(facts.labels, row, strict=True), key=_by_probability) for row in said]
@@ -92,6 +99,26 @@ class PredictionService:
         request = {"messages": [dict(message) for message in messages], "max_new_tokens": max_new_tokens}
         answer = self._in_turn(folder, request, max(self._answer_seconds, CHAT_SECONDS))
         return answer["tuned"], answer["untuned"]
+
+    def explain(self, run_id: str, text: str, label: str) -> dict[str, Any]:
+        """How much the probability of `label` falls without each word of a text, as the model reads it: the content
+        of core.evaluation.word_effects.WordEffects.
+
+        Raises UserError for a model that is no encoder, a label it does not know, or where its process fails.
+        """
+        folder = self.workspace.run(run_id)
+        facts = run_model_facts(folder)
+        require_classes(facts)
+        if facts.family != "encoder":
+            raise UserError(
+                "The words that mattered are found for encoders; this is a language model.",
+                run_id,
+                "Look at the nearest training rows instead.",
+            )
+        if label not in facts.labels:
+            raise UserError(f"'{label}' is no class of this model.", "label", "Choose one of its classes.")
+        answer = self._in_turn(folder, {"explain": text, "label": label}, self._answer_seconds)
+        return {name: value for name, value in answer.items() if name != "id"}
 
     def is_loaded(self, run_id: str) -> bool:
         """Whether this run's model is in memory, so that an answer takes no seconds of loading."""

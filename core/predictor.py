@@ -59,7 +59,7 @@ def load_predictor(model: Path) -> Predictor:
         loaded: Any = load_trained(model, facts) if facts.family == "causal" else _load_encoder(model, facts)
     except (OSError, ValueError, SafetensorError) as error:
         raise UserError(f"The model of run {facts.run} cannot be loaded: {error}", str(model), MAKE_AGAIN) from error
-    adapted = loaded if facts.is_adapter else None
+    adapted = loaded if facts.is_adapter and facts.family == "causal" else None
     network = loaded if adapted is None else adapted.get_base_model()
     if facts.task != "answer":
         return Predictor(facts, network.eval(), tokenizer, None, None, adapted)

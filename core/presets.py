@@ -27,18 +27,6 @@ class Measured(Part):
     script: str
 
 
-class Shape(Part):
-    """The sizes of an encoder's parts, from its published configuration; what freezing saves follows from them."""
-
-    layers: int
-    hidden_size: int
-    embedding_parameters: int = Field(description="Below the lowest layer.")
-    layer_parameters: int = Field(description="In each layer but the lowest, which may have fewer.")
-    final_parameters: int = Field(default=0, description="Above the highest layer: its norm.")
-    pooler_parameters: int = Field(default=0, description="Of the pretrained model, but learned with the head.")
-    head_parameters: int = Field(default=0, description="In transformers' new head, without its output layer.")
-
-
 class Preset(Part):
     name: str
     title: str
@@ -47,7 +35,9 @@ class Preset(Part):
     parameters: int = Field(description="Weights in the model, without the new head.")
     download_bytes: int = Field(description="What is downloaded at first use, in bytes; 0 for a packaged model.")
     longest: int = Field(description="Most tokens of a text that the model reads.")
-    shape: Shape | None = Field(default=None, description="Of an encoder.")
+    config: dict[str, int | bool | str] = Field(
+        description="As much of the model's published config.json as its sizes follow from (core/models/sizes.py)."
+    )
     needs_gpu: bool = False
     notes: str = Field(default="", description="Where the settings come from, and what was changed and why.")
     measured: tuple[Measured, ...] = ()

@@ -255,6 +255,11 @@ class LoraSpec(Part):
     target_modules: tuple[str, ...] = setting(
         (), "Names of the linear layers that get an adapter. Empty: all linear layers of the body."
     )
+    train_embeddings: bool = setting(
+        False,
+        "With lora and qlora of a language model: also train its token embeddings and output layer, whole, for words "
+        "that it does not know. They are saved with the adapter and take many times its memory.",
+    )
 
 
 MOST_PROMPT_CHARACTERS = 50_000
@@ -333,6 +338,11 @@ class ModelSpec(Part):
     )
     double_quantization: bool = setting(
         True, "With 4 bits: keep the scales in 8 bits too. Saves about 0.4 bits a weight (QLoRA, arXiv 2305.14314)."
+    )
+    embeddings_on_cpu: bool = setting(
+        False,
+        "Keep token embeddings that are not trained in main memory, and send the GPU those of each batch alone: saves "
+        "their size there, and a step takes a little longer. No gain where they are the output layer too (Llama 3.2).",
     )
     frozen_layers: int = setting(
         0,
@@ -479,6 +489,16 @@ class TrainingSpec(Part):
         "processor does and the model is an encoder, else float32.",
     )
     gradient_checkpointing: bool = setting(False, "Recompute instead of keeping: much less memory, about 30 % slower.")
+    offload_checkpoints: bool = setting(
+        False,
+        "With gradient checkpointing on a GPU: what is still kept of each layer, its input, waits in main memory. "
+        "Saves rows x tokens x width x layers numbers there, and a step takes a little longer.",
+    )
+    shorten_to_fit: bool = setting(
+        False,
+        "Where memory does not suffice even for one row with gradient checkpointing: cut texts at half the length and "
+        "begin again, down to 64 tokens. Off: the run ends and says so.",
+    )
     group_by_length: bool = setting(True, "Batches of texts of like length, so that less is spent on padding.")
     seed: int = setting(42, "Number behind every random choice in training.", ge=0, le=2**31 - 1)
     prefix_cache: Literal["auto", "off", "memory", "disk"] = setting(

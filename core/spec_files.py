@@ -63,11 +63,11 @@ def with_overrides(content: dict[str, Any], overrides: list[str]) -> dict[str, A
         for parent in parents:
             part[parent] = dict(part.get(parent) or {})
             part = part[parent]
-        part[name] = _override_value(text)
+        part[name] = setting_value(text)
     return changed
 
 
-def _override_value(text: str) -> Any:
+def setting_value(text: str) -> Any:
     """YAML 1.1 reads `1e-4` as text; people mean the number. What is no YAML, as `,`, is the text that it is."""
     try:
         value = yaml.safe_load(text)

@@ -42,12 +42,27 @@ class RunFolder:
         return self.root / "examples.parquet"
 
     @property
+    def outside(self) -> Path:
+        """Rows for test whose class the train part does not have, like `examples`; absent where there is none."""
+        return self.root / "outside.parquet"
+
+    @property
     def data_facts(self) -> Path:
         return self.root / "data.json"
 
     @property
     def log(self) -> Path:
         return self.root / "log.txt"
+
+    @property
+    def journal(self) -> Path:
+        """States, metrics and events as the store has them, so that it can be made again from here."""
+        return self.root / "journal.jsonl"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the run's worker for as long as it lives."""
+        return self.root / "worker.lock"
 
     @property
     def checkpoints(self) -> Path:
@@ -96,8 +111,18 @@ class RunFolder:
         return self.root / "predictions"
 
     @property
+    def evaluations(self) -> Path:
+        """One folder for each labelled file that this run's model was measured on."""
+        return self.root / "evaluations"
+
+    @property
     def exports(self) -> Path:
         return self.root / "exports"
+
+    @property
+    def publications(self) -> Path:
+        """One folder each time that something was published, and what the form for it holds."""
+        return self.root / "publications"
 
     @property
     def workspace(self) -> "Workspace":
@@ -113,8 +138,23 @@ class Workspace:
         return self.root / "tunedesk.db"
 
     @property
+    def backups(self) -> Path:
+        """Copies of the store as it was before its schema changed."""
+        return self.root / "backups"
+
+    @property
     def runs(self) -> Path:
         return self.root / "runs"
+
+    @property
+    def sweeps(self) -> Path:
+        """What each sweep tries, and in which runs, so that the store can be made again from here."""
+        return self.root / "sweeps"
+
+    @property
+    def label_marks(self) -> Path:
+        """What people said of labels, for the same reason."""
+        return self.root / "label_marks.jsonl"
 
     @property
     def uploads(self) -> Path:
@@ -132,9 +172,19 @@ class Workspace:
         return self.root / "tables"
 
     @property
+    def openings(self) -> Path:
+        """Models of the hub on their way into a run, one folder each; see core.opening_jobs."""
+        return self.root / "openings"
+
+    @property
     def samples(self) -> Path:
         """Sample data sets that the program itself makes."""
         return self.root / "samples"
+
+    @property
+    def probes(self) -> Path:
+        """One folder for each probe of a run that has not begun."""
+        return self.root / "probes"
 
     def run(self, run_id: str) -> RunFolder:
         """The folder of a run. Raises UserError for an id that could name anything else."""

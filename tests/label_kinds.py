@@ -102,12 +102,14 @@ def reported(run: KindRun, noise: float = 0.45, baselines: bool = True) -> dict:
         for name in ("loss", "accuracy", "macro_f1")
     ]
     history += [{"name": "baseline/tfidf/macro_f1", "step": 0, "value": 0.4, "time": 0.0}]
+    validation = predicted(run.parts["validation"], kind, noise, seed=1)
     return write_report(
         run.folder,
         run.spec,
         run.facts,
         test=predicted(run.parts["test"], kind, noise),
-        validation=predicted(run.parts["validation"], kind, noise, seed=1),
+        validation=validation,
+        thresholds=tuned_thresholds(validation.true, validation.probabilities) if kind == "multi" else None,
         baselines=run_baselines(run.parts, run.facts.labels, kind) if baselines else [],
         training={
             "steps": 59,
@@ -125,8 +127,10 @@ def write_model_facts(run: KindRun, noise: float = 0.45) -> None:
     """model/tunedesk.json, without weights."""
     run.folder.model.mkdir(parents=True, exist_ok=True)
     mapping, model = run.spec.mapping, run.spec.model
-    validation = predicted(run.parts["validation"], run.facts.kind, noise, seed=1)
-    multi = run.facts.kind == "multi"
+    thresholds: list[float] = []
+    if run.facts.kind == "multi":
+        validation = predicted(run.parts["validation"], run.facts.kind, noise, seed=1)
+        thresholds = tuned_thresholds(validation.true, validation.probabilities).tolist()
     content = {
         "schema_version": 2,
         "run": run.folder.id,
@@ -142,7 +146,7 @@ def write_model_facts(run: KindRun, noise: float = 0.45) -> None:
         "backslash_is_space": mapping.backslash_is_space,
         "class_names": dict(mapping.class_names),
         "label_kind": mapping.kind,
-        "thresholds": tuned_thresholds(validation.true, validation.probabilities).tolist() if multi else [],
+        "thresholds": thresholds,
     }
     (run.folder.model / "tunedesk.json").write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
 

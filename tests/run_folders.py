@@ -6,11 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import resvg_py
 
 from core.data.examples import DataFacts, write_data_facts
 from core.decision import tempered
 from core.evaluation.abstaining import coverage_figures, label_set_figures
 from core.evaluation.calibration import calibration_figures, fitted_temperature
+from core.evaluation.figures import FOLDER as FIGURES
+from core.evaluation.figures import matrix_drawing, svg_file
 from core.evaluation.metrics import classification_metrics
 from core.evaluation.verdict import as_json, compare, verdict
 from core.schema import DataSpec, MappingSpec, ModelSpec, RunSpec, TableFile
@@ -21,7 +26,7 @@ MACHINE = {"gpu": None, "processor": "a processor", "versions": {"torch": "2.14.
 
 
 def write_run(workspace: Workspace, run_id: str, spec: RunSpec, labels: Sequence[str]) -> RunFolder:
-    """spec.yaml, data.json, and model/tunedesk.json without weights."""
+    """spec.yaml, data.json, split.parquet, and model/tunedesk.json without weights."""
     folder = workspace.run(run_id)
     folder.model.mkdir(parents=True)
     folder.spec.write_text(spec_yaml(spec), encoding="utf-8")
@@ -41,7 +46,9 @@ def write_run(workspace: Workspace, run_id: str, spec: RunSpec, labels: Sequence
             ],
         ),
     )
-    folder.split.touch()
+    parts = [part for part, count in counts.items() for _ in range(count * len(labels))]
+    rows = pa.array(range(len(parts)), pa.int64())
+    pq.write_table(pa.table({"file": ["train"] * len(parts), "row": rows, "part": parts}), folder.split)
     mapping = spec.mapping
     facts = {
         "schema_version": 1,
@@ -98,12 +105,20 @@ def write_report(
             "steps": 12,
             "epochs": 3.0,
             "seconds": 61.0,
+            "best": {"name": "macro_f1", "value": 0.9, "step": 12},
             "tokens_cut": {"train": 0.0, "validation": 0.0, "test": 0.125},
         },
     }
     folder.report.mkdir(exist_ok=True)
     (folder.report / "report.json").write_text(json.dumps(report), encoding="utf-8")
     return report
+
+
+def add_picture(folder: RunFolder, report: dict[str, Any]) -> None:
+    """The confusion matrix as evaluation draws it."""
+    target = folder.report / FIGURES / "confusion-matrix.png"
+    target.parent.mkdir()
+    target.write_bytes(bytes(resvg_py.svg_to_bytes(svg_string=svg_file(matrix_drawing(report)))))
 
 
 def sureness_figures(classes: int, rows: int = 600) -> dict[str, Any]:

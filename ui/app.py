@@ -3,7 +3,9 @@
 import os
 import threading
 import webbrowser
+from collections.abc import Iterable, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 # Read by Gradio: nothing is counted, and no newer version is looked for.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -12,36 +14,28 @@ os.environ["GRADIO_DEFAULT_CONCURRENCY_LIMIT"] = "8"
 
 import gradio as gr
 from starlette.middleware import Middleware
-from starlette.responses import RedirectResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
 
-from core.deletion import remove_unneeded_uploads
+from core.deletion import tidy_for_ever
 from core.errors import UserError
 from core.prediction_service import PredictionService
+from core.runs.locks import ServerLock, lock_workspace
 from core.runs.supervisor import Supervisor
+from core.sharing.credentials import Login
 from core.workspace import Workspace
+from ui.compare import build_compare
 from ui.new_run.page import build_new_run
 from ui.run.page import build_run
 from ui.runs import build_runs
 from ui.settings import build_settings
+from ui.sharing.entrance import LOOPBACK, Entrance
+from ui.sharing.gate import Gate
+from ui.sharing.roles import close_to_guests
+from ui.sharing.routes import GUESTS, OWNERS, routes
+from ui.sharing.shared_page import build_shared
 from ui.sidebar import Machine, build_sidebar
 from ui.theme import head, theme
 
 FIRST_PORT, PORTS_TRIED = 7860, 100
-LOCAL = ("127.0.0.1", "localhost", "::1")
-
-
-class RunAddress:
-    """A run's address is `/?run=ID`; its screen is a Gradio page of its own, so those who ask for it are sent there."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] == "/" and b"run=" in scope["query_string"]:
-            await RedirectResponse(f"/run?{scope['query_string'].decode()}")(scope, receive, send)
-        else:
-            await self.app(scope, receive, send)
 
 
 def build_app(workspace: Workspace, prediction_service: PredictionService | None = None) -> gr.Blocks:
@@ -57,9 +51,15 @@ def build_app(workspace: Workspace, prediction_service: PredictionService | None
         _page(app, "runs", "Runs")
         build_sidebar(workspace, machine, "runs")
         build_runs(workspace)
+        _page(app, "compare", "Compare")
+        build_sidebar(workspace, machine, "compare")
+        build_compare(workspace)
         _page(app, "settings", "Settings")
         build_sidebar(workspace, machine, "settings")
         build_settings(workspace)
+        _page(app, "shared", "Shared")
+        build_shared(workspace, service)
+    close_to_guests(app)
     return app
 
 
@@ -77,28 +77,52 @@ def serve(
     host: str = "127.0.0.1",
     port: int | None = None,
     share: bool = False,
-    auth: tuple[str, str] | None = None,
+    logins: Sequence[Login] = (),
     open_browser: bool = True,
+    names: Iterable[str] = (),
 ) -> None:
-    """Serve the pages until interrupted; runs go on after it. Raises UserError for a port that is taken.
+    """Serve the pages until interrupted; runs go on after it.
 
-    auth: (name, password), asked of every visitor; needed wherever others can reach the page.
+    Raises UserError for a port that is taken, and where another server has this workspace.
+
+    logins: who is let in; needed wherever others can reach the page. names: what it is reached by beside its address.
     """
-    if (share or host not in LOCAL) and auth is None:
+    if (share or host not in LOOPBACK) and not any(login.role == "owner" for login in logins):
         raise UserError(
             "Others could open this page without a password.", "auth", "Give --auth USER:PASS, or leave --listen out."
         )
     # Uploads arrive on the workspace's disk, so that keeping one is a rename.
     os.environ["GRADIO_TEMP_DIR"] = str(workspace.incoming)
+    entrance = Entrance(workspace, tuple(logins), host, {name.lower() for name in names})
+    held = lock_workspace(workspace)
+    try:
+        _serve(workspace, held, entrance, host, port, share, open_browser)
+    finally:
+        held.release()
+
+
+def _serve(
+    workspace: Workspace,
+    held: ServerLock,
+    entrance: Entrance,
+    host: str,
+    port: int | None,
+    share: bool,
+    open_browser: bool,
+) -> None:
     service = PredictionService(workspace)
-    supervisor = Supervisor(workspace)
+    supervisor, closing = Supervisor(workspace), threading.Event()
     app = build_app(workspace, service)
     try:
-        port = _launch(app, host, port, share, auth)
+        port = _launch(app, host, port, share, entrance, service)
         supervisor.start()
-        threading.Thread(target=remove_unneeded_uploads, args=(workspace,), name="uploads", daemon=True).start()
+        threading.Thread(target=tidy_for_ever, args=(workspace, closing), name="tidying", daemon=True).start()
         shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104
         address = app.share_url or f"http://{shown}:{port}"
+        entrance.names.add(urlsplit(address).hostname or "")
+        if app.share_url:
+            entrance.links.add(urlsplit(app.share_url).hostname or "")
+        held.tell(address)
         print(f"Tunedesk is at {address}", flush=True)
         if open_browser:
             webbrowser.open(address)
@@ -106,21 +130,25 @@ def serve(
     except KeyboardInterrupt:
         pass
     finally:
+        closing.set()
         supervisor.close()
         service.close()
         app.close(verbose=False)
 
 
-def _launch(app: gr.Blocks, host: str, port: int | None, share: bool, auth: tuple[str, str] | None) -> int:
+def _launch(
+    app: gr.Blocks, host: str, port: int | None, share: bool, entrance: Entrance, service: PredictionService
+) -> int:
     """Start the server on this port, or on the first free one. Returns it."""
     ports: Any = [port] if port is not None else range(FIRST_PORT, FIRST_PORT + PORTS_TRIED)
     os.environ["GRADIO_NUM_PORTS"] = "1" if port is not None else str(PORTS_TRIED)
+    pages = [f"/{path}" for path, *_ in app.pages]
+    gate = Middleware(Gate, entrance=entrance, pages=[*pages, *OWNERS], guests=GUESTS)
     try:
         app.launch(
             server_name=host,
             server_port=port,
             share=share,
-            auth=auth,
             prevent_thread_lock=True,
             quiet=True,
             ssr_mode=False,
@@ -129,10 +157,13 @@ def _launch(app: gr.Blocks, host: str, port: int | None, share: bool, auth: tupl
             footer_links=[],
             run_history=False,
             enable_monitoring=False,
-            app_kwargs={"middleware": [Middleware(RunAddress)], "docs_url": None, "redoc_url": None},
+            app_kwargs={
+                "middleware": [gate], "routes": routes(entrance, service), "docs_url": None, "redoc_url": None,
+                "openapi_url": None,
+            },
             theme=theme(),
             head=head(),
-        )
+        )  # fmt: skip
     except OSError as error:
         raise UserError(
             f"No port is free at {host} ({ports[0]} to {ports[-1]})." if port is None else f"Port {port} is taken.",

@@ -123,7 +123,7 @@ def _row(entry: Entry) -> str:
     headline, bounds = _headline(entry)
     cells = [
         ("Macro F1", f"{figures.macro_f1:.3f}{_small(figures.macro_f1_interval)}"),
-        ("Calibration error", percent(figures.calibration_error)),
+        ("Calibration error", percent(figures.calibration_error) + _bounds(figures.calibration_error_interval)),
         ("Rows/s", _known(figures.rows_per_second, lambda value: f"{value:,.0f}" if value >= 10 else f"{value:.1f}")),
         ("Size", _known(figures.size_bytes, size)),
         ("Time", _known(figures.training_seconds, duration)),
@@ -158,6 +158,10 @@ def _headline(entry: Entry) -> tuple[float, list[float]]:
 
 def _small(bounds: list[float]) -> str:
     return f"<small>{bounds[0]:.3f} to {bounds[1]:.3f}</small>"
+
+
+def _bounds(bounds: list[float] | None) -> str:
+    return "" if bounds is None else _percents(bounds)
 
 
 def _percents(bounds: list[float]) -> str:

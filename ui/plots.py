@@ -89,10 +89,12 @@ def line_chart(
     height: int = 240,
     small: bool = False,
     waiting: str = "The first points appear here once training begins.",
+    kept: int | None = None,
 ) -> str:
     """A chart of metrics against steps. The x axis spans the whole run from the start, so that it does not creep.
 
-    `show` writes a value as text; `height` is in pixels; a `small` chart names the ends of its axes only.
+    `kept`: the step that is marked as the one whose model is used. `show` writes a value as text; `height` is in
+    pixels; a `small` chart names the ends of its axes only.
     """
     drawn = [line for line in series if len(line.steps)]
     head = _chart_head(title, drawn, show, named=not small)
@@ -112,7 +114,7 @@ def line_chart(
         '<svg viewBox="0 0 1000 1000" preserveAspectRatio="none" role="img" '
         f'aria-label="{_spoken(title, drawn, show)}">'
         f"{strokes}{''.join(_dashed(line, frame) for line in references)}</svg>"
-        f"{''.join(_reference_label(line, frame) for line in references)}"
+        f"{''.join(_reference_label(line, frame) for line in references)}{_kept(kept, frame)}"
         f'<i class="td-cursor"></i><div class="td-tip"></div></div></figure>'
     )
 
@@ -200,6 +202,14 @@ def _reference_label(line: Reference, frame: _Frame) -> str:
     height = 100 - frame.y(line.value) / 10
     side = "td-below" if height > 85 else "td-above"
     return f'<span class="td-reference {side}" style="bottom:{height:.2f}%">{escape(line.label)}</span>'
+
+
+def _kept(step: int | None, frame: _Frame) -> str:
+    if step is None:
+        return ""
+    left = frame.x(step) / 10
+    side = "td-before" if left > 60 else "td-after"
+    return f'<span class="td-kept {side}" style="left:{left:.2f}%" title="Step {step:,}"><em>kept</em></span>'
 
 
 def _hover_data(

@@ -1,4 +1,4 @@
-"""The history: every run with how it went; open, duplicate, delete."""
+"""The history: every run with how it went; open, duplicate, delete, and tick some to compare them."""
 
 from collections.abc import Callable
 from html import escape
@@ -9,14 +9,19 @@ from gradio.context import Context
 
 from core.deletion import delete_run
 from core.errors import UserError
+from core.evaluation.comparison import MOST_RUNS as MOST_COMPARED
 from core.runs.store import ACTIVE, Run, open_store
+from core.runs.sweeps import sweep_of_runs
 from core.workspace import Workspace
 from ui.leaderboard import build_leaderboard
 from ui.new_run.data_html import problem_html
 from ui.new_run.parts import PRIVATE
+from ui.open_model import build_open_model
+from ui.queue import build_queue
 from ui.run.actions import duplicate_of
 from ui.run.words import duration, figure_words, moment, percent
 from ui.sidebar import short_state
+from ui.sweeps import build_sweeps
 
 PAGE_ROWS = 50
 MOST_RUNS = 10_000
@@ -31,7 +36,13 @@ element.addEventListener('click', (event) => {
   const button = event.target.closest('button[data-do]');
   if (button) trigger('click', {act: button.dataset.do, key: button.dataset.key});
 });
+element.addEventListener('change', (event) => {
+  const box = event.target.closest('input[data-tick]');
+  if (box) trigger('click', {act: box.checked ? 'tick' : 'untick', key: box.dataset.tick});
+});
 """
+Ticked = tuple[str, ...]
+"""Ids of the runs to compare, in the order of ticking."""
 Column = tuple[str, str, Callable[[Run], Any]]
 COLUMNS: tuple[Column, ...] = (
     ("name", "Run", lambda run: run.name.casefold()),
@@ -54,37 +65,50 @@ def build_runs(workspace: Workspace) -> None:
     store = open_store(workspace)
     with gr.Column(elem_id="runs-page"):
         gr.HTML("<h1>Runs</h1>", apply_default_css=False)
+        build_queue(workspace)
+        build_sweeps(workspace)
         with gr.Row(elem_classes="filters") as filters:
             search = gr.Textbox(placeholder="Search name, data or preset", show_label=False, max_lines=1, min_width=180)
             state = gr.Dropdown(STATE_CHOICES, value="", show_label=False, filterable=False, min_width=150, scale=0)
         table = gr.HTML(apply_default_css=False, js_on_load=CLICKS, elem_id="runs-table")
         more = gr.Button("Show more", visible=False, size="md")
+        comparing = gr.HTML(apply_default_css=False, visible=False, elem_id="compare-ticked")
         with gr.Column(visible=False, elem_id="delete-question", elem_classes="card") as asking:
             question = gr.HTML(apply_default_css=False)
             with gr.Row(elem_classes="right"):
                 keep = gr.Button("Keep it", size="md", min_width=100)
                 confirm = gr.Button("Delete", variant="stop", size="md", min_width=100, elem_id="confirm-delete")
+        build_open_model(workspace)
         build_leaderboard(workspace)
     sort, shown, doomed = gr.State(("created", True)), gr.State(PAGE_ROWS), gr.State("")
+    ticked = gr.State(())
     address = gr.Textbox(visible=False)
     timer = gr.Timer(WATCHING_SECONDS)
-    asked = [search, state, sort, shown]
+    asked = [search, state, sort, shown, ticked]
     filled = [table, more, filters]
 
-    def fill(search: str, state: str, sort: tuple[str, bool], shown: int) -> dict[Any, Any]:
+    def fill(search: str, state: str, sort: tuple[str, bool], shown: int, ticked: Ticked) -> dict[Any, Any]:
         runs = store.runs(limit=MOST_RUNS, states=_states(state))
         if not runs and not search and not state:
             return {table: NOTHING, more: gr.update(visible=False), filters: gr.update(visible=False)}
-        found = _sorted([run for run in runs if _matches(run, search)], *sort)
+        # A sweep's runs stand in its group, where they are compared by validation figures.
+        grouped = {} if search or state else sweep_of_runs(store)
+        found = _sorted([run for run in runs if run.id not in grouped and _matches(run, search)], *sort)
         return {
-            table: table_html(found[:shown], sort), more: gr.update(visible=len(found) > shown),
-            filters: gr.update(visible=True),
+            table: table_html(found[:shown], sort, ticked) if found or not grouped else "",
+            more: gr.update(visible=len(found) > shown), filters: gr.update(visible=True),
         }  # fmt: skip
 
-    def act(search: str, state: str, sort: tuple[str, bool], shown: int, event: gr.EventData) -> dict[Any, Any]:
+    def act(
+        search: str, state: str, sort: tuple[str, bool], shown: int, ticked: Ticked, event: gr.EventData
+    ) -> dict[Any, Any]:
         if event.act == "sort":
             sort = (event.key, not sort[1] if event.key == sort[0] else event.key in NUMBERS)
-            return {sort_state: sort, **fill(search, state, sort, shown)}
+            return {sort_state: sort, **fill(search, state, sort, shown, ticked)}
+        if event.act in ("tick", "untick"):
+            others = tuple(run_id for run_id in ticked if run_id != event.key)
+            now = (*others, event.key) if event.act == "tick" else others
+            return {ticked_state: now, comparing: gr.update(value=ticked_html(now), visible=bool(now))}
         if event.act == "duplicate":
             return {address: duplicate_of(workspace, event.key)}
         run = store.run(event.key)
@@ -100,24 +124,33 @@ def build_runs(workspace: Workspace) -> None:
             return {question: problem_html(error)}
         return {asking: gr.update(visible=False), **fill(*asked)}
 
-    sort_state = sort
+    sort_state, ticked_state = sort, ticked
     Context.root_block.load(fill, asked, filled, **PRIVATE)
     gr.on([timer.tick, search.input, state.input], fill, asked, filled, **PRIVATE)
     more.click(lambda shown: shown + PAGE_ROWS, shown, shown, **PRIVATE).then(fill, asked, filled, **PRIVATE)
-    table.click(act, asked, [*filled, sort, address, asking, question, doomed, confirm], **PRIVATE).then(
-        None, address, None, js=GO, **PRIVATE
-    )
+    changed = [*filled, sort, address, asking, question, doomed, confirm, ticked, comparing]
+    table.click(act, asked, changed, **PRIVATE).then(None, address, None, js=GO, **PRIVATE)
     keep.click(lambda: gr.update(visible=False), None, asking, **PRIVATE)
     confirm.click(discard, [doomed, *asked], [*filled, asking, question], **PRIVATE)
 
 
-def table_html(runs: list[Run], sort: tuple[str, bool]) -> str:
+def ticked_html(ticked: Ticked) -> str:
+    """The way to the page that compares the ticked runs; the first ticked is what the others are compared with."""
+    if len(ticked) < 2:
+        return '<p class="quiet">Tick another run to compare the two.</p>'
+    if len(ticked) > MOST_COMPARED:
+        return f'<p class="quiet">Up to {MOST_COMPARED} runs can be compared; {len(ticked)} are ticked.</p>'
+    address = f"/compare?runs={','.join(ticked)}"
+    return f'<a class="button" href="{escape(address)}">Compare {len(ticked)} runs</a>'
+
+
+def table_html(runs: list[Run], sort: tuple[str, bool], ticked: Ticked = ()) -> str:
     if not runs:
         return '<p class="quiet none">No run fits.</p>'
     heads = "".join(_head(key, title, sort) for key, title, _ in COLUMNS)
     return (
         f'<div class="scroll"><table class="runs"><thead><tr>{heads}<th><span class="unseen">What to do</span></th>'
-        f"</tr></thead><tbody>{''.join(map(_row, runs))}</tbody></table></div>"
+        f"</tr></thead><tbody>{''.join(_row(run, run.id in ticked) for run in runs)}</tbody></table></div>"
     )
 
 
@@ -131,7 +164,7 @@ def _head(key: str, title: str, sort: tuple[str, bool]) -> str:
     )
 
 
-def _row(run: Run) -> str:
+def _row(run: Run, ticked: bool) -> str:
     accuracy, macro_f1 = _figure(run, "accuracy"), _figure(run, "macro_f1")
     micro_f1 = _figure(run, "micro_f1")
     figures = "".join(
@@ -148,7 +181,8 @@ def _row(run: Run) -> str:
         figures = f'<td class=n colspan=2 data-title="Learned">{figure_words(run.summary)}</td>'
     state = run.state if run.state == "finished" else short_state(run).split(",")[0]
     return (
-        f'<tr><td class="name"><a href="/?run={escape(run.id)}" dir="auto">{escape(run.name)}</a>'
+        f'<tr><td class="name"><input type="checkbox" data-tick="{escape(run.id)}"{" checked" if ticked else ""} '
+        f'aria-label="Compare {escape(run.name)}"><a href="/?run={escape(run.id)}" dir="auto">{escape(run.name)}</a>'
         f"<small>{escape(run.preset)}</small></td>"
         f'<td class="state"><span class="dot {run.state}"></span>{escape(state)}</td>'
         f'<td data-title="Data" dir="auto" title="{escape(run.data_name)}">{escape(run.data_name)}</td>'

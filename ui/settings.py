@@ -3,7 +3,7 @@
 import os
 import platform
 import shutil
-from functools import cache
+from functools import cache, partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,12 @@ from gradio.context import Context
 
 from core import doctor
 from core.workspace import Workspace
+from ui.hub_login import build_hub_login
 from ui.new_run.data_html import busy_html
 from ui.new_run.parts import PRIVATE
+from ui.past_forecasts import past_forecasts_html
 from ui.run.words import size
+from ui.sharing.settings_cards import build_sharing_settings
 
 SIGNS = {"ok": "✓", "note": "i", "problem": "!"}
 SET_THEME = "(theme) => { window.tunedeskTheme(theme); return theme; }"
@@ -37,7 +40,12 @@ def build_settings(workspace: Workspace) -> None:
                 [("As the system", "system"), ("Light", "light"), ("Dark", "dark")], value="system", label="Appearance",
                 elem_id="theme-choice",
             )  # fmt: skip
+        build_sharing_settings(workspace)
+        build_hub_login()
         room = gr.HTML(_room_html(workspace, None), apply_default_css=False, elem_classes="card", elem_id="room")
+        past = gr.HTML(
+            past_forecasts_html(workspace), apply_default_css=False, elem_classes="card", elem_id="forecasts"
+        )
         with gr.Column(elem_classes="card"):
             findings = gr.HTML(_doctor_html(None), apply_default_css=False, elem_id="doctor")
             with gr.Row(elem_classes="right"):
@@ -57,6 +65,7 @@ def build_settings(workspace: Workspace) -> None:
     load = Context.root_block.load
     load(None, None, theme, js=GET_THEME, **PRIVATE)
     load(measure, None, room, **PRIVATE)
+    load(partial(past_forecasts_html, workspace), None, past, **PRIVATE)
     load(examine, None, findings, **PRIVATE)
     again.click(examine_again, None, findings, **PRIVATE)
     theme.input(None, theme, None, js=SET_THEME, **PRIVATE)

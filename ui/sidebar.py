@@ -1,44 +1,33 @@
 """The sidebar of every page: a new run, the last runs and how they are, the other pages, and what the computer has."""
 
-import threading
-import time
 from html import escape
 
 import gradio as gr
 
-from core.doctor import Gpu, find_gpus
+from core.doctor import Gpu
 from core.runs.store import ACTIVE, Run, Store, open_store
+from core.runs.sweeps import sweep_of_runs
+from core.training.devices import gpus_here
 from core.workspace import Workspace
 from ui.run.words import STATE_WORDS, done_share, figure_words, time_left
 
 SHOWN_RUNS = 12
 WATCHING_SECONDS = 2.0
-GPU_SECONDS = 20.0
 NO_GPU = "CPU only: small encoders train well here."
 
 
 class Machine:
-    """What the computer has, asked again every GPU_SECONDS at most: nvidia-smi takes a moment."""
-
-    def __init__(self) -> None:
-        self._gpus: list[Gpu] = []
-        self._asked = 0.0
-        self._lock = threading.Lock()
+    """What the computer has, as the driver said it last."""
 
     def words(self) -> str:
-        with self._lock:
-            if not self._asked or time.monotonic() - self._asked > GPU_SECONDS:
-                self._gpus, _ = find_gpus()
-                self._asked = time.monotonic()
-            return "\n".join(_gpu_words(gpu) for gpu in self._gpus) or NO_GPU
+        return "\n".join(_gpu_words(gpu) for gpu in gpus_here()) or NO_GPU
 
     def has_gpu(self) -> bool:
-        self.words()
-        return bool(self._gpus)
+        return bool(gpus_here())
 
 
 def build_sidebar(workspace: Workspace, machine: Machine, page: str) -> None:
-    """Build it in the current page; `page` is the one that is open: new, run, runs or settings."""
+    """Build it in the current page; `page` is the one that is open: new, run, runs, compare or settings."""
     store = open_store(workspace)
     gr.HTML(
         '<button id="menu-button" type="button" aria-label="Menu" aria-expanded="false" aria-controls="sidebar">'
@@ -85,15 +74,19 @@ def _runs_html(store: Store, open_run: str) -> str:
     runs = store.runs(limit=SHOWN_RUNS)
     if not runs:
         return '<p class="nothing">Your runs will be listed here.</p>'
-    return f"<nav aria-label='Last runs'>{''.join(_run_link(run, run.id == open_run) for run in runs)}</nav>"
+    grouped = sweep_of_runs(store)
+    links = (_run_link(run, run.id == open_run, run.id in grouped) for run in runs)
+    return f"<nav aria-label='Last runs'>{''.join(links)}</nav>"
 
 
-def _run_link(run: Run, is_open: bool) -> str:
+def _run_link(run: Run, is_open: bool, is_grouped: bool) -> str:
+    """is_grouped: it is of a sweep, whose runs are not compared by test figures."""
     current = ' aria-current="page"' if is_open else ""
+    state = run.state if is_grouped and run.state == "finished" else short_state(run)
     return (
         f'<a href="/?run={escape(run.id)}"{current}><span class="dot {run.state}"></span>'
         f'<span class="name" dir="auto">{escape(run.name)}</span>'
-        f'<span class="state">{escape(short_state(run))}</span></a>'
+        f'<span class="state">{escape(state)}</span></a>'
     )
 
 

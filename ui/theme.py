@@ -8,7 +8,15 @@ from pathlib import Path
 import gradio as gr
 
 STYLE_SHEETS = [
-    Path(__file__).parent / name for name in ("theme.css", "chat.css", "new_run/new_run.css", "new_run/prompt.css")
+    Path(__file__).parent / name
+    for name in (
+        "theme.css",
+        "queue.css",
+        "chat.css",
+        "new_run/new_run.css",
+        "new_run/prompt.css",
+        "new_run/forecast.css",
+    )
 ]
 SCRIPT = Path(__file__).with_name("page.js")
 

@@ -6,10 +6,24 @@ Standard library only, so that help and mistakes are answered before anything is
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
 
+from core.cli.model_options import (
+    add_correct,
+    add_decide,
+    add_evaluate,
+    add_export,
+    add_mistakes,
+    add_open,
+    add_predict,
+)
+from core.cli.options import add_inspect, add_page, add_plan, add_queue, add_sharing, add_sweep, add_train
+
+Command = Callable[..., argparse.ArgumentParser]
+
 DEFAULT_COMMAND = "ui"
+OWNER_NAME, GUEST_NAME = "owner", "guest"
 OF_CLASSES = ("--text", "--label", "--label-columns", "--label-separator", "--multi", "--soft")
 EPILOG = """\
 With --json the last line of standard output is one JSON object; progress goes to standard error.
@@ -63,15 +77,29 @@ def _check(request: argparse.Namespace) -> None:
     if request.venv is not None and request.no_venv:
         raise _MistakeError("", "--venv and --no-venv contradict each other")
     if request.command == "ui":
-        user, colon, password = (request.auth or "user:password").partition(":")
-        if not (user and colon and password):
-            raise _MistakeError("", "--auth takes USER:PASS")
+        for option, given in (("--auth", request.auth), ("--guest", request.guest)):
+            user, colon, password = (given or "user:password").partition(":")
+            if not (user and colon and password):
+                raise _MistakeError("", f"{option} takes USER:PASS")
+        if request.guest and request.guest.partition(":")[0] == (request.auth or OWNER_NAME).partition(":")[0]:
+            raise _MistakeError("", "owner and guest cannot have the same name")
         if request.port is not None and not 0 < request.port < 65536:
             raise _MistakeError("", "--port takes a number from 1 to 65535")
-    if request.command == "train":
+    if request.command == "export":
+        _check_export(request)
+    if request.command == "runs" and request.repair and not request.check:
+        raise _MistakeError("", "--repair goes with --check")
+    if request.command == "queue" and request.act and (request.run is None or request.place is None):
+        raise _MistakeError("", "queue move takes RUN and N, its place: 1 is the next to start")
+    if request.command == "plan" and request.to and not request.fit:
+        raise _MistakeError("", "--to goes with --fit")
+    if request.command == "plan" and request.probe and request.device != "here":
+        raise _MistakeError("", "--probe tries the device that is here; leave --device out")
+    if request.command in ("train", "sweep", "plan"):
         if request.spec is None and request.data is None:
             raise _MistakeError(
-                "", "train needs a SPEC.yaml, or --data FILE (with --preset, --text and --label, or --chat)"
+                "",
+                f"{request.command} needs a SPEC.yaml, or --data FILE (with --preset, --text and --label, or --chat)",
             )
         given = {
             "--preset": request.preset,
@@ -99,6 +127,33 @@ def _check(request: argparse.Namespace) -> None:
         beside = [option for option, value in given.items() if value]
         if request.spec is not None and beside:
             raise _MistakeError("", f"SPEC.yaml says that already: {', '.join(beside)}; change it with --set key=value")
+
+
+def _check_export(request: argparse.Namespace) -> None:
+    on_hub = request.hub or request.hub_space
+    if not request.to and not on_hub:
+        raise _MistakeError("", "export needs --to DIR, --hub USER/NAME or --hub-space USER/NAME")
+    if request.to and on_hub:
+        raise _MistakeError("", "--to writes here and --hub publishes: give one, then the other")
+    of_files = {"--format": request.format, "--precision": request.precision, "--zip": request.zip}
+    unheard = [option for option, value in of_files.items() if value]
+    if unheard and on_hub:
+        raise _MistakeError("", f"{', '.join(unheard)} is for --to: the hub gets the model as the run saved it")
+    if bool(request.with_data) != bool(request.data_licence):
+        raise _MistakeError(
+            "", "--with-data USER/NAME and --data-licence LICENCE belong together: rows go out under one"
+        )
+    of_hub = {
+        "--public": request.public,
+        "--revision": request.revision,
+        "--pull-request": request.pull_request,
+        "--replace": request.replace,
+        "--language": request.language,
+        "--with-data": request.with_data,
+    }
+    without = [option for option, value in of_hub.items() if value]
+    if without and not on_hub:
+        raise _MistakeError("", f"{', '.join(without)} is for publishing: add --hub USER/NAME")
 
 
 def _check_labels(given: Mapping[str, object]) -> None:
@@ -143,42 +198,19 @@ def _parser() -> argparse.ArgumentParser:
             made.add_argument("--json", action="store_true", help="end standard output with one JSON object")
         return made
 
-    _add_page(command("ui", "open the page (what launch.py does without a command)", takes_json=False))
+    add_page(command("ui", "open the page (what launch.py does without a command)", takes_json=False))
     command("demo", "train and measure a small model on this Python's own documentation: no network, no GPU")
-    _add_train(command("train", "train a model and measure it"))
-    predict = command("predict", "label the rows of a file with a finished run's model")
-    predict.add_argument("run", metavar="RUN")
-    predict.add_argument("input", metavar="IN", help="a table with the text columns that the run was trained on")
-    predict.add_argument("output", metavar="OUT", help="a .csv or .parquet file to write")
-    predict.add_argument("--top-k", type=int, default=1, metavar="K", help="how many labels a row (default: 1)")
-    evaluate = command("evaluate", "measure a finished run's model on a labelled file")
-    evaluate.add_argument("run", metavar="RUN")
-    evaluate.add_argument("file", metavar="FILE")
-    evaluate.add_argument("--label", metavar="COL", help="the column with the class, where it is named otherwise")
-    for with_texts in (predict, evaluate):
-        with_texts.add_argument("--text", metavar="COL", nargs="+", help="the text columns, where named otherwise")
-    inspect = command(
-        "inspect", "what the data page sees in a file; with --text, --label or --test, what it finds wrong"
+    add_train(command("train", "train a model and measure it"))
+    add_inspect(
+        command("inspect", "what the data page sees in a file; with --text, --label or --test, what it finds wrong")
     )
-    inspect.add_argument(
-        "data", metavar="FILE", nargs="+", help="one file, several, a folder, or hub:OWNER/NAME[:CONFIG[:SPLIT]]"
+    _model_commands(command)
+    _run_commands(command)
+    add_sharing(
+        command("share", "let guests see a run: its report, its model to try, a small file to label"),
+        command("token", "make a token with which a program asks a model over HTTP; it is printed once"),
+        command("limits", "how many rows and bytes guests and uploads may take"),
     )
-    _add_reading(inspect)
-    inspect.add_argument("--column-names", metavar="A,B,C", help="names for the columns of a file without a header")
-    _add_columns(inspect)
-    inspect.add_argument("--whole", action="store_true", help="read all of a big file, not its start only")
-    inspect.add_argument("--lines-to", metavar="OUT.csv", help="write the lines left out and the rows mended, and why")
-    for with_file in (predict, evaluate):
-        _add_read(with_file)
-    _add_decide(command("decide", "choose which rows get a label, and sets of likely classes; kept with the model"))
-    export = command("export", "write a finished run's model where other programs can load it")
-    export.add_argument("run", metavar="RUN")
-    export.add_argument("--format", choices=("folder", "zip"), default="folder")
-    export.add_argument("--to", metavar="DIR", required=True, help="the folder to write into")
-    command("runs", "list the runs")
-    command("leaderboard", "runs and baselines on the same test rows, the best first, with what the paired tests say")
-    command("stop", "stop a run; it saves a checkpoint first").add_argument("run", metavar="RUN")
-    command("resume", "go on with a stopped, interrupted or failed run").add_argument("run", metavar="RUN")
     command("presets", "list the presets")
     command("settings", "list every setting with its unit, bounds, default and effect")
     command("doctor", "look at Python, packages, GPU, disk, workspace and hub, and say what to do")
@@ -186,91 +218,37 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_page(page: argparse.ArgumentParser) -> None:
-    page.add_argument(
-        "--listen",
-        metavar="IP",
-        nargs="?",
-        const="0.0.0.0",  # noqa: S104
-        help="let other computers in, at this address or all",
-    )
-    page.add_argument("--port", type=int, metavar="N", help="the port (default: the first free one from 7860)")
-    page.add_argument("--share", action="store_true", help="make a temporary public address")
-    page.add_argument("--auth", metavar="USER:PASS", help="ask for this name and password")
-    page.add_argument("--no-browser", action="store_true", help="do not open the browser (nor does it with CI set)")
+def _model_commands(command: Command) -> None:
+    """On a finished run's model."""
+    add_predict(command("predict", "label the rows of a file with a finished run's model"))
+    add_evaluate(command("evaluate", "measure a finished run's model on a labelled file"))
+    add_decide(command("decide", "choose which rows get a label, and sets of likely classes; kept with the model"))
+    add_mistakes(command("mistakes", "list the rows that a run gets wrong, or whose labels look wrong"))
+    add_correct(command("correct", "write the data of a run with corrected labels as a new file"))
+    add_export(command("export", "write a finished run's model where other programs can load it, or publish it"))
+    add_open(command("open", "make a finished run of a model that was taken away, to predict and evaluate with it"))
 
 
-def _add_decide(decide: argparse.ArgumentParser) -> None:
-    decide.add_argument("run", metavar="RUN")
-    threshold = decide.add_mutually_exclusive_group()
-    threshold.add_argument(
-        "--abstain-below", type=float, metavar="P", help="rows whose likeliest class has less get no label (0: all do)"
-    )
-    threshold.add_argument(
-        "--accuracy", type=float, metavar="A", help="the lowest threshold at which this share of labels is right: 0.97"
-    )
-    threshold.add_argument(
-        "--coverage", type=float, metavar="C", help="the highest threshold at which this share of rows is labelled"
-    )
-    decide.add_argument(
-        "--label-set",
-        choices=("one", "sum", "top"),
-        help="beside the label: nothing, the likeliest until they reach a sum, or the likeliest few",
-    )
-    decide.add_argument("--label-set-sum", type=float, metavar="S", help="of sum: what they have to reach (0.9)")
-    decide.add_argument("--label-set-size", type=int, metavar="N", help="of top: how many (3)")
-
-
-def _add_reading(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--sheet", metavar="NAME", help="of an Excel or OpenDocument file: the sheet to read")
-    command.add_argument("--member", metavar="NAME", help="of an archive or a folder of several tables: which one")
-    command.add_argument("--source-column", metavar="NAME", help="add a column that names the file of each row")
-    _add_read(command)
-
-
-def _add_read(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--read",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        help="how to read the file, e.g. --read delimiter=; --read header=false; the keys are those that "
-        "`launch.py settings` lists as data.train.KEY",
-    )
-
-
-def _add_columns(train: argparse.ArgumentParser) -> None:
-    """What train and inspect are told of files and columns."""
-    train.add_argument("--test", metavar="FILE", help="a table of its own for the final test")
-    train.add_argument("--validation", metavar="FILE", help="a table of its own for choosing the best checkpoint")
-    train.add_argument("--text", metavar="COL", nargs="+", action="extend", help="the text columns, in order")
-    train.add_argument("--label", metavar="COL", help="the column with the class")
-    train.add_argument(
-        "--label-columns",
-        metavar="COL",
-        nargs="+",
-        action="extend",
-        help="in place of --label, a column for each class: 1 or 0, or with --soft its probability",
-    )
-    train.add_argument("--label-separator", metavar="S", help="what stands between the classes of a row in --label")
-    train.add_argument("--multi", action="store_true", help="a row may have several classes, or none")
-    train.add_argument("--soft", action="store_true", help="a row has a probability for each class")
-    train.add_argument("--class-names", metavar="FILE", help="a class name a line, for labels in ascending order")
-    train.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="change one setting")
-
-
-def _add_train(train: argparse.ArgumentParser) -> None:
-    train.add_argument("spec", metavar="SPEC.yaml", nargs="?", help="a whole run description")
-    train.add_argument("--preset", metavar="P", help="what to start from (default: quickstart-minilm)")
-    train.add_argument(
-        "--data",
-        metavar="FILE",
-        nargs="+",
-        action="extend",
-        help="the table to learn from; several with the same columns, a folder, or hub:OWNER/NAME[:CONFIG[:SPLIT]]",
-    )
-    _add_reading(train)
-    _add_columns(train)
-    train.add_argument("--column-names", metavar="A,B,C", help="names for the columns of files without a header")
-    train.add_argument("--chat", action="store_true", help="learn from conversations: question and answer, or messages")
-    train.add_argument("--name", metavar="NAME", help="what to call the run")
+def _run_commands(command: Command) -> None:
+    """On runs, their order, and several at once."""
+    runs = command("runs", "list the runs; --check compares the store with their folders")
+    runs.add_argument("--check", action="store_true", help="look whether the store and the runs' folders say the same")
+    runs.add_argument("--repair", action="store_true", help="with --check: put right from the folders what can be")
+    stop = command("stop", "stop a run, or take it out of the queue; it saves a checkpoint first")
+    stop.add_argument("run", metavar="RUN")
+    resume = command("resume", "go on with a stopped, interrupted or failed run, or a stopped sweep")
+    resume.add_argument("run", metavar="RUN")
+    add_queue(command("queue", "list the runs that wait and what for; `queue move RUN N` changes the order"))
+    command("leaderboard", "runs and baselines on the same test rows, the best first, with what the paired tests say")
+    compare = command("compare", "two runs or more side by side: figures, paired tests, classes, rows, settings")
+    compare.add_argument("runs", metavar="RUN", nargs="+", help="the first is what the others are compared with")
+    compare.add_argument("--rows", type=int, default=5, metavar="N", help="rows that one alone has right (default: 5)")
+    plan = command("plan", "forecast what a run takes in memory, disk and time, and train nothing")
+    add_train(plan)
+    add_plan(plan)
+    sweep = command("sweep", "try several settings as one group of runs, compared by validation figures")
+    add_train(sweep)
+    add_sweep(sweep)
+    listed = command("sweeps", "list the sweeps with their runs, the best first")
+    listed.add_argument("sweep", metavar="SWEEP", nargs="?")
+    listed.add_argument("--ungroup", metavar="SWEEP", help="forget a group; its runs stay")

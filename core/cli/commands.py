@@ -41,7 +41,11 @@ def main(request: argparse.Namespace) -> int:
 # Listings
 
 
-def runs(_request: argparse.Namespace, workspace: Workspace) -> Answer:
+def runs(request: argparse.Namespace, workspace: Workspace) -> Answer:
+    if request.check:
+        from core.cli.store import check
+
+        return check(request, workspace)
     from core.runs.store import open_store
 
     store = open_store(workspace)
@@ -57,6 +61,9 @@ def runs(_request: argparse.Namespace, workspace: Workspace) -> Answer:
                 "data": run.data_name,
                 "created": run.created,
                 "seconds": round(run.seconds, 1),
+                "shared": run.shared,
+                "peak_bytes": run.summary.get("peak_bytes"),
+                "forecast": run.summary.get("forecast"),
                 "metrics": {
                     name: run.summary[name] for name in ("test", "untuned", "baselines") if name in run.summary
                 },
@@ -237,14 +244,6 @@ def _evaluated(content: dict[str, Any]) -> str:
     )
 
 
-def export(request: argparse.Namespace, workspace: Workspace) -> Answer:
-    from core.export.bundle import export_run
-
-    written = export_run(workspace, request.run, request.format, Path(request.to).expanduser())
-    content = {"run": request.run, "format": request.format, "path": str(written.absolute())}
-    return Answer(f"Written: {written}", content)
-
-
 def _tell_rows(done: int, total: int, seconds_left: float | None) -> None:
     left = "" if seconds_left is None else f", {seconds_left:.0f} s left"
     sys.stderr.write(f"\r{done:,} of {total:,} rows{left}   ")
@@ -255,23 +254,53 @@ Command = Callable[[argparse.Namespace, Workspace], Answer]
 
 
 def _function_of(command: str) -> Command:
+    if command in ("export", "open"):
+        from core.cli import taking_away
+
+        return taking_away.export if command == "export" else taking_away.open_model
     if command == "decide":
         from core.cli.deciding import decide
 
         return decide
-    if command in ("train", "demo", "resume", "stop"):
+    if command == "queue":
+        from core.cli.queueing import queue
+
+        return queue
+    if command == "sweeps":
+        from core.cli.sweeping import list_sweeps
+
+        return list_sweeps
+    if command in ("train", "sweep", "demo", "resume", "stop"):
         from core.cli import training
 
         of_runs: dict[str, Command] = {
-            "train": training.train, "demo": training.demo, "resume": training.resume, "stop": training.stop,
+            "train": training.train, "sweep": training.sweep, "demo": training.demo,
+            "resume": training.resume, "stop": training.stop,
         }  # fmt: skip
         return of_runs[command]
+    if command == "plan":
+        from core.cli.planning import plan
+
+        return plan
+    if command in ("share", "token", "limits"):
+        from core.cli import sharing
+
+        of_sharing: dict[str, Command] = {"share": sharing.share, "token": sharing.token, "limits": sharing.limits}
+        return of_sharing[command]
+    if command in ("mistakes", "correct"):
+        from core.cli.mistakes import correct, mistakes
+
+        return correct if command == "correct" else mistakes
     if command == "leaderboard":
         from core.cli.leaderboard import leaderboard
 
         return leaderboard
+    if command == "compare":
+        from core.cli.comparing import compare
+
+        return compare
     others: dict[str, Command] = {
         "runs": runs, "presets": presets, "settings": settings, "inspect": inspect,
-        "predict": predict, "evaluate": evaluate, "export": export,
+        "predict": predict, "evaluate": evaluate,
     }  # fmt: skip
     return others[command]

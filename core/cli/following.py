@@ -76,6 +76,7 @@ def _outcome(run: Run, workspace: Workspace) -> Answer:
     if run.state == "finished":
         report = json.loads((folder.report / "report.json").read_text(encoding="utf-8"))
         content["report"] = str(folder.report / "report.html")
+        content |= {"verdict": report["verdict"], "tone": report["tone"]}
         if report.get("task") == "chat":
             content["metrics"] = {name: report[name] for name in ("test", "untuned") if report[name]}
             return Answer(_chat_summary(run, report, content), content, DONE)
@@ -93,7 +94,8 @@ def _outcome(run: Run, workspace: Workspace) -> Answer:
     note(f"The run {run.state}: {error['what']}\n  where: {error['where']}\n  what to do: {error['todo']}")
     if run.state == "interrupted":
         note(f"`python launch.py resume {run.id}` goes on from its last checkpoint.")
-    return Answer("", {**content, "error": error}, RUN_FAILED)
+    parts = {name: error[name] for name in ("what", "where", "todo")}
+    return Answer("", {**content, "error": parts, "log": error.get("log", "")}, RUN_FAILED)
 
 
 def _figures(metrics: dict[str, Any]) -> dict[str, Any]:

@@ -24,13 +24,13 @@ def leaderboard(_request: argparse.Namespace, workspace: Workspace) -> Answer:
         cells = [
             f"{headline:.3f} ({interval[0]:.3f} to {interval[1]:.3f})",
             f"{figures.macro_f1:.3f} ({figures.macro_f1_interval[0]:.3f} to {figures.macro_f1_interval[1]:.3f})",
-            f"{figures.calibration_error:.3f}",
+            _calibration(figures.calibration_error, figures.calibration_error_interval),
             _number(figures.rows_per_second, 1, ",.0f"),
             _number(figures.size_bytes, 1e6, ",.1f"),
             _number(figures.training_seconds, 1, ",.0f"),
             _number(figures.peak_memory_bytes, 1e6, ",.0f"),
         ]
-        widths = (25, 25, 8, 9, 9, 9, 9)
+        widths = (25, 25, 24, 9, 9, 9, 9)
         shown = "".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
         verdict = entry.against_best.words if entry.against_best else "the best"
         return f"{entry.title[:39]:<40}{shown}  {verdict}"
@@ -41,7 +41,9 @@ def leaderboard(_request: argparse.Namespace, workspace: Workspace) -> Answer:
     lines = []
     for board in boards:
         figure = "micro F1" if board.several else "accuracy"
-        head = f"{'':<40}{figure + ' (95 % sure)':>25}{'macro F1 (95 % sure)':>25}{'calib.':>8}{'rows/s':>9}"
+        head = (
+            f"{'':<40}{figure + ' (95 % sure)':>25}{'macro F1 (95 % sure)':>25}{'calib. (95 % sure)':>24}{'rows/s':>9}"
+        )
         lines += [
             f"{board.data}: {board.rows:,} test rows, {board.classes:,} classes",
             f"{head}{'MB':>9}{'seconds':>9}{'peak MB':>9}",
@@ -50,6 +52,10 @@ def leaderboard(_request: argparse.Namespace, workspace: Workspace) -> Answer:
             "",
         ]
     return Answer("\n".join(lines[:-1]), as_json(boards))
+
+
+def _calibration(error: float, bounds: list[float] | None) -> str:
+    return f"{error:.3f}" if bounds is None else f"{error:.3f} ({bounds[0]:.3f} to {bounds[1]:.3f})"
 
 
 def _number(value: float | None, unit: float, form: str) -> str:

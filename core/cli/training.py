@@ -11,7 +11,7 @@ from core.chat_rows import suggest_chat_columns
 from core.cli.answer import DONE, Answer, note, table_file
 from core.cli.following import follow
 from core.cli.mapping import kind_of_options, mapping_of_options, reading_options
-from core.cut_texts import cut_texts
+from core.cli.sweeping import follow_sweep, run_sweep, sweep_of_request
 from core.data.chat_checks import check_chat
 from core.data.checks import check_data
 from core.data.conversations import likely_chat
@@ -21,32 +21,60 @@ from core.data.mapping import suggest_mapping
 from core.data.samples import make_docstrings
 from core.data.table import Table, open_table, open_tables
 from core.errors import UserError, from_validation
+from core.model_findings import model_findings
+from core.models.checkpoint_room import checkpoint_room
 from core.models.known import require_known_sizes
 from core.models.source import check_source
 from core.presets import DEFAULT_PRESET, Preset, find_preset, preset_spec
 from core.prompts import prompt_problems
 from core.runs import supervisor
+from core.runs.queue import waiting_words
 from core.runs.store import open_store
+from core.runs.sweeps import find_sweep, resume_sweep, stop_sweep
 from core.schema import DataSpec, MappingSpec, RunSpec, TableFile, task_of
 from core.spec_files import parse_spec, read_yaml, with_overrides
 from core.workspace import Workspace
 
 
 def train(request: argparse.Namespace, workspace: Workspace) -> Answer:
+    spec = _checked_spec(request, workspace)
+    run_id = supervisor.submit(workspace, spec)
+    # A page that is open may have started it already.
+    words = waiting_words(open_store(workspace), run_id)
+    note(f"Run {run_id} is in the queue{f' and {words}' if words else ''}.")
+    return follow(run_id, workspace)
+
+
+def sweep(request: argparse.Namespace, workspace: Workspace) -> Answer:
+    """Try several settings from the same start."""
+    plan = sweep_of_request(request)
+    return run_sweep(workspace, _checked_spec(request, workspace), plan)
+
+
+def _checked_spec(request: argparse.Namespace, workspace: Workspace) -> RunSpec:
+    """The run that is asked for, its model and data looked at. Raises UserError, so that nothing is queued."""
+    spec = spec_of_request(request, workspace)
+    check_source(spec.model)
+    require_known_sizes(spec.model)
+    _check_data(spec, workspace)
+    room = checkpoint_room(spec, workspace.root)
+    if room is not None:
+        note(f"note: {room.words}")
+    return spec
+
+
+def spec_of_request(request: argparse.Namespace, workspace: Workspace) -> RunSpec:
+    """The run that is asked for, as it is written. Raises UserError."""
     if request.spec is not None:
         content, source = read_yaml(Path(request.spec)), Path(request.spec).name
+        if request.command == "sweep":
+            content.pop("sweep", None)
     else:
         content, source = _content_of_options(request, workspace), "The command line"
     content = with_overrides(content, request.set)
     if request.name:
         content["name"] = request.name
-    spec = _with_absolute_paths(parse_spec(content, source))
-    check_source(spec.model)
-    require_known_sizes(spec.model)
-    _check_data(spec, workspace)
-    run_id = supervisor.submit(workspace, spec)
-    note(f"Run {run_id} is in the queue.")
-    return follow(run_id, workspace)
+    return _with_absolute_paths(parse_spec(content, source))
 
 
 def demo(_request: argparse.Namespace, workspace: Workspace) -> Answer:
@@ -66,16 +94,24 @@ def demo(_request: argparse.Namespace, workspace: Workspace) -> Answer:
 
 
 def resume(request: argparse.Namespace, workspace: Workspace) -> Answer:
+    if find_sweep(open_store(workspace), request.run) is not None:
+        resume_sweep(workspace, request.run)
+        note(f"Sweep {request.run} goes on.")
+        return follow_sweep(workspace, request.run)
     supervisor.resume(workspace, request.run)
-    note(f"Run {request.run} is in the queue again.")
+    words = waiting_words(open_store(workspace), request.run)
+    note(f"Run {request.run} is in the queue again{f' and {words}' if words else ''}.")
     return follow(request.run, workspace)
 
 
 def stop(request: argparse.Namespace, workspace: Workspace) -> Answer:
+    again = f"`python launch.py resume {request.run}` goes on with it."
+    if find_sweep(open_store(workspace), request.run) is not None:
+        stop_sweep(workspace, request.run)
+        return Answer(f"The sweep {request.run} is stopped. {again}", {"sweep": request.run, "status": "stopped"})
     supervisor.stop(workspace, request.run)
     state = open_store(workspace).run(request.run).state
     what = "saves a checkpoint and stops" if state == "stopping" else f"is {state}"
-    again = f"`python launch.py resume {request.run}` goes on with it."
     return Answer(f"Run {request.run} {what}. {again}", {"run": request.run, "status": state})
 
 
@@ -173,12 +209,12 @@ def _check_data(spec: RunSpec, workspace: Workspace) -> None:
             raise UserError(finding.what, finding.where, finding.todo)
         note(finding_words(finding))
     if spec.task == "classify":
-        _note_cut_texts(train, spec)
+        _note_model_findings(train, spec)
 
 
-def _note_cut_texts(train: Table, spec: RunSpec) -> None:
+def _note_model_findings(train: Table, spec: RunSpec) -> None:
     try:
-        for finding in cut_texts(train, spec.mapping, spec.model):
+        for finding in model_findings(train, spec.mapping, spec.model):
             note(finding_words(finding))
     except UserError as error:
-        note(f"note: How many texts are cut is not known: {error.what}")
+        note(f"note: What the model makes of the texts is not known: {error.what}")

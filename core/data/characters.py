@@ -4,7 +4,7 @@
 Hashes are DuckDB's own: good within one process, not to be kept.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -43,6 +43,13 @@ class Characters:
     points: npt.NDArray[np.uint32]
     starts: Rows
     """[texts + 1]: text i is `points[starts[i]:starts[i + 1]]`."""
+
+    @staticmethod
+    def of(texts: Sequence[str]) -> "Characters":
+        """These texts as they are."""
+        starts = np.concatenate(([0], np.cumsum([len(text) for text in texts]))).astype(np.int64)
+        points = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+        return Characters(np.arange(len(texts)), points, starts)
 
 
 def row_texts(database: duckdb.DuckDBPyConnection, table: Table, mapping: MappingSpec) -> RowTexts:

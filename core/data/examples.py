@@ -99,6 +99,18 @@ def read_examples(folder: RunFolder, part: str | None = None, columns: Sequence[
     return table.rename_columns(["row_id", "text", "label", *kept])
 
 
+def read_outside(folder: RunFolder, columns: Sequence[str] = ()) -> pa.Table | None:
+    """Rows for test of classes that the train part does not have: as read_examples; None where there is none.
+
+    They are in no part, and `label` is a class that is not in DataFacts.labels.
+    """
+    if not folder.outside.exists():
+        return None
+    kept = {name: EXTRA_COLUMN.format(name) for name in columns}
+    table = pq.read_table(folder.outside, columns=["row_id", "text", "label", *kept.values()])
+    return table.rename_columns(["row_id", "text", "label", *kept])
+
+
 def label_array(labels: pa.ChunkedArray, facts: DataFacts) -> npt.NDArray[Any]:
     """The column `label` of read_examples as numbers: int64 [rows], the class's place in DataFacts.labels (single);
     or float32 [rows, classes], 1 or 0 (multi), probabilities (soft)."""

@@ -1,14 +1,17 @@
 """Taking over how another run divided the same data, so that two runs are compared on the same rows.
 
 Only where nothing that decides about rows has changed: the files, how they are read, the mapping, the split settings.
+A file that was written with corrected labels counts as the file that it came from.
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
+from core.data.corrected_from import origin_of
 from core.data.examples import PARTS, read_data_facts
 from core.data.reading.sources import sha256_of
 from core.data.table import Table
@@ -39,6 +42,11 @@ def why_not_same_rows(spec: RunSpec, tables: Mapping[str, Table], workspace: Wor
     if set(facts.files) != set(tables):
         return "other files are given"
     for role, table in tables.items():
+        origin = origin_of(getattr(spec.data, role))
+        if origin is not None and origin.source_sha256 == facts.files[role]["sha256"]:
+            if facts.files[role]["rows"] != table.rows + len(origin.left_out):
+                return f"the {role} file has lost rows"
+            continue
         file, earlier = (getattr(data, role).model_copy(update={"path": ""}) for data in (spec.data, before.data))
         if file.model_copy(update={"more": ()}) != earlier.model_copy(update={"more": ()}):
             return f"the {role} file is read in another way"
@@ -54,8 +62,21 @@ def fold_folder(folder: RunFolder, fold: int) -> RunFolder:
     return folder if fold == 1 else RunFolder(folder.root / "folds" / "runs" / f"fold-{fold}")
 
 
-def rows_of_run(folder: RunFolder, fold: int, rows: Mapping[str, int]) -> dict[str, npt.NDArray[np.int8]]:
-    """The parts of a run's rows by file, index into PARTS, NOT_USED where a row is in none. rows: those of each file.
+def left_out_rows(spec: RunSpec) -> dict[str, tuple[int, ...]]:
+    """By file, the rows that the file it was corrected from had and it has not."""
+    files = {"train": spec.data.train, "validation": spec.data.validation, "test": spec.data.test}
+    origins = {role: origin_of(file) for role, file in files.items() if file is not None}
+    return {role: origin.left_out for role, origin in origins.items() if origin is not None}
+
+
+def rows_of_run(
+    folder: RunFolder,
+    fold: int,
+    rows: Mapping[str, int],
+    left_out: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
+) -> dict[str, npt.NDArray[np.int8]]:
+    """The parts of a run's rows by file, index into PARTS, NOT_USED where a row is in none. rows: those of each file;
+    left_out: rows of the run's file that this one has not.
 
     Raises UserError where that fold was never divided.
     """
@@ -66,7 +87,10 @@ def rows_of_run(folder: RunFolder, fold: int, rows: Mapping[str, int]) -> dict[s
     files, places = content["file"].to_numpy(), content["row"].to_numpy()
     parts = np.searchsorted(np.array(sorted(PARTS)), content["part"].to_numpy().astype(str))
     number = np.array([PARTS.index(part) for part in sorted(PARTS)], dtype=np.int8)[parts]
-    taken = {role: np.full(count, NOT_USED, dtype=np.int8) for role, count in rows.items()}
-    for role, kept in taken.items():
+    taken = {}
+    for role, count in rows.items():
+        gone = left_out.get(role, ())
+        kept = np.full(count + len(gone), NOT_USED, dtype=np.int8)
         kept[places[files == role]] = number[files == role]
+        taken[role] = np.delete(kept, np.array(gone, dtype=np.int64))
     return taken

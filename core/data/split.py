@@ -28,7 +28,9 @@ from core.data.examples import (
 from core.data.expressions import cell_sql
 from core.data.findings import Finding, kept_of, raise_errors
 from core.data.labels import (
+    DROPPED,
     NOT_IN_TRAIN,
+    RARE,
     REASONS,
     RowLabels,
     keep_classes,
@@ -36,7 +38,7 @@ from core.data.labels import (
 )
 from core.data.mapping import mapped_text_sql, natural_order
 from core.data.reading.write import write_batches
-from core.data.same_rows import rows_of_run, why_not_same_rows
+from core.data.same_rows import left_out_rows, rows_of_run, why_not_same_rows
 from core.data.table import Table, file_facts, open_tables, require_columns
 from core.errors import UserError
 from core.files import replacing
@@ -66,7 +68,8 @@ def write_split(spec: RunSpec, workspace: Workspace, folder: RunFolder, fold: in
     """Divide the data and write split.parquet, examples.parquet and data.json; an existing split is never redrawn.
 
     split.parquet: file (train, validation or test), row (int64, 0-based row of that file), part. examples.parquet:
-    row_id (int64, 0 to n - 1), file, row, part, text, label, and the columns that the run's prompt names; of
+    row_id (int64, 0 to n - 1), file, row, part, text, label, and the columns that the run's prompt names; and of rows
+    for test of one class each that train does not have outside.parquet, likewise; of
     conversations see core.data.chat_split. fold: which is tested, from 1 to split.folds. Raises UserError where the
     checks find an error.
     """
@@ -84,16 +87,24 @@ def write_split(spec: RunSpec, workspace: Workspace, folder: RunFolder, fold: in
     labels["train"] = clean_train(tables, labels["train"], spec.mapping, spec.data.cleaning)
     cleaning = applied_steps(spec.data.cleaning, left_out_by(labels["train"]))
     steps = class_steps(labels["train"].counts(), spec.mapping)
+    raw = labels
     labels = {role: taught(found, steps) for role, found in labels.items()}
     files, same_rows = _files(spec, tables, labels, workspace, fold)
+    divided = files
     if spec.mapping.kind != "soft":
         files = _without_unknown_labels(files)
     _require_rows(files)
+    outside = _outside(divided, files, raw) if spec.mapping.kind == "single" else []
     folder.root.mkdir(parents=True, exist_ok=True)
     with replacing(folder.examples) as target:
         fields = [*list(EXAMPLES)[:-1], pa.field("label", LABEL_TYPES[spec.mapping.kind])]
         schema = pa.schema([*fields, *((EXTRA_COLUMN.format(name), pa.string()) for name in also)])
         write_batches(schema, _examples(files, spec.mapping, also, schema), target)
+    if any((file.parts != NOT_USED).any() for file in outside):
+        # Its numbers go on where those of the examples end, so that no two rows have the same.
+        first = sum(int((file.parts != NOT_USED).sum()) for file in files)
+        with replacing(folder.outside) as target:
+            write_batches(schema, _examples(outside, spec.mapping, also, schema, first), target)
     facts = _facts(files, spec.mapping, steps.rare, findings, folder)
     write_data_facts(folder, replace(facts, same_rows=same_rows, steps=cleaning))
     # Written last: where split.parquet stands, the two others are whole.
@@ -127,7 +138,8 @@ def _files(
         same_as = ""
     # A column that names the parts gives the same rows by itself.
     if same_as and spec.split.by != "column":
-        taken = rows_of_run(workspace.run(same_as), fold, {role: table.rows for role, table in tables.items()})
+        counts = {role: table.rows for role, table in tables.items()}
+        taken = rows_of_run(workspace.run(same_as), fold, counts, left_out_rows(spec))
         return [_File(role, table, labels[role], taken[role]) for role, table in tables.items()], same_as
     given = [role for role in tables if role != "train"]
     drawn = divide(tables["train"], labels["train"], spec.split, given, fold)
@@ -150,6 +162,23 @@ def _without_unknown_labels(files: list[_File]) -> list[_File]:
     return kept
 
 
+def _outside(divided: list[_File], files: list[_File], raw: dict[str, RowLabels]) -> list[_File]:
+    """The files with a part for those rows alone that were for test and have a class which train does not.
+
+    Of a test file that is also what the mapping drops or finds too rare. raw: labels before the mapping's steps.
+    """
+    test = PARTS.index("test")
+    found = []
+    for before, after in zip(divided, files, strict=True):
+        if before.role == "test":
+            alone = np.isin(after.labels.left_out, (NOT_IN_TRAIN, DROPPED, RARE))
+        else:
+            alone = (before.parts == test) & (after.labels.left_out == NOT_IN_TRAIN)
+        labels = raw[before.role] if before.role == "test" else before.labels
+        found.append(replace(before, labels=labels, parts=np.where(alone, test, NOT_USED).astype(np.int8)))
+    return found
+
+
 def _require_rows(files: list[_File]) -> None:
     for number, part in enumerate(PARTS):
         if not any((file.parts == number).any() for file in files):
@@ -166,9 +195,9 @@ def _split(files: list[_File]) -> Iterator[pa.RecordBatch]:
 
 
 def _examples(
-    files: list[_File], mapping: MappingSpec, also: tuple[str, ...], schema: pa.Schema
+    files: list[_File], mapping: MappingSpec, also: tuple[str, ...], schema: pa.Schema, row_id: int = 0
 ) -> Iterator[pa.RecordBatch]:
-    row_id = 0
+    """row_id: of the first row."""
     # Named by number: a column may be called row or text.
     more = "".join(f", {cell_sql(name)} AS also{number}" for number, name in enumerate(also))
     for file in files:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from core.decision import scaled_logarithms
+from core.evaluation.calibration_interval import calibration_error_interval
 from core.evaluation.metrics import Floats, Integers, calibration_error, calibration_table, log_loss
 
 LEAST_ROWS = 50
@@ -89,8 +90,9 @@ def calibration_figures(fitted: Temperature, true: Integers, before: Floats, aft
     """What report.json holds as `calibration`.
 
     {"temperature": {value, reason, rows, log_loss_before, log_loss_after}, of the fit on validation; "before" and
-    "after", of the test part: {"calibration_error" (0 to 1), "log_loss" (nats), "bins"}}. bins are those of
-    metrics.calibration_table: {"from", "to", "rows", "confidence", "accuracy"}, at most ten, empty ones left out.
+    "after", of the test part: {"calibration_error" (0 to 1), "calibration_error_interval", "log_loss" (nats), "bins"}}.
+    bins are those of metrics.calibration_table: {"from", "to", "rows", "confidence", "accuracy"}, at most ten, empty
+    ones left out.
     before, after: [rows, classes], the test part's probabilities as the model gave them and tempered.
     """
     return {
@@ -104,6 +106,7 @@ def _measured(true: Integers, probabilities: Floats) -> dict[str, Any]:
     bins = calibration_table(true, probabilities)
     return {
         "calibration_error": calibration_error(bins, len(true)),
+        "calibration_error_interval": calibration_error_interval("single", true, probabilities),
         "log_loss": log_loss(true, probabilities),
         "bins": bins,
     }
@@ -113,9 +116,13 @@ def calibration_words(calibration: Mapping[str, Any]) -> list[str]:
     """What the temperature came to, a sentence each, of report.json's `calibration`."""
     fitted = calibration["temperature"]
     before, after = (calibration[name]["calibration_error"] * 100 for name in ("before", "after"))
+    # Reports of before it was measured have no interval.
+    bounds = calibration["after"].get("calibration_error_interval")
+    sure = f"95 % sure: {bounds[0] * 100:.1f} to {bounds[1] * 100:.1f}" if bounds else ""
     if fitted["reason"]:
         return [
-            f"What it says of its sureness is off by {before:.1f} % on average (expected calibration error).",
+            f"What it says of its sureness is off by {before:.1f} % on average (expected calibration error"
+            f"{f'; {sure}' if sure else ''}).",
             f"Its probabilities are as the model gives them. {fitted['reason']}",
         ]
     nature = "too sure of itself" if fitted["value"] > 1 else "not sure enough of itself"
@@ -123,5 +130,6 @@ def calibration_words(calibration: Mapping[str, Any]) -> list[str]:
     return [
         f"On the {fitted['rows']:,} validation rows it was {nature}; temperature {fitted['value']:.2f} puts that right "
         "without changing one answer.",
-        f"On the test part the expected calibration error goes {moved} from {before:.1f} % to {after:.1f} %.",
+        f"On the test part the expected calibration error goes {moved} from {before:.1f} % to {after:.1f} %"
+        f"{f' ({sure})' if sure else ''}.",
     ]

@@ -1,4 +1,7 @@
-"""Learning curves as SVG text: no script, no fonts, colours from the page's style."""
+"""Charts as SVG text: no script, no fonts, colours from the style around it. What a figure is, and learning curves.
+
+A Drawing becomes a figure of a page (`figure_html`) or a file of its own (figures.py).
+"""
 
 import math
 from collections.abc import Sequence
@@ -9,6 +12,32 @@ WIDTH, HEIGHT = 480, 230
 LEFT, RIGHT, TOP, BOTTOM = 44, 10, 12, 26
 SMOOTHED_FROM = 40
 """Points from which on a curve is drawn as its course over the faint raw line."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    title: str
+    keys: Sequence[tuple[str, str]]
+    """(name, a class of report.css that sets the colour) of what is drawn."""
+    said: str
+    """What it shows, for those who do not see it."""
+    inner: str
+    """SVG elements, escaped."""
+    width: float = WIDTH
+    height: float = HEIGHT
+
+
+def figure_html(drawing: Drawing | None) -> str:
+    """As a figure of a page; '' where there is nothing to draw."""
+    if drawing is None:
+        return ""
+    keys = "".join(f'<span class="key {style}">{escape(name)}</span>' for name, style in drawing.keys)
+    return (
+        f'<figure class="card"><figcaption><b>{escape(drawing.title)}</b><span>{keys}</span></figcaption>'
+        f'<svg viewBox="0 0 {drawing.width:g} {drawing.height:g}" role="img" '
+        f'aria-label="{escape(f"{drawing.title}: {drawing.said}")}">{drawing.inner}</svg></figure>'
+    )
+
 
 Points = Sequence[tuple[float, float]]
 """(step, value), ascending steps."""
@@ -35,24 +64,24 @@ class _Scale:
         return round(TOP + (self.high - value) / (self.high - self.low) * (HEIGHT - TOP - BOTTOM), 1)
 
 
-def line_chart(
+def line_drawing(
     title: str, lines: Sequence[Line], references: Sequence[tuple[str, float]], chosen_step: int | None
-) -> str:
-    """A figure of curves over steps; references are dashed across, the chosen step is marked. Empty without points."""
+) -> Drawing | None:
+    """Curves over steps; references are dashed across, the chosen step is marked. None without points."""
     drawn = [line for line in lines if line.points]
     if not drawn:
-        return ""
+        return None
     values = [value for line in drawn for _, value in line.points] + [value for _, value in references]
     marks = ticks(min(values), max(values))
     scale = _Scale(max(max(line.points[-1][0] for line in drawn), 1), marks[0], marks[-1])
-    keys = "".join(f'<span class="key {line.style}">{escape(line.name)}</span>' for line in drawn)
-    last = ", ".join(f"{line.name} ends at {line.points[-1][1]:.3f}" for line in drawn)
-    return (
-        f'<figure class="card"><figcaption><b>{escape(title)}</b><span>{keys}</span></figcaption>'
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(f"{title}: {last}")}">'
+    inner = (
         f"{_axes(scale, marks)}{_chosen(scale, chosen_step)}{''.join(_line(line, scale) for line in drawn)}"
-        f"{''.join(_reference(scale, *reference) for reference in references)}</svg></figure>"
+        f"{''.join(_reference(scale, *reference) for reference in references)}"
     )
+    said = ", ".join(f"{line.name} ends at {line.points[-1][1]:.3f}" for line in drawn)
+    if chosen_step is not None:
+        said += f"; kept is step {chosen_step:,}"
+    return Drawing(title, [(line.name, line.style) for line in drawn], said, inner)
 
 
 def ticks(low: float, high: float) -> list[float]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from core.data.examples import DataFacts
 from core.evaluation.chat_html import chat_report_html
+from core.evaluation.figures import write_figures
 from core.evaluation.report import SCHEMA_VERSION, shown_settings, thinned
 from core.evaluation.report_file import save_content
 from core.evaluation.verdict import Tone, counted
@@ -81,8 +82,9 @@ def write_chat_report(
         "settings": shown_settings(spec),
         "machine": training["machine"],
     }
+    drawn = write_figures(folder, report)
     with replacing(folder.report / "report.html") as target:
-        target.write_text(chat_report_html(report), encoding="utf-8")
+        target.write_text(chat_report_html(report, drawn), encoding="utf-8")
     save_content(folder, report)
     return report
 

@@ -11,9 +11,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from core.evaluation import multi_tables, sureness, tables
-from core.evaluation.charts import Line, line_chart
+from core.evaluation import matrix_table, multi_tables, sureness, tables
+from core.evaluation.charts import figure_html
 from core.evaluation.colours import class_colour
+from core.evaluation.learning_curves import history_of, loss_drawing, validation_drawing
 from core.evaluation.overfitting import overfitting_words
 from core.evaluation.tables import Report, section, sentence
 from core.evaluation.verdict import counted, percent
@@ -27,6 +28,12 @@ LONGEST_REASON = 400
 FREE_EXAMPLES = 5
 """Answers shown of each time that the model was asked."""
 LONGEST_ANSWER = 300
+FILES = {
+    "report.json": "every figure of this page, for programs",
+    "predictions.parquet": "what the model said of each row of validation and test",
+    "baselines.parquet": "what each baseline said of each test row",
+}
+KEPT_HINT = "Against training steps. “Kept” marks the checkpoint that this report is about, the best on validation."
 WHEN_ASKED = {"untuned": "Before", "tuned": "After"}
 FREE_ANSWERS_HINT = (
     "What it writes when nothing makes it choose. Only a check: all other figures come from scoring every class as the "
@@ -34,22 +41,35 @@ FREE_ANSWERS_HINT = (
 )
 
 
-def report_html(report: Report, mistakes: Sequence[Mapping[str, Any]], mistakes_total: int) -> str:
-    """The page. report: the content of report.json; mistakes: the first rows of mistakes.mistakes()."""
+def report_html(
+    report: Report, mistakes: Sequence[Mapping[str, Any]], mistakes_total: int, figures: Sequence[str] = ()
+) -> str:
+    """The page. report: the content of report.json; mistakes: the first rows of mistakes.mistakes(); figures: names of
+    the files in the folder beside it."""
     several = report.get("kind") == "multi"
     sections = [
         verdict_section(report),
         multi_tables.ladder(report) if several else tables.ladder(report),
         _failures(report),
         tables.classes(report),
-        multi_tables.differences(report) if several else tables.matrix(report),
+        multi_tables.differences(report) if several else matrix_table.matrix(report),
         _curves(report),
         sureness.section_html(report) if "calibration" in report else tables.calibration(report),
         _free_answers(report),
         _mistakes(report, mistakes, mistakes_total),
         facts_section(report),
+        files_section(figures, FILES),
     ]
     return page_html(report, sections)
+
+
+def files_section(figures: Sequence[str], files: Mapping[str, str]) -> str:
+    """What lies beside this page in the run's report folder. files: name -> what is in it."""
+    drawn = sorted({name.rsplit(".", 1)[0] for name in figures})
+    named = dict(files)
+    if drawn:
+        named["figures"] = f"SVG and PNG of {', '.join(drawn)}; all of them also in figures.zip"
+    return section("Files beside this page", "", f'<div class="facts"><div>{_pairs(iter(named.items()))}</div></div>')
 
 
 def page_html(report: Report, sections: Sequence[str]) -> str:
@@ -88,50 +108,17 @@ def _failures(report: Report) -> str:
 
 
 def _curves(report: Report) -> str:
-    curves = history_of(report)
-    references = []
-    if "tfidf" in report["baselines"]:
-        to_beat = report["baselines"]["tfidf"]["validation"]["macro_f1"]
-        if report.get("kind") == "multi" and curves.get("baseline/tfidf/macro_f1"):
-            # With thresholds of one half, as the curve is; the report's own are tuned.
-            ((_, to_beat),) = curves["baseline/tfidf/macro_f1"]
-        references = [(f"TF-IDF macro F1 {to_beat:.3f}", to_beat)]
-
-    def line(metric: str, name: str, style: str) -> Line:
-        return Line(name, style, curves.get(metric, []))
-
-    best = report["training"]["best"]["step"]
-    measured = [line("validation/macro_f1", "macro F1", "validation"), line("validation/accuracy", "accuracy", "other")]
-    charts = loss_chart(report) + line_chart("On the validation part", measured, references, best)
+    charts = figure_html(loss_drawing(report)) + figure_html(validation_drawing(report))
     if not charts:
         return ""
-    hint = "Against training steps. “Kept” marks the checkpoint that this report is about, the best on validation."
-    return section("How it learned", hint, f'<div class="charts">{charts}</div>{overfitting_html(curves)}')
+    return section("How it learned", KEPT_HINT, f'<div class="charts">{charts}</div>{overfitting_html(report)}')
 
 
-def history_of(report: Report) -> dict[str, list[tuple[float, float]]]:
-    """(step, value) of each curve of training, by its name."""
-    curves: dict[str, list[tuple[float, float]]] = {}
-    for point in report["training"]["history"]:
-        curves.setdefault(point["name"], []).append((point["step"], point["value"]))
-    return curves
-
-
-def overfitting_html(curves: Mapping[str, Sequence[tuple[float, float]]]) -> str:
+def overfitting_html(report: Report) -> str:
     """What the loss curves show of overfitting; '' where they show none."""
+    curves = history_of(report)
     words = overfitting_words(curves.get("train/loss", []), curves.get("validation/loss", []))
     return f"<p>{escape(words)}</p>" if words else ""
-
-
-def loss_chart(report: Report) -> str:
-    curves = history_of(report)
-    lines = [
-        Line("training", "train", curves.get("train/loss", [])),
-        Line("validation", "validation", curves.get("validation/loss", [])),
-    ]
-    baseline = curves.get("baseline/tfidf/loss", [])
-    references = [(f"TF-IDF {value:.3f}", value) for _, value in baseline]
-    return line_chart("Loss", lines, references, report["training"]["best"]["step"])
 
 
 def _free_answers(report: Report) -> str:
@@ -275,6 +262,8 @@ def _training_facts(training: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "Trained with", backend_words(training)
     yield "Steps", f"{training['steps']:,}"
     yield "Epochs", f"{training['epochs']:.3g}"
+    if training.get("rows_per_second"):
+        yield "Rows labelled a second", f"{training['rows_per_second']:,.3g}"
     best = training["best"]
     if best["value"] is not None:
         yield f"Best {best['name'].replace('_f1', ' F1')} on validation", f"{best['value']:.4f}"

@@ -29,6 +29,8 @@ class AgainstBest:
 
     outcome: Outcome
     """Of this row: `worse`, or `unclear` where the difference from the best may be chance."""
+    difference: float
+    """Accuracy, of several classes a row micro F1, of this row less that of the best."""
     p_value: float
     """Raised by Holm's method over all rows of the table."""
     right_alone: int
@@ -109,9 +111,12 @@ def _board(members: Sequence[tuple[Run, Standing]]) -> Board:
     several = standing.kind == "multi"
     rows = sorted(_rows(members), key=lambda row: _strength(row, several), reverse=True)
     best, others = rows[0], rows[1:]
-    found = [_tested(row.standing, row.place, best.standing, best.place) for row in others]
+    found = [tested(row.standing, row.place, best.standing, best.place) for row in others]
     entries = [Entry(best.title, best.run, best.figures, None)]
-    entries += [Entry(row.title, row.run, row.figures, told) for row, told in zip(others, _raised(found), strict=True)]
+    entries += [
+        Entry(row.title, row.run, row.figures, told)
+        for row, told in zip(others, raised(found, "the best"), strict=True)
+    ]
     return Board(
         id=standing.rows_id[:12],
         data=standing.data,
@@ -123,12 +128,15 @@ def _board(members: Sequence[tuple[Run, Standing]]) -> Board:
     )
 
 
-def _raised(found: Sequence[AgainstBest]) -> list[AgainstBest]:
-    """With p values that allow for the number of tests, what follows from them, and in words."""
+def raised(found: Sequence[AgainstBest], against: str) -> list[AgainstBest]:
+    """With p values that allow for the number of tests, what follows from them, and in words.
+
+    against: the name of the one that all were tested against.
+    """
     told = []
     p_values, macro = holm([one.p_value for one in found]), holm([one.macro_f1_p_value for one in found])
     for one, p_value, of_macro in zip(found, p_values, macro, strict=True):
-        outcome = outcome_of(p_value, -1)
+        outcome = outcome_of(p_value, one.difference)
         told.append(
             replace(
                 one,
@@ -136,7 +144,7 @@ def _raised(found: Sequence[AgainstBest]) -> list[AgainstBest]:
                 p_value=p_value,
                 macro_f1_outcome=outcome_of(of_macro, one.macro_f1_difference),
                 macro_f1_p_value=of_macro,
-                words=compared_words(outcome, "the best", p_value),
+                words=compared_words(outcome, against, p_value),
             )
         )
     return told
@@ -165,17 +173,21 @@ def _strength(row: _Row, several: bool) -> tuple[float, float]:
 
 
 @lru_cache(maxsize=TESTS_KEPT)
-def _tested(standing: Standing, place: int, best: Standing, best_place: int) -> AgainstBest:
-    """Before the p values of the table are raised. Standings are kept, so that they are the same ones again."""
+def tested(standing: Standing, place: int, best: Standing, best_place: int) -> AgainstBest:
+    """Of the answers at these places, before p values are raised. Standings are kept, so they are the same again."""
     true, given, leading = standing.true, standing.given[place], best.given[best_place]
     if standing.kind == "multi":
         sets = compare_sets("", true.astype(np.float32), given, leading)
         macro, p_value, alone = sets.macro_f1, sets.p_value, (sets.model_only, sets.baseline_only)
+        difference = sets.difference
     else:
         right = mcnemar(given == true, leading == true)
         macro = macro_f1_difference(true, given, leading, len(standing.labels))
         p_value, alone = right.p_value, (right.first_only, right.second_only)
-    return AgainstBest("unclear", p_value, *alone, macro.difference, macro.interval, "unclear", macro.p_value, "")
+        difference = (right.first_only - right.second_only) / len(true)
+    return AgainstBest(
+        "unclear", difference, p_value, *alone, macro.difference, macro.interval, "unclear", macro.p_value, ""
+    )
 
 
 def _sentence(entries: Sequence[Entry], several: bool) -> str:

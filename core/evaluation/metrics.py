@@ -42,6 +42,8 @@ def classification_metrics(true: Integers, probabilities: Floats, labels: Sequen
         "weighted_f1": float((f1 * support).sum() / len(true)),
         "macro_precision": float(precision[present].mean()),
         "macro_recall": float(recall[present].mean()),
+        "weighted_precision": float((precision * support).sum() / len(true)),
+        "weighted_recall": right / len(true),
         "log_loss": log_loss(true, probabilities),
         "calibration_error": calibration_error(calibration, len(true)),
         "calibration": calibration,

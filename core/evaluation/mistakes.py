@@ -1,16 +1,92 @@
-"""Rows of a run's report/predictions.parquet, the surest first, a page at a time, whatever the file's size."""
+"""Rows of a run's report/predictions.parquet that pass a filter, a page at a time, whatever the file's size.
+
+DuckDB reads the columns that sort and filter, and the texts of one page only.
+"""
 
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 
-from core.data.database import connection, identifier, literal
+from core.data.database import connection, identifier, literal, parquet_rows
+from core.data.examples import read_data_facts
+from core.data.same_rows import fold_folder
+from core.evaluation.row_filter import RowFilter
+from core.evaluation.suspicious import held_out_folds, suspicious_file
 from core.workspace import RunFolder
 
-COLUMNS = ("row_id", "text", "true", "predicted", "confidence", "probabilities")
+FILE = "predictions.parquet"
+COLUMNS = ("row_id", "part", "text", "true", "predicted", "confidence", "probabilities")
 MORE_COLUMNS = ("missed", "added", "true_probabilities")
 """Of several classes a row the first two, of soft labels the last."""
+
+
+def page_of_rows(folder: RunFolder, wanted: RowFilter, offset: int = 0, limit: int = 50) -> list[dict[str, Any]]:
+    """One page of the rows that pass: COLUMNS, those of MORE_COLUMNS that there are, fold and loss as keys; of
+    suspicious ones also suggested (a class) and suspicion.
+
+    probabilities is aligned with the report's `labels`. loss in nats, None of runs of several classes a row that were
+    measured before it was kept. fold: whose model said it, 1 but in a cross-validation.
+    """
+    names = _names(folder)
+    source, values = _source(folder, wanted, names)
+    where, more = _conditions(names, wanted)
+    suspicious = wanted.shown == "suspicious"
+    chosen = [*names, "fold", "loss", *(("suggested", "suspicion") if suspicious else ())]
+    by = wanted.order if suspicious or wanted.order != "suspicion" else "confidence"
+    query = (
+        f"SELECT {', '.join(map(identifier, chosen))} FROM ({source}) WHERE {where} "  # noqa: S608
+        f"ORDER BY {identifier(by)} DESC NULLS LAST, fold, row_id LIMIT ? OFFSET ?"
+    )
+    with connection(folder.report) as database:
+        rows = database.execute(query, [*values, *more, limit, offset]).fetchall()
+    return [dict(zip(chosen, row, strict=True)) for row in rows]
+
+
+def count_rows(folder: RunFolder, wanted: RowFilter) -> int:
+    """How many rows `page_of_rows` would page through."""
+    names = _names(folder)
+    source, values = _source(folder, wanted, names)
+    where, more = _conditions(names, wanted)
+    with connection(folder.report) as database:
+        query = f"SELECT count(*) FROM ({source}) WHERE {where}"  # noqa: S608
+        ((count,),) = database.execute(query, [*values, *more]).fetchall()
+    return int(count)
+
+
+def one_row(folder: RunFolder, fold: int, row_id: int) -> dict[str, Any] | None:
+    """The row as `page_of_rows` gives it, suggested and suspicion None where its label is not suspicious; or None."""
+    names = _names(folder)
+    suspects = suspicious_file(folder)
+    every, values = _with_loss(folder, names, [(fold, fold_folder(folder, fold))])
+    query = f"SELECT * FROM ({every}) WHERE row_id = ?"  # noqa: S608
+    with connection(folder.report) as database:
+        found = database.execute(query, [*values, row_id])
+        keys = [column[0] for column in found.description or ()]
+        row = found.fetchone()
+        if row is None:
+            return None
+        told = None
+        if suspects is not None:
+            told = database.execute(
+                f"SELECT suggested, suspicion FROM read_parquet({literal(str(suspects))}) "  # noqa: S608
+                "WHERE fold = ? AND row_id = ?",
+                [fold, row_id],
+            ).fetchone()
+    return dict(zip(keys, row, strict=True)) | dict(zip(("suggested", "suspicion"), told or (None, None), strict=True))
+
+
+def places_of(folder: RunFolder, fold: int, row_ids: Sequence[int]) -> dict[int, tuple[str, int]]:
+    """row_id -> its file (train, validation or test) and its row in it: split.parquet holds them in that order."""
+    split = fold_folder(folder, fold).split
+    with connection(folder.report) as database:
+        rows = database.execute(
+            f"SELECT file_row_number, file, row FROM {parquet_rows(split)} "  # noqa: S608
+            "WHERE list_contains(?, file_row_number)",
+            [list(row_ids)],
+        ).fetchall()
+    return {int(number): (str(file), int(row)) for number, file, row in rows}
 
 
 def mistakes(
@@ -25,22 +101,10 @@ def mistakes(
     wrong_only: bool = True,
     part: str = "test",
 ) -> list[dict[str, Any]]:
-    """One page of wrong predictions, the most confident first: COLUMNS, and those of MORE_COLUMNS there are, as keys.
-
-    true, predicted: class names to keep; where a row may have several, a class that it has and was not given, and one
-    that it was given and does not have. search: what the text must contain, whatever the case. least_confidence:
-    0 to 1. probabilities is aligned with the report's `labels`. With `wrong_only` off the right ones come too. duckdb
-    reads the columns that sort and filter, and the texts of this page only.
-    """
-    names = _names(folder)
-    where, values = _conditions(names, true, predicted, search, least_confidence, wrong_only, part)
-    query = (
-        f"SELECT {', '.join(map(identifier, names))} FROM {_table(folder)} WHERE {where} "  # noqa: S608
-        "ORDER BY confidence DESC, row_id LIMIT ? OFFSET ?"
-    )
-    with connection(folder.report) as database:
-        rows = database.execute(query, [*values, limit, offset]).fetchall()
-    return [dict(zip(names, row, strict=True)) for row in rows]
+    """One page of wrong predictions, the most confident first, as `page_of_rows` has them. With `wrong_only` off the
+    right ones come too."""
+    wanted = _plain(true, predicted, search, least_confidence, wrong_only, part)
+    return page_of_rows(folder, wanted, offset, limit)
 
 
 def count_mistakes(
@@ -54,48 +118,77 @@ def count_mistakes(
     part: str = "test",
 ) -> int:
     """How many rows `mistakes` would page through with these filters."""
-    where, values = _conditions(_names(folder), true, predicted, search, least_confidence, wrong_only, part)
-    with connection(folder.report) as database:
-        query = f"SELECT count(*) FROM {_table(folder)} WHERE {where}"  # noqa: S608
-        ((count,),) = database.execute(query, values).fetchall()
-    return int(count)
+    return count_rows(folder, _plain(true, predicted, search, least_confidence, wrong_only, part))
+
+
+def _plain(
+    true: str | None, predicted: str | None, search: str | None, least: float, wrong_only: bool, part: str
+) -> RowFilter:
+    return RowFilter("mistakes" if wrong_only else "all", true, predicted, search or "", least, part=part)
 
 
 def _names(folder: RunFolder) -> list[str]:
-    present = pq.read_schema(folder.report / "predictions.parquet").names
+    present = pq.read_schema(folder.report / FILE).names
     return [*COLUMNS, *(name for name in MORE_COLUMNS if name in present)]
 
 
-def _table(folder: RunFolder) -> str:
-    return f"read_parquet({literal(str(folder.report / 'predictions.parquet'))})"
+def _source(folder: RunFolder, wanted: RowFilter, names: Sequence[str]) -> tuple[str, list[Any]]:
+    """SQL of all rows that `shown` is about, and the values of its marks."""
+    if wanted.shown != "suspicious":
+        return _with_loss(folder, names, [(1, folder)])
+    every, values = _with_loss(folder, names, held_out_folds(folder))
+    suspects = suspicious_file(folder)
+    if suspects is None:
+        return f"SELECT *, '' AS suggested, 0 AS suspicion FROM ({every}) WHERE false", values  # noqa: S608
+    return (
+        f"SELECT said.*, suggested, suspicion FROM read_parquet({literal(str(suspects))}) suspects "  # noqa: S608
+        f"JOIN ({every}) said USING (fold, part, row_id)",
+        values,
+    )
 
 
-def _conditions(
-    names: Sequence[str],
-    true: str | None,
-    predicted: str | None,
-    search: str | None,
-    least_confidence: float,
-    wrong_only: bool,
-    part: str,
+def _with_loss(
+    folder: RunFolder, names: Sequence[str], folds: Sequence[tuple[int, RunFolder]]
 ) -> tuple[str, list[Any]]:
+    """SQL of the predictions of these folds, each with its fold and its loss."""
+    pieces, values = [], []
+    for fold, one in folds:
+        path = one.report / FILE
+        if "loss" in pq.read_schema(path).names:
+            loss = "loss"
+        elif set(names) & set(MORE_COLUMNS):
+            loss = "NULL::FLOAT AS loss"
+        else:
+            loss = '-ln(greatest(probabilities[list_position(?, "true")], 1e-12))::FLOAT AS loss'
+            values.append(read_data_facts(folder).labels)
+        pieces.append(
+            f"SELECT {', '.join(map(identifier, names))}, {loss}, {fold} AS fold "  # noqa: S608
+            f"FROM read_parquet({literal(str(path))})"
+        )
+    return " UNION ALL ".join(pieces), values
+
+
+def _conditions(names: Sequence[str], wanted: RowFilter) -> tuple[str, list[Any]]:
     """A WHERE clause and the values of its marks: what people type never becomes SQL."""
-    conditions: list[str] = ["part = ?"]
-    values: list[Any] = [part]
-    if wrong_only:
-        # Joined classes could be the same text of other classes, where a name holds the separator.
-        wrong = "len(missed) + len(added) > 0" if "missed" in names else '"true" <> predicted'
-        conditions.append(wrong)
+    conditions, values = ["true"], list[Any]()
     several = "missed" in names
-    for column, differing, wanted in (("true", "missed", true), ("predicted", "added", predicted)):
-        if wanted is not None:
+    if wanted.shown != "suspicious":
+        conditions.append("part = ?")
+        values.append(wanted.part)
+    if wanted.shown == "mistakes":
+        # Joined classes could be the same text of other classes, where a name holds the separator.
+        conditions.append("len(missed) + len(added) > 0" if several else '"true" <> predicted')
+    for column, differing, name in (("true", "missed", wanted.true), ("predicted", "added", wanted.predicted)):
+        if name is not None:
             conditions.append(f"list_contains({differing}, ?)" if several else f"{identifier(column)} = ?")
-            values.append(wanted)
-    if least_confidence > 0:
-        conditions.append("confidence >= ?")
-        values.append(least_confidence)
-    if search:
+            values.append(name)
+    for compared, bound, open_end in ((">=", wanted.least, 0.0), ("<=", wanted.most, 1.0)):
+        if bound != open_end:
+            conditions.append(f"confidence {compared} ?")
+            # As the file holds them: 0.7 as a double is less than 0.7 as a float.
+            values.append(float(np.float32(bound)))
+    if wanted.search.strip():
         # contains, not LIKE: what a person types is text, with no characters that mean something else.
         conditions.append("contains(lower(text), lower(?))")
-        values.append(search)
+        values.append(wanted.search.strip())
     return " AND ".join(conditions), values

@@ -111,6 +111,8 @@ def multi_label_metrics(
         "micro_recall": float(right.sum() / max(1, wanted.sum())),
         "macro_precision": float(precision[present].mean()) if present.any() else 0.0,
         "macro_recall": float(recall[present].mean()) if present.any() else 0.0,
+        "weighted_precision": float((precision * wanted).sum() / max(1, wanted.sum())),
+        "weighted_recall": float((recall * wanted).sum() / max(1, wanted.sum())),
         "hamming_loss": float((has != given).mean()),
         "log_loss": binary_log_loss(has, probabilities),
         "calibration_error": float(

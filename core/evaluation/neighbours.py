@@ -40,6 +40,21 @@ VOTES_AT_ONCE = 8_000_000
 SEED = 42
 
 
+NEAREST_FILE = "neighbours.parquet"
+"""In the report folder, see core.training.neighbours."""
+KEPT = 5
+"""Of the nearest train rows of a row, so many are kept to be shown."""
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """The few nearest of each row, the nearest first."""
+
+    rows: Integers
+    """[asked rows, KEPT or fewer]: places among the rows that vote."""
+    cosines: Floats
+
+
 @dataclass(frozen=True)
 class Neighbours:
     """The train rows that vote."""
@@ -54,10 +69,16 @@ class Neighbours:
 
         asked: [asked rows, width], each of length 1. A k beyond the train rows asks all of them.
         """
-        most = min(max(numbers), len(self.embeddings))
+        return self.said_and_nearest(asked, numbers)[0]
+
+    def said_and_nearest(self, asked: Floats, numbers: Sequence[int]) -> tuple[list[Floats], "Nearest"]:
+        """The same, and the few nearest of each row, which are found on the way."""
+        kept = min(KEPT, len(self.embeddings))
+        most = min(max(*numbers, KEPT), len(self.embeddings))
         classes = self.votes.shape[1]
         rows = max(1, min(COSINES_AT_ONCE // len(self.embeddings), VOTES_AT_ONCE // (most * classes)))
         said = [np.zeros((len(asked), classes), np.float32) for _ in numbers]
+        few = Nearest(np.zeros((len(asked), kept), np.int64), np.zeros((len(asked), kept), np.float32))
         for start in range(0, len(asked), rows):
             block = slice(start, start + rows)
             cosines = asked[block] @ self.embeddings.T
@@ -65,12 +86,13 @@ class Neighbours:
             found = np.take_along_axis(cosines, nearest, axis=1)
             order = np.argsort(-found, axis=1, kind="stable")
             nearest, found = np.take_along_axis(nearest, order, axis=1), np.take_along_axis(found, order, axis=1)
+            few.rows[block], few.cosines[block] = nearest[:, :kept], found[:, :kept]
             # Less the largest, which is the first: only what the weights are beside each other matters.
             weights = np.exp((found - found[:, :1]) / SHARPNESS)
             votes = weights[:, :, None] * self.votes[nearest]
             for number, k in enumerate(numbers):
                 said[number][block] = votes[:, :k].sum(axis=1) / weights[:, :k].sum(axis=1)[:, None]
-        return said
+        return said, few
 
 
 @dataclass(frozen=True)
@@ -82,6 +104,8 @@ class Chosen:
     """Of validation: [rows, classes]."""
     thresholds: Thresholds | None
     """Of multi labels, tuned on validation."""
+    nearest: Nearest
+    """Of validation."""
 
 
 def choose_k(neighbours: Neighbours, asked: Floats, true: npt.NDArray[Any], kind: LabelKind) -> Chosen:
@@ -91,11 +115,12 @@ def choose_k(neighbours: Neighbours, asked: Floats, true: npt.NDArray[Any], kind
     classes; by KL divergence where the truth is a probability for each.
     """
     best: tuple[tuple[float, float], Chosen] | None = None
-    for k, said in zip(NUMBERS, neighbours.probabilities(asked, NUMBERS), strict=True):
+    every, nearest = neighbours.said_and_nearest(asked, NUMBERS)
+    for k, said in zip(NUMBERS, every, strict=True):
         thresholds = tuned_thresholds(true, said) if kind == "multi" else None
         score = _score(kind, true, said, thresholds)
         if best is None or score > best[0]:
-            best = score, Chosen(k, said, thresholds)
+            best = score, Chosen(k, said, thresholds, nearest)
     assert best is not None
     return best[1]
 

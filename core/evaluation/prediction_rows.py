@@ -4,7 +4,10 @@
 first two are the classes joined as in the data (`cs.CL; cs.LG`, '' where there is none), the columns `missed` and
 `added` list those that differ, and confidence is that of the least sure decision: a class that was given counts with
 its probability, one that was not with what is missing to 1. Of soft labels `true` is the likeliest class, and the
-column `true_probabilities` holds all.
+column `true_probabilities` holds all. Rows of part `outside` were for test and have a class that the model never
+learned, which stands in `true`; they count in no figure but those of report.json's `outside`. `loss` is in nats: minus
+the logarithm of the true class's probability, against probabilities the cross-entropy, of several classes the mean over
+the classes of whether the row has each; it is empty for rows of part `outside`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from core.data.examples import DataFacts, read_examples
+from core.data.examples import DataFacts, read_examples, read_outside
 from core.evaluation.kinds import likeliest
 from core.evaluation.multi_label import Thresholds, Yes, given_classes, joined_labels
 from core.evaluation.predictions import Predictions
@@ -23,6 +26,8 @@ from core.workspace import RunFolder
 
 ROWS_AT_ONCE = 4096
 NO_COLUMN = -1
+LEAST = 1e-12
+"""Probability below which the loss grows no more."""
 
 _COLUMNS = [
     ("row_id", pa.int64()),
@@ -32,6 +37,7 @@ _COLUMNS = [
     ("predicted", pa.string()),
     ("confidence", pa.float32()),
     ("probabilities", pa.list_(pa.float32())),
+    ("loss", pa.float32()),
 ]
 _MORE: dict[LabelKind, list[tuple[str, pa.DataType]]] = {
     "single": [],
@@ -70,10 +76,44 @@ def prediction_batches(
             yield pa.record_batch([*head, *said], schema=schema)
 
 
+def outside_batches(folder: RunFolder, facts: DataFacts, outside: Predictions) -> Iterator[pa.RecordBatch]:
+    """The same of the rows of core.data.examples.read_outside, in their order: part `outside`."""
+    table = read_outside(folder)
+    assert table is not None
+    names = pa.array(facts.labels, pa.string())
+    for start in range(0, len(table), ROWS_AT_ONCE):
+        rows = table.slice(start, ROWS_AT_ONCE).combine_chunks()
+        probabilities = outside.probabilities[start : start + ROWS_AT_ONCE]
+        columns = [
+            rows["row_id"].combine_chunks(),
+            pa.array(["outside"] * len(rows), pa.string()),
+            rows["text"].combine_chunks(),
+            rows["label"].combine_chunks(),
+            names.take(pa.array(probabilities.argmax(axis=1))),
+            pa.array(probabilities.max(axis=1), pa.float32()),
+            _lists(probabilities),
+            pa.nulls(len(rows), pa.float32()),
+        ]
+        yield pa.record_batch(columns, schema=prediction_schema(facts.kind))
+
+
 def least_sure(probabilities: npt.NDArray[np.float32], given: Yes) -> npt.NDArray[np.float32]:
     """How sure the least sure of a row's decisions is: float32 [rows]."""
     sure: npt.NDArray[np.float32] = np.where(given, probabilities, 1 - probabilities).min(axis=1)
     return sure
+
+
+def row_losses(true: npt.NDArray[Any], probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Cross-entropy of each row in nats, float32 [rows]. true: int64 [rows], or probabilities, [rows, classes]."""
+    said = np.log(np.maximum(probabilities, LEAST))
+    picked = said[np.arange(len(said)), true] if true.ndim == 1 else (true * said).sum(axis=1)
+    return np.asarray(-picked, dtype=np.float32)
+
+
+def binary_losses(has: Yes, probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """The same where a row may have several classes: the mean over them of whether it has each."""
+    right = np.where(has, probabilities, 1 - probabilities)
+    return np.asarray(-np.log(np.maximum(right, LEAST)).mean(axis=1), dtype=np.float32)
 
 
 def _one_class(facts: DataFacts, true: npt.NDArray[Any], probabilities: npt.NDArray[np.float32]) -> list[pa.Array]:
@@ -83,6 +123,7 @@ def _one_class(facts: DataFacts, true: npt.NDArray[Any], probabilities: npt.NDAr
         names.take(pa.array(probabilities.argmax(axis=1))),
         pa.array(probabilities.max(axis=1), pa.float32()),
         _lists(probabilities),
+        pa.array(row_losses(true, probabilities)),
     ]
     return [*columns, _lists(true)] if facts.kind == "soft" else columns
 
@@ -99,6 +140,7 @@ def _classes(
         *(pa.array([joined_labels(row, separator) for row in names_of(labels, yes)]) for yes in (has, given)),
         pa.array(least_sure(probabilities, given), pa.float32()),
         _lists(probabilities),
+        pa.array(binary_losses(has, probabilities)),
         *(pa.array(names_of(labels, yes), pa.list_(pa.string())) for yes in (has & ~given, given & ~has)),
     ]
 

@@ -1,9 +1,11 @@
 """What evaluation found, written to the run's report folder: report.json, report.html, predictions.parquet,
-baselines.parquet.
+baselines.parquet, figures. docs/report-json.md describes them, docs/report.schema.json every field of the first.
 
 report.json, schema_version 1: run, name, kind (of the labels), created (UTC), verdict, verdict_sentences, tone,
-comparisons, findings (see verdict.py, multi_verdict.py), labels (class order), parts (rows in each), test and
-validation (the kind's figures, see kinds.py; of test also macro_f1_interval; validation without the confusion matrix),
+comparisons, findings (see verdict.py, multi_verdict.py), labels (class order), class_order (not of several classes a
+row: indices of labels, those that are taken for each other beside each other), parts (rows in each), test and
+validation (the kind's figures, see kinds.py; of test also macro_f1_interval and calibration_error_interval;
+validation without the confusion matrix),
 baselines (by name: the same
 figures of the test part, without the confusion matrix, and title, seconds, fit_rows,
 rows_per_second, note, and `validation`, the same
@@ -11,11 +13,13 @@ of that part), training, data, settings, machine; of a language model also untun
 training, without the confusion matrix; else null) and answers (untuned and tuned: rows, no_label, examples; what it
 wrote by itself); of a cross-validation also folds, see folds.py.
 
-Of one class a row also calibration, coverage and label_sets, see calibration.py and abstaining.py. All figures of the
+Of one class a row also calibration, coverage and label_sets, see calibration.py and abstaining.py, and outside where
+the test rows hold classes that the train part does not, see outside.py. All figures of the
 model and predictions.parquet are then those at its temperature, as it answers; `calibration.before` holds those without
 it. The untuned model and the baselines have none.
 """
 
+import itertools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -24,17 +28,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from core.data.examples import DataFacts
+from core.data.examples import DataFacts, read_outside
 from core.data.reading.write import write_batches
 from core.decision import tempered
 from core.evaluation.abstaining import coverage_figures, label_set_figures
 from core.evaluation.baseline_rows import write_baseline_rows
 from core.evaluation.calibration import calibration_figures, fitted_temperature
+from core.evaluation.calibration_interval import calibration_error_interval
+from core.evaluation.confusion import clustered_order
 from core.evaluation.kinds import label_metrics, likeliest
-from core.evaluation.multi_label import Thresholds, Yes, given_classes, tuned_thresholds
+from core.evaluation.language_verdict import with_language
+from core.evaluation.multi_label import Thresholds, Yes, given_classes
 from core.evaluation.multi_verdict import compare_sets, multi_verdict
+from core.evaluation.outside import outside_content, outside_finding
 from core.evaluation.paired import Classes, macro_f1_interval
-from core.evaluation.prediction_rows import prediction_batches, prediction_schema
+from core.evaluation.prediction_rows import outside_batches, prediction_batches, prediction_schema
 from core.evaluation.predictions import Baseline, FreeAnswers, Predictions
 from core.evaluation.report_file import save_report
 from core.evaluation.soft_verdict import soft_verdict
@@ -59,27 +67,35 @@ def write_report(
     validation: Predictions,
     baselines: Sequence[Baseline],
     training: Mapping[str, Any],
+    thresholds: Thresholds | None = None,
     untuned: Predictions | None = None,
     free_answers: Mapping[str, FreeAnswers] | None = None,
+    outside: Predictions | None = None,
 ) -> dict[str, Any]:
     """Measure, judge, and write the three files; returns the content of report.json, which is written last.
 
     `test` holds the rows of the test part in the order of the baselines' and of `untuned`. training: steps, epochs,
     seconds, best (name, value, step), history (points of name, step, value), machine, and whatever else is worth
-    keeping. Of a language model `untuned` is what it said of test before training, `free_answers` what it wrote by
-    itself before and after.
+    keeping. thresholds: of several classes a row, float64 [classes], those that were put beside the model. Of a
+    language model `untuned` is what it said of test before training, `free_answers` what it wrote by itself before and
+    after. `outside`: of the rows of outside.parquet, of one class a row.
     """
     folder.report.mkdir(parents=True, exist_ok=True)
-    # The same that training put beside the model: from the same rows by the same rule.
-    thresholds = tuned_thresholds(validation.true, validation.probabilities) if facts.kind == "multi" else None
     sureness: dict[str, Any] = {}
     if facts.kind == "single":
         validation, test, sureness = _calibrated(validation, test)
+        if outside is not None:
+            temperature = sureness["calibration"]["temperature"]["value"]
+            outside = replace(outside, probabilities=tempered(outside.probabilities, temperature))
+            sureness |= {"outside": _outside(folder, sureness["coverage"], test, outside)}
     said = {"validation": validation, "test": test}
     with replacing(folder.report / "predictions.parquet") as target:
         write_batches(
             prediction_schema(facts.kind),
-            prediction_batches(folder, facts, said, thresholds, spec.mapping.label_separator),
+            itertools.chain(
+                prediction_batches(folder, facts, said, thresholds, spec.mapping.label_separator),
+                outside_batches(folder, facts, outside) if outside is not None else (),
+            ),
             target,
         )
     report = _report(folder, spec, facts, test, validation, baselines, training, untuned, thresholds)
@@ -88,6 +104,8 @@ def write_report(
         beside[UNTUNED] = (untuned, None)
     write_baseline_rows(folder, facts.labels, beside)
     report |= sureness
+    if outside is not None:
+        report["findings"] = [*report["findings"], outside_finding(report)]
     report |= {"answers": {name: asdict(answers) for name, answers in (free_answers or {}).items()}}
     save_report(folder, report)
     return report
@@ -108,6 +126,13 @@ def _calibrated(validation: Predictions, test: Predictions) -> tuple[Predictions
     return kept, judged, found
 
 
+def _outside(folder: RunFolder, coverage: Mapping[str, Any], test: Predictions, outside: Predictions) -> dict[str, Any]:
+    """What the report says of rows of classes that the model never learned."""
+    table = read_outside(folder)
+    assert table is not None
+    return outside_content(coverage, test.probabilities, outside.probabilities, table["label"].to_pylist())
+
+
 def _report(
     folder: RunFolder,
     spec: RunSpec,
@@ -126,6 +151,7 @@ def _report(
     if untuned is not None:
         before = _without_confusion(_on_test(facts, untuned.true, untuned.probabilities, thresholds))
     judged = _judged(kind, measured, beside, before, test, baselines, untuned, thresholds)
+    judged = with_language(judged, training.get("word_fit"))
     return {
         "schema_version": SCHEMA_VERSION,
         "run": folder.id,
@@ -134,6 +160,7 @@ def _report(
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         **as_json(judged),
         "labels": labels,
+        **({} if kind == "multi" else {"class_order": clustered_order(measured["confusion"])}),
         "parts": facts.parts,
         "test": measured,
         "validation": _without_confusion(
@@ -154,11 +181,15 @@ def _report(
 def _on_test(
     facts: DataFacts, true: npt.NDArray[Any], probabilities: npt.NDArray[np.float32], thresholds: Thresholds | None
 ) -> dict[str, Any]:
-    """The kind's figures, and where macro F1 lies with 95 % confidence."""
+    """The kind's figures, and where macro F1 and calibration error lie with 95 % confidence."""
     figures = label_metrics(facts.kind, true, probabilities, facts.labels, thresholds)
     truth: Classes = true > 0 if thresholds is not None else likeliest(facts.kind, true)
     given = probabilities.argmax(axis=1) if thresholds is None else given_classes(probabilities, thresholds)
-    return {**figures, "macro_f1_interval": macro_f1_interval(truth, given, len(facts.labels))}
+    return {
+        **figures,
+        "macro_f1_interval": macro_f1_interval(truth, given, len(facts.labels)),
+        "calibration_error_interval": calibration_error_interval(facts.kind, true, probabilities),
+    }
 
 
 def _judged(

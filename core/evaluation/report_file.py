@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from core.evaluation.figures import write_figures
 from core.evaluation.html import report_html
 from core.evaluation.mistakes import count_mistakes, mistakes
 from core.files import replacing
@@ -13,10 +14,11 @@ MISTAKES_SHOWN = 40
 
 
 def save_report(folder: RunFolder, content: Mapping[str, Any]) -> None:
-    """Write report.html, then report.json, which says that the run is measured."""
+    """Write the figures, report.html, then report.json, which says that the run is measured."""
+    figures = write_figures(folder, content)
     with replacing(folder.report / "report.html") as target:
         shown = mistakes(folder, limit=MISTAKES_SHOWN)
-        target.write_text(report_html(content, shown, count_mistakes(folder)), encoding="utf-8")
+        target.write_text(report_html(content, shown, count_mistakes(folder), figures), encoding="utf-8")
     save_content(folder, content)
 
 

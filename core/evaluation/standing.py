@@ -55,6 +55,8 @@ class Contestant:
     micro_f1_interval: list[float] | None
     """Only where a row may have several classes."""
     calibration_error: float
+    calibration_error_interval: list[float] | None
+    """None of reports of before it was measured."""
     rows_per_second: float | None
     size_bytes: int | None
     training_seconds: float | None
@@ -195,6 +197,7 @@ def _contestant(
         micro_f1=figures["micro_f1"],
         micro_f1_interval=figures.get("micro_f1_interval"),
         calibration_error=figures["calibration_error"],
+        calibration_error_interval=figures.get("calibration_error_interval"),
         rows_per_second=training.get("rows_per_second") if own else figures.get("rows_per_second"),
         size_bytes=_size(folder) if own else None,
         training_seconds=training["seconds"] if own else figures.get("seconds"),

@@ -18,7 +18,8 @@ from core.evaluation.abstaining import (
     threshold_for_accuracy,
 )
 from core.evaluation.calibration import calibration_words
-from core.evaluation.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, ticks
+from core.evaluation.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Drawing, figure_html, ticks
+from core.evaluation.outside import outside_sentence, threshold_and_outside
 from core.evaluation.tables import Report, section, sentence
 from core.evaluation.verdict import counted, percent
 
@@ -26,6 +27,7 @@ FEW = 0.01
 """Share of the rows below which a step of the reliability diagram is drawn faintly."""
 SUMS_SHOWN = (0.5, 0.8, 0.9, 0.95, 0.99)
 SIZES_SHOWN = (1, 2, 3, 5)
+RIGHT_TITLE = "Right, by how sure it says it is"
 SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 
@@ -34,9 +36,17 @@ def section_html(report: Report) -> str:
     coverage = report["coverage"]
     body = (
         f'<div class="charts">{reliability_chart(report["calibration"])}{coverage_chart(coverage)}</div>'
-        f"{_targets_table(coverage)}{_sets_table(report['label_sets'])}"
+        f"{_outside(report)}{_targets_table(coverage)}{_sets_table(report['label_sets'])}"
     )
     return section("How sure it is", " ".join(calibration_words(report["calibration"])), body)
+
+
+def _outside(report: Report) -> str:
+    """What the threshold does to rows of classes that the model never learned; '' where there is none."""
+    if "outside" not in report:
+        return ""
+    words = f"{outside_sentence(report)} {threshold_and_outside(report)}"
+    return f'<p class="outside" dir="auto">{sentence(words)}</p>'
 
 
 def targets(coverage: Coverage) -> Iterator[tuple[float, int]]:
@@ -95,40 +105,81 @@ class _Frame:
         return round(TOP + (1 - share) / (1 - self.low) * (HEIGHT - TOP - BOTTOM), 1)
 
 
-def reliability_chart(calibration: Mapping[str, Any]) -> str:
+def reliability_chart(calibration: Mapping[str, Any], *, pressable: bool = False) -> str:
+    """reliability_drawing as a figure. calibration: of report.json."""
+    return figure_html(reliability_drawing(calibration, pressable=pressable))
+
+
+def reliability_drawing(calibration: Mapping[str, Any], *, pressable: bool = False) -> Drawing:
     """How often it is right (bars) against how sure it says it is; on the diagonal the two are the same.
 
-    calibration: of report.json. What it was before the temperature is a line beside the bars.
+    What it was before the temperature is a line beside the bars. `pressable`: the bars can be pressed, also by
+    keyboard, and hold from where to where they reach as data-least and data-most.
     """
-    frame = _Frame(0.0)
+    after = calibration["after"]
     fitted = not calibration["temperature"]["reason"]
-    rows = sum(step["rows"] for step in calibration["after"]["bins"])
-    bars = "".join(_bar(step, frame, rows) for step in calibration["after"]["bins"])
-    steps = [step for step in calibration["before"]["bins"] if fitted and step["rows"] >= FEW * rows]
-    before = [(step["confidence"], step["accuracy"]) for step in steps]
+    before = calibration["before"]["bins"] if fitted else []
+    return _reliability(
+        "Right, by how sure it says it is", after["bins"], before, after["calibration_error"], pressable
+    )
+
+
+def pairs_drawing(test: Mapping[str, Any], kind: str) -> Drawing:
+    """The same of report.json's `test` where no temperature was fitted; of several classes over pairs of row and
+    class."""
+    title = "Was so, by how probable it said it is" if kind == "multi" else RIGHT_TITLE
+    return _reliability(title, test["calibration"], [], test["calibration_error"], False, kind == "multi")
+
+
+def _reliability(
+    title: str,
+    bins: Sequence[Mapping[str, Any]],
+    before: Sequence[Mapping[str, Any]],
+    error: float,
+    pressable: bool,
+    pairs: bool = False,
+) -> Drawing:
+    frame = _Frame(0.0)
+    rows = sum(step["rows"] for step in bins)
+    bars = "".join(_bar(step, frame, rows, pressable, pairs) for step in bins)
+    line = [(step["confidence"], step["accuracy"]) for step in before if step["rows"] >= FEW * rows]
     diagonal = f'<path class="reference" d="M{frame.x(0)} {frame.y(0)}L{frame.x(1)} {frame.y(1)}"/>'
-    keys = [("right", "validation"), *([("before the temperature", "train")] if fitted else [])]
-    said = f"expected calibration error {percent(calibration['after']['calibration_error'])}"
-    drawn = f"{_axes(frame, SHARES)}{bars}{diagonal}{_line(before, frame, 'train')}"
-    return _figure("Right, by how sure it says it is", keys, drawn, said)
+    keys = [("was so" if pairs else "right", "validation"), *([("before the temperature", "train")] if before else [])]
+    said = f"expected calibration error {percent(error)}"
+    return Drawing(title, keys, said, f"{_axes(frame, SHARES)}{bars}{diagonal}{_line(line, frame, 'train')}")
 
 
-def _bar(step: Mapping[str, Any], frame: _Frame, rows: int) -> str:
+def _bar(step: Mapping[str, Any], frame: _Frame, rows: int, pressable: bool, pairs: bool) -> str:
     left, top = frame.x(step["from"]) + 1, frame.y(step["accuracy"])
+    width = f"{frame.x(step['to']) - left - 1:.1f}"
+    rows_words = counted(step["rows"], "pair" if pairs else "row")
     words = (
-        f"{step['from'] * 100:.0f} to {step['to'] * 100:.0f} % sure: {counted(step['rows'], 'row')}, "
+        f"{step['from'] * 100:.0f} to {step['to'] * 100:.0f} % sure: {rows_words}, "
         f"sure of {percent(step['confidence'])} on average, right on {percent(step['accuracy'])}"
     )
     few = " few" if step["rows"] < FEW * rows else ""
     x = frame.x(step["confidence"])
-    return (
-        f'<rect class="share validation{few}" x="{left}" y="{top}" width="{frame.x(step["to"]) - left - 1:.1f}" '
+    drawn = (
+        f'<rect class="share validation{few}" x="{left}" y="{top}" width="{width}" '
         f'height="{frame.y(0) - top:.1f}"><title>{escape(words)}</title></rect>'
         f'<path class="mean" d="M{x} {top - 3}V{top + 3}"/>'
+    )
+    if not pressable:
+        return drawn
+    # All of its column can be pressed: the bar of what is never right has no height.
+    column = f'<rect class="column" x="{left}" y="{TOP}" width="{width}" height="{frame.y(0) - TOP:.1f}"/>'
+    return (
+        f'<g class="press" role="button" tabindex="0" data-least="{step["from"]:g}" data-most="{step["to"]:g}" '
+        f'aria-label="{escape(words)}">{column}{drawn}</g>'
     )
 
 
 def coverage_chart(coverage: Coverage) -> str:
+    """coverage_drawing as a figure."""
+    return figure_html(coverage_drawing(coverage))
+
+
+def coverage_drawing(coverage: Coverage) -> Drawing:
     """The share of labelled rows that are right, against the share labelled; with a mark, hidden until it is placed."""
     test, validation = _points(coverage["test"]), _points(coverage["validation"])
     lows = [accuracy for _, accuracy in (*test, *validation)]
@@ -139,7 +190,7 @@ def coverage_chart(coverage: Coverage) -> str:
         f'<line class="chosen" x1="0" x2="0" y1="{TOP}" y2="{HEIGHT - BOTTOM}" visibility="hidden"/>'
     )
     keys = [("test", "validation"), ("validation", "train")]
-    return _figure("Right, by how many rows are labelled", keys, drawn, coverage_words(coverage, 0))
+    return Drawing("Right, by how many rows are labelled", keys, coverage_words(coverage, 0), drawn)
 
 
 def mark_places(coverage: Coverage) -> list[float]:
@@ -153,15 +204,6 @@ def _points(part: Mapping[str, Any]) -> list[tuple[float, float]]:
     least = min(LEAST_LABELLED, part["rows"])
     pairs = zip(part["labelled"], part["right"], strict=True)
     return sorted({(labelled / part["rows"], right / labelled) for labelled, right in pairs if labelled >= least})
-
-
-def _figure(title: str, keys: Sequence[tuple[str, str]], drawn: str, said: str) -> str:
-    named = "".join(f'<span class="key {style}">{escape(name)}</span>' for name, style in keys)
-    return (
-        f'<figure class="card"><figcaption><b>{escape(title)}</b><span>{named}</span></figcaption>'
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(f"{title}: {said}")}">{drawn}</svg>'
-        "</figure>"
-    )
 
 
 def _axes(frame: _Frame, marks: Sequence[float]) -> str:

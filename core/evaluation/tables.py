@@ -1,20 +1,16 @@
-"""The tables of report.html: model beside baselines, each class, the confusion matrix, calibration. As HTML text."""
+"""The tables of report.html: model beside baselines, each class, calibration. As HTML text."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
 from core.evaluation.colours import class_colour
-from core.evaluation.confusion import fold_confusion
 from core.evaluation.paired import compared_words, p_value_words
 from core.evaluation.verdict import COMPARED_WORDS, capital, counted, percent
 
-LARGEST_CLASSES = 30
-ROOM_FOR_WIDE_CELLS = 12
-"""Classes up to which the matrix has room for wide cells."""
-SHORT_NAME = 6
-"""Characters that fit above a wide cell; longer names stand upright."""
 CALIBRATION_HEADS = ("How sure", "Rows", "Sure on average", "Right")
+CHANGES = ("F1 before", "Change of F1", "Recall before", "Change of recall")
+"""Columns more where the model was measured before training."""
 BAR_HEAD = '<td class="bar-head"></td>'
 
 SOFT_HINT = (
@@ -121,7 +117,7 @@ def classes(report: Report) -> str:
     untuned = report.get("untuned")
     before = untuned["per_class"] if untuned else [None] * len(report["labels"])
     heads = ["Class", "Rows", "Precision", "Recall", "F1", "", "Predicted"]
-    heads += ["Change of F1", "Change of recall"] if untuned else []
+    heads += [*CHANGES] if untuned else []
     several = report.get("kind") == "multi"
     heads += ["Threshold"] if several else []
     head = "".join(
@@ -136,22 +132,52 @@ def classes(report: Report) -> str:
         "of the rows that have it, the share found. Press a heading to sort."
     )
     hint += " A row is given a class from its threshold on, which was chosen on validation." if several else ""
-    hint += " The changes are those since before training." if untuned else ""
+    hint += " Before is before training, where the mark in the bar stands." if untuned else ""
     table = (
-        f'<div class="scroll tall card"><table class="figures" data-sortable><thead><tr>{head}</tr></thead>'
-        f"<tbody>{rows}</tbody></table></div>"
+        '<div class="scroll tall card" tabindex="0"><table class="figures" data-sortable>'
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody>"
+        f"<tfoot>{_averages(report['test'], len(heads))}</tfoot></table></div>"
     )
     return section("Each class", hint, table)
 
 
-def change_words(before: float, after: float) -> str:
-    """`0.120 → 0.930`."""
-    return f"{before:.3f} → {after:.3f}"
+def bar_words(figures: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> str:
+    """What the bar of a class shows."""
+    earlier = f"; before training {before['f1']:.3f}" if before else ""
+    return (
+        f"{figures['label']}: F1 {figures['f1']:.3f}, precision {figures['precision']:.3f}, recall "
+        f"{figures['recall']:.3f}, {counted(figures['support'], 'row')}{earlier}"
+    )
 
 
-def _change_cell(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
-    words = change_words(before[name], after[name]) if after["support"] else "–"
-    return f'<td data-value="{after[name] - before[name]}">{words}</td>'
+def averages(test: Mapping[str, Any]) -> list[tuple[str, int, list[float]]]:
+    """(name, rows, [precision, recall, F1]) over the classes, as classification reports have them. Reports of before
+    they were kept lack those weighted by rows."""
+    found = []
+    for name, words in (("macro", "Mean of the classes"), ("weighted", "Mean weighted by rows")):
+        if f"{name}_precision" in test:
+            figures = [test[f"{name}_{figure}"] for figure in ("precision", "recall", "f1")]
+            found.append((words, sum(one["support"] for one in test["per_class"]), figures))
+    return found
+
+
+def _averages(test: Mapping[str, Any], columns: int) -> str:
+    return "".join(
+        f'<tr><th scope="row">{words}</th><td>{rows:,}</td>{"".join(f"<td>{figure:.3f}</td>" for figure in figures)}'
+        f'<td class="bar-head"></td>{"<td></td>" * (columns - 6)}</tr>'
+        for words, rows, figures in averages(test)
+    )
+
+
+def change_cells(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    """What stands under CHANGES, as cells that sort by their data-value."""
+    return "".join(
+        f'<td data-value="{before[name]}">{before[name]:.3f}</td>'
+        f'<td data-value="{after[name] - before[name]}">{after[name] - before[name]:+.3f}</td>'
+        if after["support"]
+        else '<td data-value="0">–</td><td data-value="0">–</td>'
+        for name in ("f1", "recall")
+    )
 
 
 def _class_row(number: int, figures: Mapping[str, Any], before: Mapping[str, Any] | None) -> str:
@@ -159,53 +185,18 @@ def _class_row(number: int, figures: Mapping[str, Any], before: Mapping[str, Any
     shown = [f'<td data-value="{figures[name]}">{figures[name]:.3f}</td>' for name in ("precision", "recall", "f1")]
     if not figures["support"]:
         shown = [f'<td data-value="{figures[name]}">–</td>' for name in ("precision", "recall", "f1")]
-    changes = "".join(_change_cell(name, before, figures) for name in ("f1", "recall")) if before else ""
+    changes = change_cells(before, figures) if before else ""
+    mark = f'<u style="left:{before["f1"] * 100:.1f}%;width:0"></u>' if before else ""
     if "threshold" in figures:
         changes += f'<td data-value="{figures["threshold"]}">{figures["threshold"]:.2f}</td>'
     return (
         f'<tr{"" if figures["support"] else " class=none"}><th scope="row" title="{label}">'
         f'<i class="dot" style="--c:{colour}"></i><bdi>{label}</bdi></th>'
         f'<td data-value="{figures["support"]}">{figures["support"]:,}</td>{"".join(shown)}'
-        f'<td class="bar"><span class="track" style="--c:{colour}">'
-        f'<i style="width:{figures["f1"] * 100:.1f}%"></i></span></td>'
+        f'<td class="bar" title="{escape(bar_words(figures, before))}"><span class="track" style="--c:{colour}">'
+        f'<i style="width:{figures["f1"] * 100:.1f}%"></i>{mark}</span></td>'
         f'<td data-value="{figures["predicted"]}">{figures["predicted"]:,}</td>{changes}</tr>'
     )
-
-
-def matrix(report: Report) -> str:
-    counts, names = fold_confusion(report["test"]["confusion"], report["labels"], LARGEST_CLASSES)
-    folded = len(report["labels"]) - LARGEST_CLASSES if len(names) < len(report["labels"]) else 0
-    head = "".join(
-        f'<th scope="col" title="{escape(name)}"><span dir="auto">{escape(name)}</span></th>' for name in names
-    )
-    rows = "".join(_matrix_row(number, row, names) for number, row in enumerate(counts))
-    hint = "Rows are the true class, columns what the model said; the shade is the share of the row."
-    if folded:
-        hint += f" The {LARGEST_CLASSES} largest classes; the other {folded:,} are together in the last row and column."
-    kind = "wide" if len(names) <= ROOM_FOR_WIDE_CELLS else ""
-    if kind and max(map(len, names)) <= SHORT_NAME:
-        kind += " short"
-    table = (
-        f'<div class="scroll"><table class="matrix {kind}"><thead><tr><td class="corner"></td>{head}</tr></thead>'
-        f"<tbody>{rows}</tbody></table></div>"
-    )
-    return section("Confusion matrix", hint, table)
-
-
-def _matrix_row(true: int, row: Sequence[int], names: Sequence[str]) -> str:
-    total = sum(row)
-    cells = []
-    for predicted, count in enumerate(row):
-        if not count:
-            cells.append("<td></td>")
-            continue
-        share = count / total
-        # The square root lifts small shares: one mistake in a hundred should still be seen.
-        kind, shade = ("right", 0.15 + 0.55 * share) if true == predicted else ("wrong", 0.12 + 0.6 * share**0.5)
-        words = f"{names[true]} → {names[predicted]}: {count:,} of {counted(total, 'row')}"
-        cells.append(f'<td class="{kind}" style="--s:{shade:.2f}" title="{escape(words)}">{count}</td>')
-    name = escape(names[true])
-    return f'<tr><th scope="row" title="{name}"><span dir="auto">{name}</span></th>{"".join(cells)}</tr>'
 
 
 def calibration(report: Report) -> str:

@@ -14,10 +14,13 @@ from core.evaluation.report_file import read_content
 from core.export.base import base_license, hub_id, shown_base
 from core.export.chat_card import chat_data, chat_introduction, chat_limits, chat_results
 from core.export.kind_words import KIND_WORDS, columns_words, kind_limit, several_table
-from core.export.loading import loading_code
 from core.export.markdown import code, duration, interval, percent, plain, table
 from core.export.metadata import PROGRAM, card_metadata
-from core.model_facts import ModelFacts, run_model_facts
+from core.export.picture import PICTURE_NAME, confusion_picture
+from core.export.script import script_words
+from core.export.use import use_parts
+from core.export_formats import Exported, usual_export
+from core.model_facts import ModelFacts
 from core.schema import ADAPTER_METHODS, RunSpec
 from core.spec_files import read_spec
 from core.spec_settings import settings
@@ -45,23 +48,28 @@ CAUSAL_METHOD_WORDS = {
 }
 
 
-def model_card(folder: RunFolder) -> str:
-    """The card as Markdown with YAML metadata that the hub takes. Raises UserError where the run has no model."""
-    facts = run_model_facts(folder)
+def model_card(folder: RunFolder, exported: Exported | None = None) -> str:
+    """The card as Markdown with YAML metadata that the hub takes; of the run's model as it is, or of an export of it.
+
+    Raises UserError where the run has no model.
+    """
+    exported = exported or usual_export(folder)
+    facts = exported.facts
     spec = read_spec(folder.spec)
     data = read_data_facts(folder)
     report = read_content(folder)
-    chat = facts.task == "chat"
+    chat, pictured = facts.task == "chat", confusion_picture(folder) is not None
     parts = [
-        f"---\n{card_metadata(facts, spec, data, report).to_yaml()}\n---",
+        f"---\n{card_metadata(exported, spec, data, report).to_yaml()}\n---",
         f"# {plain(spec.name)}",
         *_introduction(facts, data, report),
         "## Use",
-        _use(facts),
-        *((chat_results(report) if chat else _results(report)) if report else []),
+        *use_parts(exported),
+        *((chat_results(report) if chat else _results(report, pictured)) if report else []),
         *(_sureness(facts, report) if facts.label_kind == "single" and not chat else []),
         "## Data",
         *(chat_data(data, spec) if chat else _data(facts, data, spec)),
+        *filter(None, [_language(folder)]),
         "## Settings",
         *_settings(spec, facts, report),
         "## Limits and licence",
@@ -86,30 +94,7 @@ def _introduction(facts: ModelFacts, data: DataFacts, report: dict[str, Any] | N
     yield f"{does}{asked}: {named}{more}. {made} labelled rows."
 
 
-def _use(facts: ModelFacts) -> str:
-    lines = f"```python\n{loading_code(facts, '.')}\n```\n\n"
-    if facts.family == "causal":
-        return lines + _use_words(facts)
-    return (
-        f"{lines}"
-        'Replace `"."` by this folder or its name on the Hub. Without `truncation=True` a text longer than '
-        f"{facts.max_length} tokens is read whole, or stops with an error."
-    )
-
-
-def _use_words(facts: ModelFacts) -> str:
-    """What the lines for a language model leave open."""
-    if not facts.is_adapter:
-        return 'Replace `"."` by the path of this folder, which holds the whole model. It works in transformers.'
-    base = hub_id(facts)
-    name = f"`{base}`, which is downloaded," if base else f"{code(shown_base(facts))}, which is not on the Hub,"
-    return (
-        f'Replace `"."` by the path of this folder. It is an adapter: its base model {name} is needed beside it. It '
-        "works in PEFT and transformers; merged weights and GGUF, which other programs want, are not part of it."
-    )
-
-
-def _results(report: dict[str, Any]) -> Iterator[str]:
+def _results(report: dict[str, Any], pictured: bool) -> Iterator[str]:
     test = report["test"]
     several = report.get("kind") == "multi"
     yield "## Results"
@@ -121,6 +106,8 @@ def _results(report: dict[str, Any]) -> Iterator[str]:
     rows += [("The same model before training", report["untuned"])] if report.get("untuned") else []
     rows += [(plain(scores["title"]), scores) for scores in report["baselines"].values()]
     yield several_table(rows) if several else _accuracy_table(rows)
+    if pictured:
+        yield f"![How often each true class (rows) was taken for each class (columns)]({PICTURE_NAME})"
     yield "### Where it is weak"
     yield "\n".join(f"- {line}" for line in [*weak_classes(test), *map(plain, report["findings"])])
     yield "### Each class"
@@ -134,6 +121,13 @@ def _results(report: dict[str, Any]) -> Iterator[str]:
             for c in test["per_class"][:MOST_CLASSES]
         ],
     )  # fmt: skip
+
+
+def _language(folder: RunFolder) -> str:
+    """The script is seen; the language is for the person to say."""
+    if not (words := script_words(folder)):
+        return ""
+    return f"{words} Which language that is was not determined; where it is known, the head of this card names it."
 
 
 def _sureness(facts: ModelFacts, report: dict[str, Any] | None) -> Iterator[str]:

@@ -4,12 +4,14 @@ A test runs them as they stand. `place` is what they call the export's folder.
 """
 
 import json
+from typing import Literal
 
-from core.decision import AS_IT_IS, Decision
+from core.decision import AS_IT_IS
 from core.export.base import hub_id, shown_base
+from core.export.code_lines import FUNCTIONS, decided_lines, given_lines, text_lines
+from core.export.loading_files import gguf_lines, onnx_lines, server_lines
+from core.export_formats import Format
 from core.model_facts import ModelFacts
-from core.schema import FOUR_BIT_METHODS
-from core.text_template import template_pieces
 
 OWN_CODE = "neobert"
 """The architecture that transformers does not know; its source file is part of the export."""
@@ -17,8 +19,19 @@ NEW_TOKENS = 256
 """Longest answer that the lines for a chat model ask for."""
 
 
-def loading_code(facts: ModelFacts, place: str) -> str:
-    """What to paste. An adapter's base is named by its hub id, a local one by its folder's name."""
+def loading_code(facts: ModelFacts, place: str, export_format: Format | None = None, precision: str = "") -> str:
+    """What to paste, of the model as its run saved it or of another format of it.
+
+    An adapter's base is named by its hub id, a local one by its folder's name.
+    """
+    if export_format == "onnx":
+        return onnx_lines(facts, place)
+    if export_format == "gguf":
+        return gguf_lines(facts, precision)
+    if export_format == "server":
+        return server_lines(facts)
+    if facts.family == "encoder" and facts.is_adapter:
+        return _encoder_adapter(facts, place)
     if facts.family == "encoder":
         return _encoder(facts, place)
     if facts.task == "chat":
@@ -28,9 +41,8 @@ def loading_code(facts: ModelFacts, place: str) -> str:
     return _loaded(facts, place) + _ANSWER + _asked(facts)
 
 
-def works_in(facts: ModelFacts) -> str:
-    """The programs that take the export as it is."""
-    return "PEFT, transformers" if facts.is_adapter else "transformers"
+def loading_language(export_format: Format) -> Literal["python", "shell"]:
+    return "shell" if export_format in ("gguf", "server") else "python"
 
 
 def _encoder(facts: ModelFacts, place: str) -> str:
@@ -43,8 +55,33 @@ from transformers import pipeline
 # truncation=True cuts longer texts at {facts.max_length} tokens, as in training
 classifier = pipeline("text-classification", model={json.dumps(place)}, truncation=True{trust})
 
-{_text(facts)}
+{text_lines(facts)}
 {_SEVERAL if facts.label_kind == "multi" else _one(facts)}"""
+
+
+def _encoder_adapter(facts: ModelFacts, place: str) -> str:
+    """The base, the adapter with its head on it, and both made one."""
+    revision = f", revision={json.dumps(facts.base_revision)}" if hub_id(facts) and facts.base_revision else ""
+    where = "" if hub_id(facts) else "  # a folder of the computer it was trained on: give its path"
+    several = facts.label_kind == "multi"
+    problem = ', problem_type="multi_label_classification"' if several else ""
+    thresholds = f"model.config.thresholds = {list(facts.thresholds)}\n" if several else ""
+    return f"""# pip install transformers torch peft
+from peft import PeftModel
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
+
+folder = {json.dumps(place)}  # this folder; for one on the Hub: huggingface_hub.snapshot_download("USER/NAME")
+base = {json.dumps(shown_base(facts), ensure_ascii=False)}{where}
+names = dict(enumerate({json.dumps(list(facts.labels), ensure_ascii=False)}))
+model = AutoModelForSequenceClassification.from_pretrained(
+    base, id2label=names, ignore_mismatched_sizes=True{problem}{revision}
+)
+model = PeftModel.from_pretrained(model, folder).merge_and_unload()
+{thresholds}tokenizer = AutoTokenizer.from_pretrained(folder)
+classifier = pipeline("text-classification", model=model, tokenizer=tokenizer, truncation=True)
+
+{text_lines(facts)}
+{_SEVERAL if several else _one(facts)}"""
 
 
 _ONE = """print(classifier(text))  # the likeliest class and its probability
@@ -60,34 +97,7 @@ print(found)"""
 def _one(facts: ModelFacts) -> str:
     if facts.decision == AS_IT_IS or facts.label_kind != "single":
         return _ONE
-    return f"{_EVERY}\n{_decided(facts.decision)}"
-
-
-def _decided(decision: Decision) -> str:
-    """From `found`, class -> probability as the model says it, to what is printed: core.decision in a few lines."""
-    lines = []
-    if decision.temperature != 1:
-        lines += [
-            f"found = {{label: share ** (1 / {decision.temperature})"
-            " for label, share in found.items()}  # temperature: how sure it is",
-            "total = sum(found.values())",
-            "found = {label: share / total for label, share in found.items()}",
-        ]
-    lines.append("likeliest = sorted(found, key=found.get, reverse=True)")
-    label = "likeliest[0]"
-    if decision.abstain_below > 0:
-        label += f" if found[likeliest[0]] >= {decision.abstain_below} else None"
-    lines.append(f"print({label}, found)")
-    if decision.label_set == "top":
-        lines.append(f"print(likeliest[:{decision.label_set_size}])")
-    if decision.label_set == "sum":
-        lines += [
-            "chosen = []",
-            f"while sum(found[label] for label in chosen) < {decision.label_set_sum} - 1e-6:",
-            "    chosen.append(likeliest[len(chosen)])",
-            "print(chosen)  # as few as reach the sum",
-        ]
-    return "\n".join(lines)
+    return f"{_EVERY}\n{decided_lines(facts.decision)}"
 
 
 def _own_head(facts: ModelFacts, place: str) -> str:
@@ -105,11 +115,11 @@ from transformers import AutoModel, AutoTokenizer
 
 folder = {json.dumps(place)}  # this folder; for one on the Hub: huggingface_hub.snapshot_download("USER/NAME")
 tokenizer = AutoTokenizer.from_pretrained(folder)
-body = AutoModel.from_pretrained(folder{trust}).eval()
+body = AutoModel.from_pretrained(folder, dtype=torch.float32{trust}).eval()
 weights = load_file(f"{{folder}}/model.safetensors")
 layers = sorted(name.removesuffix(".weight") for name in weights if name.startswith("head.") and "weight" in name)
 
-{_text(facts)}
+{text_lines(facts)}
 read = tokenizer(
     text, truncation=True, max_length={facts.max_length}, return_tensors="pt", return_token_type_ids=False
 )
@@ -118,47 +128,16 @@ with torch.inference_mode():
     state = {pooled}
     for layer in layers:
         state = torch.relu(state) if layer != layers[0] else state
-        state = weights[f"{{layer}}.weight"] @ state + weights[f"{{layer}}.bias"]
-    shares = torch.{_FUNCTIONS[facts.label_kind]}.tolist()
+        state = weights[f"{{layer}}.weight"].float() @ state + weights[f"{{layer}}.bias"].float()
+    shares = torch.{FUNCTIONS[facts.label_kind]}.tolist()
 found = {{body.config.id2label[number]: share for number, share in enumerate(shares)}}
-{_given(facts, "body.config.thresholds")}"""
-
-
-_FUNCTIONS = {"single": "softmax(state, -1)", "soft": "softmax(state, -1)", "multi": "sigmoid(state)"}
-
-
-def _given(facts: ModelFacts, thresholds: str) -> str:
-    """From `found`, class -> probability, to what is printed."""
-    if facts.label_kind == "single" and facts.decision != AS_IT_IS:
-        return _decided(facts.decision)
-    if facts.label_kind != "multi":
-        return "print(max(found, key=found.get), found)"
-    return (
-        f"print([label for (label, share), least in zip(found.items(), {thresholds}) if share >= least])\nprint(found)"
-    )
-
-
-def _text(facts: ModelFacts) -> str:
-    """`text`, made of a row's cells as in training."""
-    if len(facts.text_columns) == 1 and not facts.backslash_is_space and not facts.text_template:
-        return 'text = "Write a text here"'
-    cells = ", ".join(json.dumps(name, ensure_ascii=False) for name in facts.text_columns)
-    clean = '.replace("\\\\", " ")' if facts.backslash_is_space else ""
-    made = f"cells = [{cells}]  # put the row's cells here\ncells = [cell{clean}.strip() for cell in cells]\n"
-    if facts.text_template:
-        places = {name: number for number, name in enumerate(facts.text_columns)}
-        pieces = [
-            f"cells[{places[words]}]" if is_column else json.dumps(words, ensure_ascii=False)
-            for words, is_column in template_pieces(facts.text_template)
-        ]
-        return f"{made}text = {' + '.join(pieces)}"
-    return f"{made}text = {json.dumps(facts.joiner, ensure_ascii=False)}.join(cell for cell in cells if cell)"
+{given_lines(facts, "body.config.thresholds")}"""
 
 
 def _loaded(facts: ModelFacts, place: str) -> str:
     """From the imports to `model` and `tokenizer`."""
     loader = "AutoModelForSequenceClassification" if facts.task == "classify" else "AutoModelForCausalLM"
-    four_bits = facts.method in FOUR_BIT_METHODS
+    four_bits = facts.is_four_bits
     names = sorted([loader, "AutoTokenizer", *(["BitsAndBytesConfig"] if four_bits else [])])
     packages = "transformers torch" + (" peft" if facts.is_adapter else "") + (" bitsandbytes" if four_bits else "")
     reads_json = facts.task == "answer" or facts.label_kind == "multi"
@@ -186,7 +165,7 @@ def _adapted(facts: ModelFacts, loader: str) -> str:
         more += f", num_labels={len(facts.labels)}, pad_token_id=tokenizer.pad_token_id"
     if hub_id(facts) is not None and facts.base_revision:
         more += f", revision={json.dumps(facts.base_revision)}"
-    if facts.method in FOUR_BIT_METHODS:
+    if facts.is_four_bits:
         loading, moved = f"{_four_bits(facts)}\n", ""
         more += ", quantization_config=four_bits"
     else:
@@ -215,13 +194,13 @@ def _asked(facts: ModelFacts) -> str:
     columns = [column.replace("...", '"what this column holds"') for column in columns]
     row = ", ".join(['"text": text', *columns])
     return f"""
-{_text(facts)}
+{text_lines(facts)}
 found = probabilities({{{row}}})
-{_given(facts, "")}"""
+{given_lines(facts, "")}"""
 
 
 def _head(facts: ModelFacts) -> str:
-    function = _FUNCTIONS[facts.label_kind].replace("state", "model(**read).logits[0].float()")
+    function = FUNCTIONS[facts.label_kind].replace("state", "model(**read).logits[0].float()")
     read_thresholds = (
         '\nwith open(f"{folder}/tunedesk.json", encoding="utf-8") as file:\n'
         '    thresholds = json.load(file)["thresholds"]'
@@ -230,12 +209,12 @@ def _head(facts: ModelFacts) -> str:
     )
     return f"""
 labels = {json.dumps(list(facts.labels), ensure_ascii=False)}{read_thresholds}
-{_text(facts)}
+{text_lines(facts)}
 read = tokenizer([text], truncation=True, max_length={facts.max_length}, return_tensors="pt").to(model.device)
 with torch.inference_mode():
     shares = torch.{function}.tolist()
 found = dict(zip(labels, shares))
-{_given(facts, "thresholds")}"""
+{given_lines(facts, "thresholds")}"""
 
 
 _ANSWER = '''

@@ -7,23 +7,25 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from core.data.examples import DataFacts
 from core.export.base import base_license, hub_id
-from core.model_facts import ModelFacts
+from core.export_formats import Exported
 from core.schema import RunSpec
 
 PROGRAM = "Tunedesk"
 
 
-def card_metadata(facts: ModelFacts, spec: RunSpec, data: DataFacts, report: dict[str, Any] | None) -> ModelCardData:
+def card_metadata(exported: Exported, spec: RunSpec, data: DataFacts, report: dict[str, Any] | None) -> ModelCardData:
     """report: the content of report.json, or None where the run was not evaluated."""
+    facts = exported.facts
     license_stated, base = base_license(facts), hub_id(facts)
     results = list(_results(data, report)) if report and facts.task != "chat" else []
     more: dict[str, Any] = {}
-    if base and facts.family == "causal":
+    if base:
+        # Never "quantized", also in 8 or 4 bits: that is for the base's own weights.
         more["base_model_relation"] = "adapter" if facts.is_adapter else "finetune"
     return ModelCardData(
-        library_name="peft" if facts.is_adapter else "transformers",
+        library_name=library(exported),
         pipeline_tag="text-classification" if facts.task == "classify" else "text-generation",
-        tags=list(_tags(facts)),
+        tags=list(_tags(exported)),
         base_model=base,
         metrics=["accuracy", "f1"] if results else None,
         model_name=spec.name,
@@ -35,7 +37,17 @@ def card_metadata(facts: ModelFacts, spec: RunSpec, data: DataFacts, report: dic
     )
 
 
-def _tags(facts: ModelFacts) -> Iterator[str]:
+def library(exported: Exported) -> str:
+    """What loads the files, as the hub names libraries (https://huggingface.co/models?library=onnx, =gguf)."""
+    if exported.format == "gguf":
+        return "gguf"
+    if exported.format == "onnx" or (exported.format == "server" and exported.facts.family == "encoder"):
+        return "onnx"
+    return "peft" if exported.facts.is_adapter else "transformers"
+
+
+def _tags(exported: Exported) -> Iterator[str]:
+    facts = exported.facts
     yield "conversational" if facts.task == "chat" else "text-classification"
     if facts.is_adapter:
         yield "lora"
@@ -43,6 +55,10 @@ def _tags(facts: ModelFacts) -> Iterator[str]:
         yield "qlora"
     if facts.label_kind == "multi":
         yield "multi-label-classification"
+    if exported.format == "gguf":
+        yield "llama-cpp"
+    if exported.precision:
+        yield exported.precision
     yield PROGRAM.lower()
 
 

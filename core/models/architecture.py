@@ -6,6 +6,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from core.errors import UserError
+from core.models.offloading import EmbeddingOnCPU
 
 if TYPE_CHECKING:
     # Importing peft takes seconds that a prediction does not need.
@@ -13,8 +14,9 @@ if TYPE_CHECKING:
 
 
 def trainable_parameters(model: nn.Module) -> tuple[int, int]:
-    """(trainable, all) numbers in the model's parameters."""
+    """(trainable, all) numbers in the model's parameters, those in main memory counted."""
     sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
+    sizes += [(module.weight.numel(), False) for module in model.modules() if isinstance(module, EmbeddingOnCPU)]
     return sum(size for size, trained in sizes if trained), sum(size for size, _ in sizes)
 
 

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+from torch import nn
 
 from core.chat_templates import ModelTokenizer, model_tokenizer
 from core.errors import UserError
 from core.model_facts import ModelFacts
 from core.models.device import best_device
 from core.models.known import require_length
+from core.models.offloading import move_embeddings, offload_checkpoints
 from core.models.pretrained import open_tokenizer
 from core.models.source import download
 from core.schema import FOUR_BIT_METHODS, ModelSpec, TrainingSpec
@@ -52,6 +54,8 @@ def choose_backend(spec: ModelSpec, refused: str = "") -> Backend:
         return Backend("transformers", "There is no CUDA GPU, which Unsloth needs.")
     if spec.method == "head-on-llm":
         return Backend("transformers", "A head needs one position of each row, so that Unsloth's loss gains nothing.")
+    if spec.method != "full" and spec.lora.train_embeddings:
+        return Backend("transformers", "Token embeddings are trained too, which PEFT does as they are saved.")
     os.environ["UNSLOTH_DISABLE_STATISTICS"] = "1"
     try:
         import unsloth  # noqa: F401
@@ -111,8 +115,12 @@ def with_adapter(
 ) -> "PreTrainedModel | PeftModel":
     """Adapters on the linear layers, never on the output layer; with method full the model as it is.
 
-    Raises UserError for target modules that the model does not have.
+    What may wait in main memory, and is to, does from here on. Raises UserError for target modules that the model does
+    not have.
     """
+    offloads = training.gradient_checkpointing and training.offload_checkpoints
+    if offloads and backend.name != "unsloth":
+        offload_checkpoints(model)
     if spec.method == "full":
         return model
     lora = spec.lora
@@ -126,29 +134,58 @@ def with_adapter(
             lora_alpha=lora.alpha,
             lora_dropout=lora.dropout,
             target_modules=list(lora.target_modules) or linear,
-            use_gradient_checkpointing="unsloth" if training.gradient_checkpointing else False,
+            use_gradient_checkpointing="unsloth" if offloads else training.gradient_checkpointing,
             random_state=training.seed,
         )
     from peft import LoraConfig, TaskType, get_peft_model
 
     has_head = spec.method == "head-on-llm"
+    whole = [name for name, _ in model.named_children() if name in _HEADS] if has_head else []
+    tied = False
+    if spec.lora.train_embeddings and not has_head:
+        table, output = model.get_input_embeddings(), model.get_output_embeddings()
+        tied = output.weight is table.weight
+        whole = _names(model, [table] if tied else [table, output])
     config = LoraConfig(
         task_type=TaskType.SEQ_CLS if has_head else TaskType.CAUSAL_LM,
         r=lora.rank,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
         target_modules=list(lora.target_modules) or "all-linear",
-        modules_to_save=[name for name, _ in model.named_children() if name in _HEADS] if has_head else None,
+        modules_to_save=whole or None,
+        ensure_weight_tying=tied,
     )
     torch.manual_seed(training.seed)
     try:
-        return get_peft_model(model, config)
+        adapted = get_peft_model(model, config)
     except ValueError as error:
         raise UserError(
             f"LoRA cannot be put on {spec.source}: {error}",
             "model.lora.target_modules",
             "Name linear layers that the model has, or leave it empty for all.",
         ) from error
+    if spec.lora.train_embeddings:
+        inner: Any = adapted.get_base_model()
+        for module in (inner.get_input_embeddings(), inner.get_output_embeddings()):
+            _take_and_give(module, model.dtype)
+    if spec.embeddings_on_cpu:
+        print(move_embeddings(model))
+    return adapted
+
+
+def _names(model: "PreTrainedModel", modules: "Sequence[nn.Module | None]") -> list[str]:
+    return [name for name, module in model.named_modules() if any(module is one for one in modules)]
+
+
+def _take_and_give(module: nn.Module, dtype: torch.dtype) -> None:
+    """Let a module that is trained in float32 stand among layers of another format, outside autocast, too."""
+
+    def take(_module: nn.Module, args: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
+        own = next(weight.dtype for weight in module.parameters() if weight.requires_grad)
+        return (args[0].to(own) if args[0].is_floating_point() else args[0],)
+
+    module.register_forward_pre_hook(take)
+    module.register_forward_hook(lambda _module, _args, output: output.to(dtype))
 
 
 def load_trained(model: Path, facts: ModelFacts) -> "PreTrainedModel | PeftModel":
@@ -163,12 +200,14 @@ def load_trained(model: Path, facts: ModelFacts) -> "PreTrainedModel | PeftModel
             "source": facts.base,
             "revision": facts.base_revision,
             "family": "causal",
-            "method": facts.method,
+            # Whole weights are loaded as they are after `full`, also where an adapter was merged into them.
+            "method": facts.method if facts.is_adapter else "full",
             "double_quantization": facts.double_quantization,
         }
     )
-    if facts.method == "full":
-        return AutoModelForCausalLM.from_pretrained(model, **_loading(spec)).eval()
+    if not facts.is_adapter:
+        auto: Any = AutoModelForSequenceClassification if facts.task == "classify" else AutoModelForCausalLM
+        return auto.from_pretrained(model, **_loading(spec)).eval()
     from peft import PeftModel
 
     pad = load_tokenizer(facts.base, str(model)).pad_token_id
@@ -271,6 +310,8 @@ def _from_unsloth(spec: ModelSpec, folder: str, tokens: int) -> "PreTrainedModel
             dtype=None,
             load_in_4bit=spec.method in FOUR_BIT_METHODS,
             full_finetuning=spec.method == "full",
+            # Left out, Unsloth moves them where it finds memory to be short.
+            **({"offload_embedding": True} if spec.embeddings_on_cpu and spec.method != "full" else {}),
         )
     except torch.OutOfMemoryError:
         raise

@@ -13,8 +13,9 @@ from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.errors import HFValidationError
 
 from core.errors import UserError
+from core.models.sizes import Sizes, sizes_of
 from core.models.source import packaged_encoder
-from core.presets import Shape, load_presets
+from core.presets import load_presets
 from core.schema import PACKAGED_ENCODER, ModelSpec
 
 LAYER_NAMES = ("num_hidden_layers", "n_layers", "num_layers")
@@ -30,8 +31,7 @@ class Known:
     hidden_size: int | None = None
     longest: int | None = None
     """Most tokens of a text."""
-    parameters: int | None = None
-    shape: Shape | None = None
+    sizes: Sizes | None = None
 
 
 def known_of(model: ModelSpec) -> Known:
@@ -42,7 +42,9 @@ def known_of(model: ModelSpec) -> Known:
     if config is None:
         return Known()
     text = config.get("text_config", config)
-    return Known(_first(text, LAYER_NAMES), _first(text, WIDTH_NAMES), _first(text, ("max_position_embeddings",)))
+    return Known(
+        _first(text, LAYER_NAMES), _first(text, WIDTH_NAMES), _first(text, ("max_position_embeddings",)), sizes_of(text)
+    )
 
 
 def require_length(spec: ModelSpec, longest: int) -> None:
@@ -101,16 +103,13 @@ def _config_path(model: ModelSpec) -> Path | None:
 
 @lru_cache(maxsize=1)
 def _of_presets() -> dict[str, Known]:
-    return {
-        preset.model.source: Known(
-            preset.shape.layers if preset.shape else None,
-            preset.shape.hidden_size if preset.shape else None,
-            preset.longest,
-            preset.parameters,
-            preset.shape,
+    found = {}
+    for preset in load_presets().values():
+        sizes = sizes_of(preset.config)
+        found[preset.model.source] = Known(
+            sizes.layers if sizes else None, sizes.hidden_size if sizes else None, preset.longest, sizes
         )
-        for preset in load_presets().values()
-    }
+    return found
 
 
 def _first(config: dict[str, Any], names: tuple[str, ...]) -> int | None:

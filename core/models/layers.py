@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from core.epochs import epochs_of
-from core.presets import Shape
+from core.models.sizes import Sizes
 from core.schema import ModelSpec, TrainingSpec
 
 FEW_ROWS = ((500, 2), (2_000, 4), (8_000, 8))
@@ -42,10 +42,6 @@ class Parameters:
     learning: int
     all: int
 
-    def memory(self, optimizer: str) -> int:
-        """Bytes for weights, gradients and the optimiser; activations, which depend on the batch, come on top."""
-        return WEIGHT_BYTES * self.all + (WEIGHT_BYTES + AVERAGES_BYTES[optimizer]) * self.learning
-
 
 @dataclass(frozen=True)
 class CachePlan:
@@ -80,29 +76,26 @@ def work_of_a_step(layers: int, frozen: int) -> Work:
     return Work((frozen + 3 * learning) / (3 * layers), learning / layers)
 
 
-def parameter_counts(shape: Shape, parameters: int, model: ModelSpec, classes: int) -> Parameters:
-    """Of a model with a head for so many classes, with the method freeze, head or full.
+def parameter_counts(sizes: Sizes, model: ModelSpec, classes: int) -> Parameters:
+    """Of an encoder with a head for so many classes, with the method freeze, head or full.
 
-    parameters: weights in the pretrained model. Of `shape` the lowest layer may differ from the others, so layers are
-    counted from the top.
+    The lowest layer may differ from the others, so layers are counted from the top.
     """
     if model.head == "model":
-        head = shape.head_parameters + (shape.hidden_size + 1) * classes
-        pooler = shape.pooler_parameters
-        total = parameters + head
+        head, pooler = sizes.head + (sizes.hidden_size + 1) * classes, sizes.pooler
     else:
-        head, pooler = _own_head(shape, model, classes), 0
-        total = parameters - shape.pooler_parameters + head
+        head, pooler = _own_head(sizes.hidden_size, model, classes), 0
+    total = sizes.body + pooler + head
     if model.method == "head":
         return Parameters(pooler + head, total)
     if model.method == "freeze" and model.frozen_layers:
-        upper = (shape.layers - model.frozen_layers) * shape.layer_parameters + shape.final_parameters
+        upper = (sizes.layers - model.frozen_layers) * sizes.layer + sizes.final
         return Parameters(upper + pooler + head, total)
-    return Parameters(total - (shape.embedding_parameters if model.method == "freeze" else 0), total)
+    return Parameters(total - (sizes.embeddings if model.method == "freeze" else 0), total)
 
 
-def _own_head(shape: Shape, model: ModelSpec, classes: int) -> int:
-    width = shape.hidden_size * (2 if model.pooling == "both" else 1)
+def _own_head(hidden_size: int, model: ModelSpec, classes: int) -> int:
+    width = hidden_size * (2 if model.pooling == "both" else 1)
     if model.head == "linear":
         return (width + 1) * classes
     return (width + 1) * model.head_size + (model.head_size + 1) * classes

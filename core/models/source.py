@@ -86,6 +86,12 @@ def source_config(model: ModelSpec) -> dict[str, Any] | None:
 
 
 def _check_folder(folder: Path) -> None:
+    if not (folder / "config.json").is_file() and (folder / "adapter_config.json").is_file():
+        raise UserError(
+            f"The folder {folder} holds an adapter, which is no model by itself.",
+            "model.source",
+            "Take its run away as merged (`launch.py export RUN --format merged --to DIR`), and choose that folder.",
+        )
     if not (folder / "config.json").is_file():
         raise UserError(
             f"The folder {folder} holds no config.json, so it is not a model.",

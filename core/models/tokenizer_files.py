@@ -18,7 +18,7 @@ from huggingface_hub.errors import (
 
 from core.chat_templates import ModelTokenizer, read_model_tokenizer
 from core.errors import UserError
-from core.models.source import HUB_TIMEOUT_SECONDS, check_source
+from core.models.source import HUB_TIMEOUT_SECONDS, check_source, packaged_encoder
 from core.schema import PACKAGED_ENCODER, ModelSpec
 
 LAST = "tokenizer.json"
@@ -44,6 +44,14 @@ def tokenizer_folder(model: ModelSpec) -> Path:
         return found
     check_source(model)  # says what is wrong where the hub does not have it, or does not answer
     return _fetched(model)
+
+
+def local_tokenizer_folder(model: ModelSpec) -> Path | None:
+    """A folder on this computer with the tokenizer's files; None where they would have to be fetched."""
+    if model.source == PACKAGED_ENCODER or Path(model.source).expanduser().is_dir():
+        folder = packaged_encoder() if model.source == PACKAGED_ENCODER else Path(model.source).expanduser()
+        return folder if (folder / LAST).is_file() else None
+    return _cached(model)
 
 
 def _cached(model: ModelSpec) -> Path | None:

@@ -1,5 +1,6 @@
 """Token rows kept flat: four bytes a token instead of a Python list a row. Worker only: imports torch."""
 
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -41,6 +42,13 @@ class TokenRows:
     def lengths(self) -> npt.NDArray[np.int64]:
         """Tokens of each row: [rows]."""
         return np.diff(self.offsets)
+
+    def fingerprint(self) -> str:
+        """Of every token, length and label: eight hexadecimal digits."""
+        checksum = zlib.crc32(self.offsets.tobytes(), zlib.crc32(np.ascontiguousarray(self.flat).tobytes()))
+        if self.labels is not None:
+            checksum = zlib.crc32(np.ascontiguousarray(self.labels).tobytes(), checksum)
+        return f"{checksum:08x}"
 
     def shortest_first(self) -> npt.NDArray[np.int64]:
         """Row numbers in order of length, so that a batch of neighbours needs next to no padding: [rows]."""

@@ -1,23 +1,32 @@
-"""One queue: starts a worker for the next run, asks it to stop, and finds out when one has died.
+"""One queue: starts a worker for the next run on each free device, asks it to stop, and finds out when one has died.
 
 Anything that keeps a run alive is in the store or the run's folder, so any process may supervise: the app's thread, a
-command line that waits for its run, or the next start of either.
+command line that waits for its run, or the next start of either. Whether a worker lives is told by the lock that it
+holds (core/runs/locks.py), by its pid, and for as long as it is still importing by the time that it began.
 """
 
 import os
 import shutil
-import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
 from core.errors import UserError
+from core.files import replacing
+from core.runs.causes import LAST_LINES, out_of_memory_kills, silent_end, was_killed_for_memory
+from core.runs.leftovers import remove_leftovers
+from core.runs.locks import has_worker
+from core.runs.memory_ladder import go_on_after_kill
+from core.runs.queue import STOP_ASKED, device_environment, devices
 from core.runs.store import ACTIVE, ENDED, RESUMABLE, Run, Store, open_store
+from core.runs.sweeps import advance
 from core.schema import RunSpec, short_name, shown_name
 from core.spec_files import spec_yaml
 from core.workspace import RunFolder, Workspace, new_id
@@ -29,24 +38,31 @@ KILL_GRACE_SECONDS = 10
 START_GRACE_SECONDS = 60
 
 
-def submit(workspace: Workspace, spec: RunSpec) -> str:
-    """Put a run in the queue. Returns its id. Raises UserError where the workspace is full or read-only."""
+def submit(workspace: Workspace, spec: RunSpec, run_id: str | None = None, draft_id: str = "") -> str:
+    """Put a run in the queue. Returns its id, a new one where none is given; of a draft that was started already, the
+    id of that run.
+
+    Raises UserError where the workspace is full or read-only.
+    """
     store = open_store(workspace)
-    folder = workspace.run(new_id())
+    folder = workspace.run(run_id or new_id())
     data_name = shown_name(spec.data.train)
     named = spec if spec.name else spec.model_copy(update={"name": f"{short_name(spec.data.train)}, {spec.preset}"})
     try:
         folder.root.mkdir(parents=True)
-        folder.spec.write_text(spec_yaml(named), encoding="utf-8")
-    except OSError as error:
+        with replacing(folder.spec) as partial:
+            partial.write_text(spec_yaml(named), encoding="utf-8")
+        added = store.add_run(folder.id, named.name, named.preset, named.model.source, data_name, draft_id)
+    except (OSError, sqlite3.OperationalError) as error:
         shutil.rmtree(folder.root, ignore_errors=True)
         raise UserError(
-            f"The run cannot be written to {workspace.root} ({error.strerror}).",
+            f"The run cannot be written to {workspace.root} ({error}).",
             str(workspace.root),
             "Free some space or choose another folder with --workspace DIR; the form keeps what you entered.",
         ) from error
-    store.add_run(folder.id, named.name, named.preset, named.model.source, data_name)
-    return folder.id
+    if added != folder.id:
+        shutil.rmtree(folder.root, ignore_errors=True)
+    return added
 
 
 def stop(workspace: Workspace, run_id: str) -> None:
@@ -54,7 +70,7 @@ def stop(workspace: Workspace, run_id: str) -> None:
     store = open_store(workspace)
     if store.move(run_id, ["queued"], "stopped", "Taken out of the queue before it started."):
         return
-    if not store.move(run_id, ["running"], "stopping", "Stop was asked for."):
+    if not store.move(run_id, ["running"], "stopping", STOP_ASKED):
         raise UserError(
             f"Run {run_id} is {store.run(run_id).state}, so there is nothing to stop.", "run", "Choose a running one."
         )
@@ -100,9 +116,22 @@ class Supervisor:
         self._thread: threading.Thread | None = None
 
     def start(self, interval_seconds: float = 0.5) -> None:
+        """Supervise in a thread of its own; workers of an earlier supervisor are found and followed."""
+        self._adopt()
+
         def loop() -> None:
+            self._tidy()
+            told = ""
             while not self._closing.wait(interval_seconds):
-                self.tick()
+                try:
+                    self.tick()
+                except (sqlite3.Error, OSError) as error:
+                    # A full disk, or a store that is locked for long: both pass, and the next look finds the same.
+                    if str(error) != told:
+                        print(f"Runs cannot be looked after just now: {error}", flush=True)
+                    told = str(error)
+                    continue
+                told = ""
 
         self._thread = threading.Thread(target=loop, name="supervisor", daemon=True)
         self._thread.start()
@@ -113,22 +142,49 @@ class Supervisor:
         if self._thread is not None:
             self._thread.join()
 
+    def _adopt(self) -> None:
+        for run in self.store.runs(limit=1000, states=ACTIVE):
+            if self._lives(run):
+                self.store.add_event(run.id, "adopted", {"pid": run.pid, "by": os.getpid()})
+
+    def _tidy(self) -> None:
+        """A worker that was killed right after its run had finished leaves its checkpoints."""
+        for run in self.store.runs(limit=self.store.count_runs(), states=("finished",)):
+            if self.workspace.run(run.id).checkpoints.exists():
+                remove_leftovers(self.workspace.run(run.id))
+
+    def _lives(self, run: Run) -> bool:
+        if run.pid is None:
+            # Claimed but not yet entered: its supervisor is between the two, or died there.
+            return run.started is not None and abs(time.time() - run.started) < START_GRACE_SECONDS
+        return has_worker(self.workspace.run(run.id), run.pid, lambda pid: _began_then(run, pid))
+
     def tick(self) -> None:
         """Notice what ended, push what should have stopped, start what waits."""
-        for run in self.store.runs(limit=1000, states=ACTIVE):
+        active = self.store.runs(limit=1000, states=ACTIVE)
+        for run in active:
             self._reconcile(run)
-        claimed = self.store.claim_next()
+        self._forget_ended({run.id for run in active})
+        advance(self.workspace, self.store, submit, len(devices()))
+        claimed = self.store.claim_next(devices())
         if claimed is not None:
             self._launch(claimed)
 
+    def _forget_ended(self, active: set[str]) -> None:
+        """A worker whose run has ended is to leave the process table, too: its exit code is read."""
+        for run_id, child in list(self._children.items()):
+            if run_id not in active and child.poll() is not None:
+                del self._children[run_id]
+
     def _launch(self, run: Run) -> None:
         folder = self.workspace.run(run.id)
+        self.store.add_event(run.id, "worker", {"out_of_memory_kills": out_of_memory_kills()})
         try:
             with folder.log.open("ab") as log:
                 child = subprocess.Popen(
                     [*WORKER, str(folder.root)],
                     cwd=PROJECT,
-                    env=worker_environment(),
+                    env=worker_environment() | device_environment(self.store, run.id),
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
@@ -146,7 +202,7 @@ class Supervisor:
     def _reconcile(self, run: Run) -> None:
         child = self._children.get(run.id)
         exit_code = child.poll() if child is not None else None
-        if exit_code is None and (child is not None or _is_alive(run)):
+        if exit_code is None and (child is not None or self._lives(run)):
             self._press(run)
             return
         self._children.pop(run.id, None)
@@ -154,24 +210,32 @@ class Supervisor:
         current = self.store.run(run.id)
         if current.state not in ACTIVE or current.started != run.started:
             return
+        folder = self.workspace.run(run.id)
+        lines = last_log_lines(folder, LAST_LINES)
+        before = self.store.events(run.id, "worker")
+        kills = before[-1].detail["out_of_memory_kills"] if before else None
+        if was_killed_for_memory(exit_code, kills) and go_on_after_kill(self.store, folder, current):
+            return
+        cause = silent_end(current, folder, exit_code, lines, kills)
         if current.state == "stopping":
             self.store.move(run.id, ["stopping"], "stopped", "Ended before it could save; its last checkpoint is kept.")
-        elif exit_code is not None and exit_code > 0:
-            tail = last_log_lines(self.workspace.run(run.id), 1)
-            self.store.move(run.id, ["running"], "failed", f"The worker ended with code {exit_code}. {tail}".strip())
         else:
-            how = _signal_name(-exit_code) if exit_code else "its process is gone"
-            self.store.move(run.id, ["running"], "interrupted", f"The worker ended without a word ({how}).")
+            state = "failed" if exit_code is not None and exit_code > 0 else "interrupted"
+            self.store.move(run.id, ["running"], state, cause.what, error=cause.parts() | {"log": lines})
 
     def _press(self, run: Run) -> None:
         """A worker that does not stop by itself is terminated, then killed."""
         if run.state != "stopping" or run.pid is None:
             return
         asked = self.store.events(run.id, "stopping")[-1].time
-        if time.time() - asked > STOP_GRACE_SECONDS + KILL_GRACE_SECONDS:
-            psutil.Process(run.pid).kill()
-        elif time.time() - asked > STOP_GRACE_SECONDS:
-            psutil.Process(run.pid).terminate()
+        waited = time.time() - asked
+        if waited > STOP_GRACE_SECONDS:
+            with suppress(psutil.NoSuchProcess):
+                process = psutil.Process(run.pid)
+                if waited > STOP_GRACE_SECONDS + KILL_GRACE_SECONDS:
+                    process.kill()
+                else:
+                    process.terminate()
 
 
 def run_to_end(workspace: Workspace, run_id: str, on_change: Callable[[Run], None] | None = None) -> Run:
@@ -214,17 +278,9 @@ def last_log_lines(folder: RunFolder, count: int) -> str:
     return "\n".join(line for line in lines[-count:] if line)
 
 
-def _is_alive(run: Run) -> bool:
-    if run.pid is None or run.pid_started is None:
-        # Claimed but not yet entered: its supervisor is between the two, or died there.
-        return run.started is not None and time.time() - run.started < START_GRACE_SECONDS
+def _began_then(run: Run, pid: int) -> bool:
     try:
-        process = psutil.Process(run.pid)
         # A clock that is corrected moves start times by some seconds; no pid comes round again as fast.
-        return abs(process.create_time() - run.pid_started) < 5 and process.status() != psutil.STATUS_ZOMBIE
+        return run.pid_started is not None and abs(psutil.Process(pid).create_time() - run.pid_started) < 5
     except psutil.NoSuchProcess:
         return False
-
-
-def _signal_name(number: int) -> str:
-    return f"killed by {signal.Signals(number).name}"

@@ -23,7 +23,7 @@ from core.models.causal import Backend, load_causal, prompt_tokenizer, with_adap
 from core.prompt_rows import PromptTokens, encode_prompts, training_examples
 from core.prompts import Prompt, build_prompt, prompt_content, prompt_from_content
 from core.training.collapse import class_shares, watch_figures
-from core.training.job import Job, LabelledTexts, Trained
+from core.training.job import OUTSIDE, Job, LabelledTexts, Trained
 from core.training.learning import learn, training_facts
 from core.training.saving import measured_once, save_model
 from core.training.sft import answer_trainer
@@ -41,7 +41,9 @@ def train_answers(job: Job, facts: DataFacts, parts: dict[str, LabelledTexts], b
     base, tokenizer = load_causal(spec.model, backend, TREE_TOKENS)
     prompt = _prompt(job, facts, parts, tokenizer)
     job.enter("tokenising")
-    rows = {part: encode_prompts(prompt, _rows(parts[part])) for part in ("validation", "test")}
+    rows = {
+        part: encode_prompts(prompt, _rows(parts[part])) for part in ("validation", "test", OUTSIDE) if part in parts
+    }
     untuned, before = _untuned(job, base, backend, prompt, rows["test"], parts["test"], facts)
 
     model = with_adapter(base, spec.model, spec.training, backend)
@@ -73,6 +75,8 @@ def train_answers(job: Job, facts: DataFacts, parts: dict[str, LabelledTexts], b
     began = time.perf_counter()
     predicted["test"] = _predictions(job, score, rows["test"], parts["test"], "evaluating test")
     pace = len(rows["test"]) / (time.perf_counter() - began)
+    if OUTSIDE in rows:
+        predicted[OUTSIDE] = _predictions(job, score, rows[OUTSIDE], parts[OUTSIDE], "evaluating unknown classes")
     after = _free_answers(job, model, prompt, rows["test"], parts["test"], facts)
     told = training_facts(job, model, learned)
     job.enter("saving")
@@ -95,6 +99,7 @@ def train_answers(job: Job, facts: DataFacts, parts: dict[str, LabelledTexts], b
             "backend_reason": backend.reason,
         },
         untuned=untuned,
+        outside=predicted.get(OUTSIDE),
         free_answers={name: answers for name, answers in (("untuned", before), ("tuned", after)) if answers},
     )
 
@@ -103,7 +108,9 @@ def _prompt(job: Job, facts: DataFacts, parts: dict[str, LabelledTexts], tokeniz
     """The run's prompt; of a resumed run the one it began with, as some chat templates print the date."""
     own = prompt_tokenizer(tokenizer)
     if job.folder.prompt.exists():
-        return prompt_from_content(json.loads(job.folder.prompt.read_text(encoding="utf-8")), own)
+        content = json.loads(job.folder.prompt.read_text(encoding="utf-8"))
+        # Texts may have to be shorter than when the run began, to fit in memory.
+        return prompt_from_content(content | {"max_length": job.spec.model.max_length}, own)
     mapping = job.spec.mapping
     prompt = build_prompt(
         job.spec.prompt,

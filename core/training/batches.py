@@ -4,11 +4,15 @@ Worker only: imports torch and transformers.
 """
 
 from collections.abc import Iterator
+from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from torch.utils.data import DataLoader, Sampler
 from transformers import Trainer
+
+from core.training.saved_state import CheckpointWriter
 
 ALIKE = 1.08
 """Rows whose lengths differ by less than this factor are of like length: wider, and padding grows; narrower, and the
@@ -26,6 +30,9 @@ class RowBatches(Sampler[list[int]]):
         self, lengths: npt.NDArray[np.int64], rows: int, tokens: int | None, *, grouped: bool, seed: int
     ) -> None:
         self.seed, self.epoch = seed, 0
+        self.lengths = lengths
+        self.fixed: list[list[int]] | None = None
+        """The batches of every epoch, where seed and epoch are not to decide."""
         by_length = grouped or tokens is not None
         steps = np.log(np.maximum(lengths, 1)) / np.log(ALIKE) if by_length else np.zeros(len(lengths))
         self.groups = steps.astype(np.int64)
@@ -35,9 +42,12 @@ class RowBatches(Sampler[list[int]]):
         self.cuts = _cuts(longest[np.sort(self.groups)], rows, tokens)
 
     def __len__(self) -> int:
-        return len(self.cuts) - 1
+        return len(self.cuts) - 1 if self.fixed is None else len(self.fixed)
 
     def __iter__(self) -> Iterator[list[int]]:
+        if self.fixed is not None:
+            yield from self.fixed
+            return
         random = np.random.default_rng((self.seed, self.epoch))
         shuffled = random.permutation(len(self.groups))
         ordered = shuffled[np.argsort(self.groups[shuffled], kind="stable")]
@@ -64,17 +74,29 @@ def _cuts(lengths: npt.NDArray[np.int64], rows: int, tokens: int | None) -> list
     return cuts
 
 
+def batch_loader(trainer: Trainer, batches: RowBatches) -> DataLoader[dict[str, object]]:
+    """The trainer's training rows in these batches."""
+    loader: DataLoader[dict[str, object]] = DataLoader(
+        trainer.train_dataset,  # type: ignore[arg-type]
+        batch_sampler=batches,
+        collate_fn=trainer.data_collator,
+        pin_memory=trainer.args.dataloader_pin_memory,
+    )
+    prepared: DataLoader[dict[str, object]] = trainer.accelerator.prepare(loader)
+    return prepared
+
+
 class ClassifierTrainer(Trainer):
-    """A Trainer that takes its training batches from `batches`."""
+    """A Trainer that takes its training batches from `batches` and writes its checkpoints by `writer`."""
 
     batches: RowBatches
+    writer: CheckpointWriter
 
     def get_train_dataloader(self) -> DataLoader[dict[str, object]]:
-        loader: DataLoader[dict[str, object]] = DataLoader(
-            self.train_dataset,  # type: ignore[arg-type]
-            batch_sampler=self.batches,
-            collate_fn=self.data_collator,
-            pin_memory=self.args.dataloader_pin_memory,
-        )
-        prepared: DataLoader[dict[str, object]] = self.accelerator.prepare(loader)
-        return prepared
+        return batch_loader(self, self.batches)
+
+    def _get_output_dir(self, trial: Any) -> str:
+        return str(self.writer.staged or super()._get_output_dir(trial))
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        self.writer.write(self, partial(super()._save_checkpoint, model, trial))

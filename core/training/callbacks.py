@@ -23,6 +23,7 @@ from core.training.collapse import (
     open_notices,
     still_holds,
 )
+from core.training.saved_state import RESERVE_BYTES, CheckpointWriter, free_bytes, nearly_full_words
 
 SECONDS_BETWEEN_WRITES = 0.5
 
@@ -46,6 +47,9 @@ class StoreCallback(TrainerCallback):
         self.spec = spec
         self.labels = labels
         self.stopped = False
+        self.stop_words = ""
+        """Why it stopped where nobody asked for it."""
+        self.writer: CheckpointWriter | None = None
         self._written = 0.0
         self._first_step = 0
         self._began = 0.0
@@ -69,11 +73,31 @@ class StoreCallback(TrainerCallback):
             return
         self._write_progress(state, "training")
         if self.store.stop_requested(self.run_id):
-            self.stopped = True
-            control.should_save = True
-            control.should_training_stop = True
-            # An evaluation would only keep the person waiting who asked to stop.
+            self._stop(control)
+        elif self.writer is not None and free_bytes(self.writer.folder) < RESERVE_BYTES:
+            self._stop(control, nearly_full_words(free_bytes(self.writer.folder), self.writer.expected_bytes))
+
+    def _stop(self, control: TrainerControl, words: str = "") -> None:
+        """Save and leave. Evaluated is only what is due at this very step: a resumed run would not come by it again."""
+        self.stopped = True
+        self.stop_words = words
+        control.should_save = True
+        control.should_training_stop = True
+        if words:
+            print(f"{time.strftime('%H:%M:%S')} {words}", flush=True)
+            self.store.add_event(self.run_id, "disk_nearly_full", {"words": words})
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if self.writer is not None and self.writer.refused and not self.stop_words:
+            self._stop(control, self.writer.refused)
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if self.stopped and not float(state.epoch or 0).is_integer():
+            # transformers ends the epoch where training stops, and would evaluate in the middle of it.
             control.should_evaluate = False
+            control.should_save = False
 
     def on_log(
         self,

@@ -5,15 +5,15 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from peft import PeftModel
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast, set_seed
 
 from core.data.examples import DataFacts
 from core.evaluation.multi_label import tuned_thresholds
@@ -24,17 +24,22 @@ from core.models.device import best_device
 from core.models.encoder import load_encoder, save_encoder
 from core.models.freezing import apply_method, frozen_layer_count, with_chosen_layers
 from core.models.inference import class_logits, probabilities_of
+from core.models.offloading import embeddings_moved, offload_checkpoints
 from core.models.prefix_cache import CachedRows, can_be_skipped, fill_cache, plan_cache, skipped_prefix
 from core.models.tokens import TokenRows, tokenise
 from core.models.used_tokens import only_used_tokens
-from core.schema import RunSpec
-from core.training.job import Job, LabelledTexts, Trained
+from core.models.word_fit import word_fit
+from core.schema import RunSpec, TrainingSpec
+from core.training.checkpoints import facts_of_last_checkpoint
+from core.training.job import OUTSIDE, Job, LabelledTexts, Trained
 from core.training.learning import learn, training_facts
 from core.training.neighbours import neighbours_baseline
 from core.training.saving import save_model
 from core.training.trainers import classifier_trainer
 
 PACE_ROWS = 128
+FIT_ROWS, LONGEST = 1000, 20_000
+"""Texts and characters of each that are asked whether the model knows their words."""
 
 
 def train_classifier(job: Job, facts: DataFacts, parts: dict[str, LabelledTexts]) -> Trained:
@@ -50,14 +55,14 @@ def train_classifier(job: Job, facts: DataFacts, parts: dict[str, LabelledTexts]
     # Batches of an evaluation are neighbours: sorted, they need next to no padding.
     order = rows["validation"].shortest_first()
     rows["validation"] = rows["validation"].take(order)
-    with _read_rows(job, spec, model, tokenizer, rows) as read:
+    with _embeddings(job, spec, model), _read_rows(job, spec, model, tokenizer, rows) as (read, cache):
         learned = learn(
             job,
             model,
             spec.training.best_metric,
             facts.labels,
             lambda callback: classifier_trainer(
-                spec, job.folder, model, tokenizer, read["train"], read["validation"], [callback]
+                spec, job.folder, model, tokenizer, read["train"], read["validation"], [callback], cache
             ),
         )
         job.enter("evaluating")
@@ -65,6 +70,8 @@ def train_classifier(job: Job, facts: DataFacts, parts: dict[str, LabelledTexts]
         began = time.perf_counter()
         said["test"] = _probabilities(job, model, tokenizer, read["test"])
         pace = None if isinstance(read["test"], CachedRows) else len(rows["test"]) / (time.perf_counter() - began)
+        if OUTSIDE in rows:
+            said[OUTSIDE] = _probabilities(job, model, tokenizer, read[OUTSIDE])
     if pace is None:
         # What frozen layers say was at hand; whoever uses the model has to wait for them.
         pace = _sampled_pace(job, model, tokenizer, rows["test"])
@@ -73,22 +80,25 @@ def train_classifier(job: Job, facts: DataFacts, parts: dict[str, LabelledTexts]
     told = training_facts(job, model, learned)
     job.enter("saving")
     validation = predicted["validation"]
-    thresholds = tuned_thresholds(validation.true, validation.probabilities) if facts.kind == "multi" else ()
+    thresholds = tuned_thresholds(validation.true, validation.probabilities) if facts.kind == "multi" else None
     save_model(
         job,
         facts.labels,
         lambda folder: _write(job, model, tokenizer, folder),
         validation,
-        thresholds=[float(threshold) for threshold in thresholds],
+        thresholds=[] if thresholds is None else thresholds.tolist(),
         architecture=model.config.model_type,
     )
     return Trained(
         validation=predicted["validation"],
         test=predicted["test"],
+        thresholds=thresholds,
         baselines=[baseline] if baseline is not None else [],
+        outside=predicted.get(OUTSIDE),
         facts={
             **told,
             "rows_per_second": pace,
+            "word_fit": _word_fit(tokenizer, parts["train"].texts),
             "tokens_cut": {name: _share_cut(rows[name], spec.model.max_length) for name in rows},
         },
     )
@@ -110,7 +120,21 @@ def _load(
     chosen = with_chosen_layers(spec.model, layers, rows)
     if chosen is not spec.model:
         job.say(f"Of {layers} layers the lowest {chosen.frozen_layers} stay as they are: there are {rows:,} train rows")
+    if spec.training.gradient_checkpointing and spec.training.offload_checkpoints:
+        offload_checkpoints(encoder)
     return apply_method(encoder, chosen), tokenizer, spec.model_copy(update={"model": chosen}), baseline
+
+
+@contextmanager
+def _embeddings(job: Job, spec: RunSpec, model: PreTrainedModel | PeftModel) -> Iterator[None]:
+    """An encoder's are in main memory meanwhile, where the settings say so; it is saved whole."""
+    if spec.model.family == "encoder" and spec.model.embeddings_on_cpu:
+        inner = cast(PreTrainedModel, model.get_base_model()) if isinstance(model, PeftModel) else model
+        with embeddings_moved(inner) as words:
+            job.say(words)
+            yield
+    else:
+        yield
 
 
 @contextmanager
@@ -120,41 +144,57 @@ def _read_rows(
     model: PreTrainedModel | PeftModel,
     tokenizer: PreTrainedTokenizerBase,
     rows: dict[str, TokenRows],
-) -> Iterator[Mapping[str, TokenRows | CachedRows]]:
-    """The rows as they are, or with what the frozen layers say of them, which the model then takes.
+) -> Iterator[tuple[Mapping[str, TokenRows | CachedRows], dict[str, Any]]]:
+    """The rows as they are, or with what the frozen layers say of them, which the model then takes; and, for the
+    checkpoints, what they are: a resumed run keeps frozen layers, or not, as it did when it began.
 
     Where nothing is frozen, the model has the embeddings of their tokens alone meanwhile.
     """
+    identity: dict[str, Any] = {"rows": rows["train"].fingerprint()}
+    before = facts_of_last_checkpoint(job.folder.checkpoints)
+    if before.get("rows", identity["rows"]) != identity["rows"]:
+        job.say("The training rows are tokenised otherwise than when the run began: another version of the tokenizer?")
     if isinstance(model, PreTrainedModel) and spec.model.method == "full":
         with only_used_tokens(model, rows.values(), tokenizer.pad_token_id) as counts:
             if counts is not None:
                 used, tokens = counts
                 job.say(f"Of {tokens:,} tokens {used:,} occur; the embeddings of the others stay as they are")
-            yield rows
+            yield rows, identity
         return
     frozen = frozen_layer_count(model, spec.model) if isinstance(model, PreTrainedModel) else None
     if frozen is None:
-        yield rows
+        yield rows, identity
         return
     assert isinstance(model, PreTrainedModel)
-    plan = plan_cache(model, frozen, spec.training, rows, job.folder.root)
+    training = _as_before(spec.training, before.get("cache"))
+    plan = plan_cache(model, frozen, training, rows, job.folder.root)
     job.say(plan.words)
     torch.nn.Module.to(model, best_device())
     if plan.place is not None and not can_be_skipped(model, frozen, rows["train"], tokenizer.pad_token_id):
         job.say("It is not kept all the same: the layers of this architecture cannot be skipped.")
         plan = replace(plan, place=None)
     if plan.place is None:
-        yield rows
+        yield rows, identity | {"cache": {"layers": frozen, "format": None}}
         return
     folder = job.folder.prefix_cache
     try:
         tell = job.counting("computing frozen layers")
         place = folder if plan.place == "disk" else None
-        kept = fill_cache(model, frozen, spec.training, rows, tokenizer.pad_token_id, place, tell)
+        kept = fill_cache(model, frozen, training, rows, tokenizer.pad_token_id, place, tell)
+        used_format = str(kept["train"].states.dtype).removeprefix("torch.")
         with skipped_prefix(model, frozen):
-            yield kept
+            yield kept, identity | {"cache": {"layers": frozen, "format": used_format}}
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _as_before(training: TrainingSpec, cache: dict[str, Any] | None) -> TrainingSpec:
+    """Settings under which frozen layers are kept as the checkpoint says; None: there is none."""
+    if cache is None:
+        return training
+    if cache["format"] is None:
+        return training.model_copy(update={"prefix_cache": "off"})
+    return training.model_copy(update={"cache_format": cache["format"]})
 
 
 def _probabilities(
@@ -185,6 +225,15 @@ def _write(job: Job, model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTo
         save_encoder(cast(PreTrainedModel, model.merge_and_unload()), tokenizer, folder)
     else:
         save_encoder(model, tokenizer, folder)
+
+
+def _word_fit(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> dict[str, Any] | None:
+    """How well the tokenizer knows the words of the train part, of some texts from all over it."""
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+        return None
+    every = max(1, len(texts) // FIT_ROWS)
+    found = word_fit(tokenizer.backend_tokenizer, [text[:LONGEST] for text in texts[::every]])
+    return None if found is None else asdict(found)
 
 
 def _share_cut(rows: TokenRows, max_length: int) -> float:

@@ -1,9 +1,9 @@
 """Training from the start or the last checkpoint to the best weights, whatever the model. Worker only."""
 
-import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,10 +14,19 @@ from transformers import PreTrainedModel, Trainer
 from core.errors import UserError
 from core.models.architecture import trainable_parameters
 from core.models.device import best_device
+from core.runs.store import Best, Progress
 from core.training.callbacks import StoreCallback
-from core.training.checkpoints import best_checkpoint, remove_torn_checkpoints, whole_checkpoints
+from core.training.checkpoints import (
+    best_checkpoint,
+    checkpoint_step,
+    read_state,
+    remove_torn_checkpoints,
+)
 from core.training.job import Job, StopRequestedError
 from core.training.machine import machine_facts, peak_memory
+from core.training.measuring import Pace, forecast_of
+from core.training.saved_state import GoingOn, is_over
+from core.training.stopwatch import Stopwatch
 
 
 @dataclass(frozen=True)
@@ -29,6 +38,8 @@ class Learned:
     metric: str
     best_value: float | None
     best_step: int | None
+    pace: Pace | None = None
+    """None where no step was trained in this process."""
 
 
 def learn(
@@ -46,20 +57,27 @@ def learn(
     """
     trainable, total = trainable_parameters(model)
     job.say(f"{trainable:,} of {total:,} parameters are trained")
-    remove_torn_checkpoints(job.folder.checkpoints)
-    if job.finish_only:
-        return _best_so_far(job, model, metric)
-    whole = whole_checkpoints(job.folder.checkpoints)
-    step = int(whole[-1].name.removeprefix("checkpoint-")) if whole else 0
+    whole = remove_torn_checkpoints(job.folder.checkpoints)
+    if job.finish_only or (whole and is_over(whole[-1], job.spec.training.early_stopping_patience)):
+        if whole:
+            _tell_how_far(job, metric, read_state(whole[-1]))
+        return _best_so_far(model, metric, whole)
     # Step 0 holds the baselines' scores, measured anew by this worker before it came here.
-    job.store.forget_metrics_after(job.folder.id, step)
+    job.store.forget_metrics_after(job.folder.id, checkpoint_step(whole[-1]) if whole else 0)
     callback = StoreCallback(job.store, job.folder.id, metric, job.spec, labels)
     trainer = make_trainer(callback)
+    if job.prepare is not None:
+        job.prepare(trainer)
+    if whole:
+        job.say(f"Going on from step {checkpoint_step(whole[-1]):,}")
+        trainer.add_callback(GoingOn(trainer, whole, job.say))
+    stopwatch = Stopwatch()
+    trainer.add_callback(stopwatch)
     job.enter("training")
     trainer.train(resume_from_checkpoint=str(whole[-1]) if whole else None)
     if callback.stopped:
-        raise StopRequestedError
-    return _learned(trainer.state.__dict__, metric)
+        raise StopRequestedError(callback.stop_words)
+    return replace(_learned(trainer.state.__dict__, metric), pace=stopwatch.pace)
 
 
 def training_facts(job: Job, model: PreTrainedModel | PeftModel, learned: Learned) -> dict[str, Any]:
@@ -75,12 +93,14 @@ def training_facts(job: Job, model: PreTrainedModel | PeftModel, learned: Learne
         "history": [asdict(point) for point in job.store.metrics(job.folder.id)],
         "machine": machine_facts(),
         **peak_memory(),
+        "pace": asdict(learned.pace) if learned.pace is not None else None,
+        "forecast": forecast_of(job.store, job.folder.id),
     }
 
 
-def _best_so_far(job: Job, model: PreTrainedModel | PeftModel, metric: str) -> Learned:
-    """Load the best checkpoint of a run that is to end where it stands. Raises UserError where there is none."""
-    best = best_checkpoint(job.folder.checkpoints)
+def _best_so_far(model: PreTrainedModel | PeftModel, metric: str, whole: list[Path]) -> Learned:
+    """Load the best of these whole checkpoints: no step is trained any more. Raises UserError where there is none."""
+    best = best_checkpoint(whole)
     if best is None:
         raise UserError(
             "The run was stopped before its first checkpoint, so there is no model to keep.",
@@ -92,8 +112,19 @@ def _best_so_far(job: Job, model: PreTrainedModel | PeftModel, metric: str) -> L
     else:
         load_model(model, best / "model.safetensors")
     torch.nn.Module.to(model, best_device())
-    last = whole_checkpoints(job.folder.checkpoints)[-1]
-    return _learned(json.loads((last / "trainer_state.json").read_text(encoding="utf-8")), metric)
+    return _learned(read_state(whole[-1]), metric)
+
+
+def _tell_how_far(job: Job, metric: str, state: dict[str, Any]) -> None:
+    """Progress as it was when the checkpoint was written: this worker trains no step."""
+    best = None
+    if state["best_metric"] is not None and state["best_global_step"]:
+        epoch = state["best_global_step"] / state["max_steps"] * state["num_train_epochs"]
+        best = Best(metric, float(state["best_metric"]), int(state["best_global_step"]), epoch)
+    epochs = (float(state["epoch"] or 0), float(state["num_train_epochs"]))
+    job.store.set_progress(
+        job.folder.id, Progress("training", state["global_step"], state["max_steps"], *epochs, best=best)
+    )
 
 
 def _learned(state: dict[str, Any], metric: str) -> Learned:

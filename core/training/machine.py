@@ -3,11 +3,12 @@
 import importlib.metadata
 import platform
 import sys
-from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
+
+from core.training.devices import processor
 
 _PACKAGES = ("torch", "transformers", "peft", "scikit-learn")
 
@@ -17,7 +18,7 @@ def machine_facts() -> dict[str, Any]:
     return {
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "processor": _processor(),
+        "processor": processor(),
         "cores": psutil.cpu_count(),
         "memory_bytes": psutil.virtual_memory().total,
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
@@ -40,13 +41,3 @@ def _peak_bytes() -> int:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # In bytes on macOS, in kilobytes elsewhere (getrusage(2) of each).
     return peak if sys.platform == "darwin" else peak * 1024
-
-
-def _processor() -> str:
-    """Linux names the model only in /proc/cpuinfo; elsewhere platform knows it."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor()

@@ -10,14 +10,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from core.data.examples import DataFacts
-from core.epochs import epochs_of
 from core.evaluation.neighbours import (
     NAME,
+    NEAREST_FILE,
     TITLE,
+    Nearest,
     Neighbours,
     choose_k,
     note_words,
@@ -25,23 +28,17 @@ from core.evaluation.neighbours import (
     voting_rows,
 )
 from core.evaluation.predictions import Baseline
+from core.files import replacing
 from core.models.device import best_device
 from core.models.heads import pool
 from core.models.tokens import TokenRows, model_inputs, tokenise
-from core.schema import RunSpec
 from core.training.job import Job, LabelledTexts
 from core.training.saving import measured_once
+from core.training.work import voting_rows_affordable
+from core.workspace import RunFolder
 
-MOST_VOTING = 20_000
-"""Train rows that vote at most."""
 FEWEST_VOTING = 500
 """With fewer than this of more train rows it would be no fair baseline, so it is left out."""
-WORK_SHARE = 0.15
-"""Of the passes over rows that training makes, at most so many are made for this."""
-PASSES = {"full": 3, "lora": 3, "freeze": 2, "head": 1}
-"""What a training row costs, in passes forward: going backward costs two, where it goes all the way."""
-ALWAYS_READ = 2000
-"""Rows that are read in any case: a matter of seconds."""
 ROWS_AT_ONCE = 8192
 
 Embed = Callable[[list[str]], npt.NDArray[np.float32]]
@@ -59,7 +56,8 @@ def neighbours_baseline(
     model: as it was loaded, in evaluation mode. Raises StopRequestedError.
     """
     train = len(parts["train"].texts)
-    most = voting_rows_affordable(job.spec, {name: len(part.texts) for name, part in parts.items()}, facts)
+    classes = len(facts.labels) if facts.kind == "single" else 0
+    most = voting_rows_affordable(job.spec, {name: len(part.texts) for name, part in parts.items()}, classes)
     if most < min(train, FEWEST_VOTING):
         job.say("Nearest neighbours are left out: beside so short a training they would cost too much.")
         return None
@@ -70,6 +68,7 @@ def neighbours_baseline(
             return _measure(job, facts, parts, model, tokenizer, most)
 
     found = measured_once(job.folder.neighbours, measure)
+    keep_nearest(job.folder, parts, found)
     return Baseline(
         name=NAME,
         title=TITLE,
@@ -80,17 +79,6 @@ def neighbours_baseline(
         thresholds=found["thresholds"] if facts.kind == "multi" else None,
         rows_per_second=float(found["rows_per_second"]),
     )
-
-
-def voting_rows_affordable(spec: RunSpec, rows: Mapping[str, int], facts: DataFacts) -> int:
-    """How many train rows can vote so that the whole stays a small share of the training; rows: of each part."""
-    training = spec.training
-    several = facts.kind != "single"
-    learned = rows["train"] * epochs_of(training, rows["train"], 0 if several else len(facts.labels))
-    if training.max_steps is not None:
-        learned = min(learned, training.max_steps * training.batch_size * training.gradient_accumulation)
-    read = max(ALWAYS_READ, WORK_SHARE * PASSES[spec.model.method] * learned)
-    return min(MOST_VOTING, max(0, int(read) - rows["validation"] - rows["test"]))
 
 
 def _measure(
@@ -124,7 +112,7 @@ def _measure(
     validation = parts["validation"]
     chosen = choose_k(neighbours, embed(validation.texts), validation.labels, facts.kind)
     asked = time.perf_counter()
-    test = _asked(neighbours, parts["test"].texts, embed, chosen.k)
+    test, nearest = _asked(neighbours, parts["test"].texts, embed, chosen.k)
     now = time.perf_counter()
     return {
         "validation": chosen.probabilities,
@@ -134,16 +122,46 @@ def _measure(
         "seconds": np.array(now - began),
         "rows_per_second": np.array(len(test) / (now - asked)),
         "thresholds": np.array([]) if chosen.thresholds is None else chosen.thresholds,
+        **{
+            f"{part}_{name}": values
+            for part, few in (("validation", chosen.nearest), ("test", nearest))
+            for name, values in (("nearest", voting[few.rows]), ("cosines", few.cosines))
+        },
     }
 
 
-def _asked(neighbours: Neighbours, texts: list[str], embed: Embed, k: int) -> npt.NDArray[np.float32]:
+def _asked(neighbours: Neighbours, texts: list[str], embed: Embed, k: int) -> tuple[npt.NDArray[np.float32], Nearest]:
     """What they say of these texts, some thousand at a time, whose embeddings need not all be held at once."""
-    said = [
-        neighbours.probabilities(embed(texts[start : start + ROWS_AT_ONCE]), [k])[0]
+    pieces = [
+        neighbours.said_and_nearest(embed(texts[start : start + ROWS_AT_ONCE]), [k])
         for start in range(0, len(texts), ROWS_AT_ONCE)
     ]
-    return np.concatenate(said)
+    few = [nearest for _, nearest in pieces]
+    nearest = Nearest(np.concatenate([one.rows for one in few]), np.concatenate([one.cosines for one in few]))
+    return np.concatenate([said for (said,), _ in pieces]), nearest
+
+
+def keep_nearest(folder: RunFolder, parts: Mapping[str, LabelledTexts], found: Mapping[str, np.ndarray]) -> None:
+    """Write report/neighbours.parquet from what `_measure` found: row_id (of validation and test), nearest (row ids of
+    train, the nearest first), cosines."""
+    if "test_nearest" not in found:
+        return  # measured before they were kept
+    train = parts["train"].row_ids
+    rows = [
+        (parts[part].row_ids, train[found[f"{part}_nearest"]], found[f"{part}_cosines"])
+        for part in ("validation", "test")
+    ]
+    row_ids, nearest, cosines = (np.concatenate(columns) for columns in zip(*rows, strict=True))
+    table = pa.table(
+        {
+            "row_id": pa.array(row_ids, pa.int64()),
+            "nearest": pa.array(list(nearest), pa.list_(pa.int64())),
+            "cosines": pa.array(list(cosines), pa.list_(pa.float32())),
+        }
+    )
+    folder.report.mkdir(parents=True, exist_ok=True)
+    with replacing(folder.report / NEAREST_FILE) as target:
+        pq.write_table(table, target)
 
 
 @torch.no_grad()

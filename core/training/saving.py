@@ -11,7 +11,7 @@ import numpy as np
 from core.decision import AS_IT_IS, Decision
 from core.evaluation.calibration import fitted_temperature
 from core.evaluation.predictions import Predictions
-from core.files import replacing
+from core.files import replacing, sync_file, sync_folder
 from core.model_facts import MODEL_FACTS_FILE, NEWEST_VERSION
 from core.training.job import Job
 
@@ -64,8 +64,13 @@ def save_model(
     shutil.rmtree(partial, ignore_errors=True)
     write(partial)
     (partial / MODEL_FACTS_FILE).write_text(json.dumps(facts, ensure_ascii=False, indent=1), encoding="utf-8")
+    for written in partial.rglob("*"):
+        if written.is_file():
+            sync_file(written)
+    sync_folder(partial)
     shutil.rmtree(job.folder.model, ignore_errors=True)
     partial.rename(job.folder.model)
+    sync_folder(job.folder.root)
 
 
 def measured_once(file: Path, measure: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

@@ -1,25 +1,29 @@
 """TRL's SFTTrainer, set up from a RunSpec, for models that answer. Worker only: imports torch and trl.
 
-Only the positions that carry loss are projected to the vocabulary: by TRL's own kernel on CUDA (Triton, in tiles), by
-`answer_token_loss` elsewhere. Unsloth, where it is used, has patched the trainer by the time it is imported here. Rows
-come tokenised, with the loss mask in their targets.
+Only the tokens that carry loss are projected to the vocabulary (core/training/answer_loss.py), on a GPU and on a
+processor, with Unsloth and without: Unsloth's own loss would project all of them. Models whose logits are more than
+that have TRL's loss, or Unsloth's, on CUDA, and their own elsewhere. Unsloth, where it is used, has patched the trainer
+by the time it is imported here. Rows come tokenised, with the loss mask in their targets.
 """
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
-import torch
+import numpy as np
 from datasets import Dataset, Features, List, Value
 from peft import PeftModel
-from torch.nn import functional
+from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 from trl import SFTConfig, SFTTrainer  # type: ignore[attr-defined]
 
-from core.evaluation.held_out import learned_tokens
 from core.prompt_rows import Example
 from core.schema import RunSpec
-from core.training.trainers import argument_values, with_early_stopping
+from core.training.answer_loss import answer_token_loss, projects_plainly
+from core.training.batches import RowBatches, batch_loader
+from core.training.saved_state import CheckpointWriter
+from core.training.trainers import argument_values, checkpoint_writer, watch_disk, with_early_stopping
 from core.workspace import RunFolder
 
 _FEATURES = Features({"input_ids": List(Value("int32")), "labels": List(Value("int32"))})
@@ -30,16 +34,34 @@ class AnswerTrainer(SFTTrainer):
 
     measure: Callable[[], dict[str, float]]
     """Figures on the validation part, by their names in the store (accuracy, macro_f1, loss)."""
+    batches: RowBatches
+    writer: CheckpointWriter
+    plain: bool
+    """Whether the loss is that of `answer_token_loss`."""
+
+    def get_train_dataloader(self) -> DataLoader[dict[str, object]]:
+        return batch_loader(self, self.batches)
+
+    def _get_output_dir(self, trial: Any) -> str:
+        return str(self.writer.staged or super()._get_output_dir(trial))
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        self.writer.write(self, partial(super()._save_checkpoint, model, trial))
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        if inputs["input_ids"].is_cuda:
-            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         inner: Any = model.get_base_model() if isinstance(model, PeftModel) else model
-        loss = answer_token_loss(
-            inner, inputs["input_ids"], inputs["attention_mask"], inputs["labels"], num_items_in_batch
-        )
+        if not self.plain and inputs["input_ids"].is_cuda:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        ids, mask, labels = inputs["input_ids"], inputs["attention_mask"], inputs["labels"]
+        # accelerate puts the number format around the model's forward pass, which is not what runs here.
+        with self.accelerator.autocast():
+            if self.plain:
+                loss = answer_token_loss(inner, ids, mask, labels, num_items_in_batch)
+            else:
+                more = {"labels": labels, "use_cache": False, "num_items_in_batch": num_items_in_batch}
+                loss = inner(input_ids=ids, attention_mask=mask, **more).loss
         return (loss, None) if return_outputs else loss
 
     def evaluate(
@@ -77,25 +99,14 @@ def answer_trainer(
         callbacks=with_early_stopping(spec.training, callbacks),
     )
     trainer.measure = measure
+    trainer.plain = projects_plainly(model.config)
+    lengths = np.array([len(example.ids) for example in train], dtype=np.int64)
+    own = spec.training
+    trainer.batches = RowBatches(lengths, own.batch_size, None, grouped=own.group_by_length, seed=own.seed)
+    trainer.writer = checkpoint_writer(own, folder, model, {})
+    watch_disk(callbacks, trainer.writer)
     _float32(model)
     return trainer
-
-
-def answer_token_loss(
-    model: PreTrainedModel,
-    input_ids: torch.Tensor,
-    attention_mask: torch.Tensor,
-    labels: torch.Tensor,
-    tokens: torch.Tensor | int | None,
-) -> torch.Tensor:
-    """Cross-entropy of the tokens whose label is not -100, over `tokens` (of the whole step; None: of this batch).
-
-    input_ids, attention_mask, labels: int64 [rows, length].
-    """
-    states, expected = learned_tokens(model, input_ids, attention_mask, labels)
-    logits = model.get_output_embeddings()(states).float()
-    total = functional.cross_entropy(logits, expected, reduction="sum")
-    return total / (len(expected) if tokens is None else tokens)
 
 
 def as_dataset(examples: Sequence[Example]) -> Dataset:

@@ -30,7 +30,9 @@ from core.models.prefix_cache import CachedRows
 from core.models.tokens import TokenRows, collate
 from core.schema import Family, LabelKind, RunSpec, TrainingSpec
 from core.training.batches import ClassifierTrainer, RowBatches
+from core.training.callbacks import StoreCallback
 from core.training.collapse import class_shares, watch_figures
+from core.training.saved_state import CheckpointWriter
 from core.training.unfreezing import GradualUnfreezing
 from core.workspace import RunFolder
 
@@ -46,10 +48,12 @@ def classifier_trainer(
     train: TokenRows | CachedRows,
     validation: TokenRows | CachedRows,
     callbacks: list[TrainerCallback],
+    identity: dict[str, Any] | None = None,
 ) -> Trainer:
     """A Trainer over token rows that keeps the best checkpoint by `training.best_metric` on validation.
 
-    Rows with cached states need core.models.prefix_cache.skipped_prefix around the training.
+    Rows with cached states need core.models.prefix_cache.skipped_prefix around the training. identity: what the rows
+    are, for the checkpoints.
     """
     training, kind = spec.training, spec.mapping.kind
     rows = train.rows if isinstance(train, CachedRows) else train
@@ -87,7 +91,29 @@ def classifier_trainer(
         optimizers=(_optimizer(model, training, arguments), None),
     )
     trainer.batches = batches
+    trainer.writer = checkpoint_writer(training, folder, model, identity or {})
+    watch_disk(callbacks, trainer.writer)
     return trainer
+
+
+def checkpoint_writer(
+    training: TrainingSpec, folder: RunFolder, model: PreTrainedModel | PeftModel, identity: dict[str, Any]
+) -> CheckpointWriter:
+    """What writes a run's checkpoints. A first one is taken for the weights and two averages of the trained.
+
+    Of an adapter only the adapter is written.
+    """
+    trained = sum(parameter.numel() * 4 for parameter in model.parameters() if parameter.requires_grad)
+    whole = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
+    weights = trained if isinstance(model, PeftModel) else whole
+    return CheckpointWriter(folder.checkpoints, training.keep_checkpoints, identity, weights + 2 * trained)
+
+
+def watch_disk(callbacks: list[TrainerCallback], writer: CheckpointWriter) -> None:
+    """The run's own callback stops training where the disk gets full."""
+    for callback in callbacks:
+        if isinstance(callback, StoreCallback):
+            callback.writer = writer
 
 
 def _unfreezing(model: PreTrainedModel | PeftModel, spec: RunSpec) -> list[TrainerCallback]:
@@ -136,7 +162,9 @@ def argument_values(spec: RunSpec, folder: RunFolder, rows: int, batches: int, c
         eval_steps=every,
         save_strategy=strategy,
         save_steps=every or 500,
-        save_total_limit=training.keep_checkpoints,
+        # Old ones are deleted by core.training.saved_state, which keeps the best beside the last.
+        save_total_limit=None,
+        restore_callback_states_from_checkpoint=True,
         load_best_model_at_end=True,
         metric_for_best_model=training.best_metric,
         greater_is_better=training.best_metric != "loss",

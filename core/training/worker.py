@@ -4,7 +4,6 @@ It reads the run's spec, does one phase after the other, and writes everything i
 folder. It can be killed at any moment: what was finished is found again, training goes on from the last checkpoint.
 """
 
-import shutil
 import sys
 import traceback
 from pathlib import Path
@@ -13,19 +12,30 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import psutil
 
-from core.data.examples import DataFacts, extra_columns, label_array, read_examples
+from core.data.examples import DataFacts, extra_columns, label_array, read_examples, read_outside
 from core.data.split import write_split
 from core.evaluation.baselines import Baseline, run_baselines
 from core.evaluation.chat_report import write_chat_report
-from core.evaluation.kinds import KIND_FIGURES, label_metrics
+from core.evaluation.kinds import label_metrics
 from core.evaluation.multi_label import USUAL_THRESHOLD
 from core.evaluation.report import write_report
 from core.evaluation.report_file import read_content
+from core.evaluation.summary import summary_of
+from core.gpu_watch import watching
+from core.masking import mask_output, masked_error
+from core.runs.causes import LAST_LINES
+from core.runs.heartbeat import beating
+from core.runs.leftovers import remove_leftovers
+from core.runs.locks import lock_run
+from core.runs.memory_ladder import as_it_fits, queue_again
+from core.runs.queue import stopped_words
 from core.runs.store import ACTIVE, Store, open_store
+from core.runs.supervisor import last_log_lines
 from core.schema import RunSpec
 from core.spec_files import read_spec
 from core.training.folds import cross_validate, divide_folds
-from core.training.job import Job, LabelledTexts, StopRequestedError, Trained
+from core.training.job import OUTSIDE, Job, LabelledTexts, StopRequestedError, Trained
+from core.training.measuring import tell_forecast, tell_measured
 from core.workspace import RunFolder
 
 if TYPE_CHECKING:
@@ -37,21 +47,31 @@ BASELINE_FIGURES = ("accuracy", "macro_f1", "micro_f1", "weighted_f1")
 def main(run_dir: str, own_process: bool = False) -> int:
     """own_process: nothing but this run happens in it. Returns the exit code."""
     folder = RunFolder(Path(run_dir).resolve())
+    lock = lock_run(folder)
     store = open_store(folder.workspace)
     process = psutil.Process()
     store.set_process(folder.id, process.pid, process.create_time())
     try:
+        with beating(store, folder.id), watching(store, folder.id):
+            return _worked(folder, store, own_process)
+    finally:
+        lock.release()
+
+
+def _worked(folder: RunFolder, store: Store, own_process: bool) -> int:
+    try:
         finish_only = bool(store.events(folder.id, "finish_requested"))
         spec = read_spec(folder.spec)
         if own_process:
-            _leave_out_unused(spec)
-        summary = run(Job(_smaller_batches(spec, store, folder.id), folder, store, finish_only))
-    except StopRequestedError:
-        store.move(folder.id, ACTIVE, "stopped", "Stopped; a checkpoint is kept.")
+            leave_out_unused(spec)
+        summary = run(Job(as_it_fits(spec, store.events(folder.id)), folder, store, finish_only))
+    except StopRequestedError as stop:
+        store.move(folder.id, ACTIVE, "stopped", str(stop) or stopped_words(store, folder.id))
         return 0
     except BaseException as error:  # noqa: BLE001  the process's outer edge: whatever it was, the person is told
         return 0 if _begin_again(store, folder, error) else _fail(store, folder, error)
-    store.move(folder.id, ACTIVE, "finished", summary=summary)
+    store.move(folder.id, ACTIVE, "finished", "Trained, measured and saved.", summary=summary)
+    remove_leftovers(folder)
     return 0
 
 
@@ -59,6 +79,7 @@ def run(job: Job) -> dict[str, Any]:
     """All phases in order. Returns the run's summary. Raises UserError, StopRequestedError."""
     job.enter("reading data")
     facts = write_split(job.spec, job.folder.workspace, job.folder)
+    tell_forecast(job)
     if job.spec.task == "chat":
         return _run_chat(job, facts)
     divide_folds(job)
@@ -67,18 +88,17 @@ def run(job: Job) -> dict[str, Any]:
     report = read_content(job.folder) if folds else None
     if report is None:
         report = _measured(job, facts)
-    shutil.rmtree(job.folder.checkpoints, ignore_errors=True)
-    job.folder.neighbours.unlink(missing_ok=True)
-    return _summary(cross_validate(job, report, _measured) if folds else report)
+        tell_measured(job, report["training"])
+    return summary_of(cross_validate(job, report, _measured) if folds else report)
 
 
 def _measured(job: Job, facts: DataFacts) -> dict[str, Any]:
     """Train one model on the frozen split and measure it. Returns the content of its report.json."""
-    parts = {part: _labelled_texts(job.folder, part, facts) for part in ("train", "validation", "test")}
+    parts = {part: labelled_texts(job.folder, part, facts) for part in ("train", "validation", "test")}
     baselines = _baselines(job, facts, parts)
 
     job.enter("loading model")
-    trained = _train(job, facts, parts)
+    trained = train_model(job, facts, parts | _outside_texts(job.folder))
     job.enter("evaluating")
     return write_report(
         job.folder,
@@ -88,18 +108,20 @@ def _measured(job: Job, facts: DataFacts) -> dict[str, Any]:
         validation=trained.validation,
         baselines=[*baselines, *trained.baselines],
         training=trained.facts,
+        thresholds=trained.thresholds,
         untuned=trained.untuned,
         free_answers=trained.free_answers,
+        outside=trained.outside,
     )
 
 
-def _train(job: Job, facts: DataFacts, parts: dict[str, LabelledTexts]) -> Trained:
+def train_model(job: Job, facts: DataFacts, parts: dict[str, LabelledTexts]) -> Trained:
     """torch and transformers take seconds to import: the page shows data and baselines meanwhile."""
     if job.spec.task == "classify":
         from core.training.classifier import train_classifier
 
         return train_classifier(job, facts, parts)
-    backend = _backend(job)
+    backend = backend_of(job)
     # Only now: where unsloth is used, it has to come before transformers and trl.
     from core.training.answers import train_answers
 
@@ -109,7 +131,7 @@ def _train(job: Job, facts: DataFacts, parts: dict[str, LabelledTexts]) -> Train
 def _run_chat(job: Job, facts: DataFacts) -> dict[str, Any]:
     """From the frozen split of conversations to the report. Returns the run's summary."""
     job.enter("loading model")
-    backend = _backend(job)
+    backend = backend_of(job)
     from core.training.chat import train_chat
 
     trained = train_chat(job, backend)
@@ -117,18 +139,11 @@ def _run_chat(job: Job, facts: DataFacts) -> dict[str, Any]:
     report = write_chat_report(
         job.folder, job.spec, facts, scores=trained.scores, samples=trained.samples, training=trained.facts
     )
-    shutil.rmtree(job.folder.checkpoints, ignore_errors=True)
-    return {
-        "task": "chat",
-        "verdict": report["verdict"],
-        "rows": report["parts"],
-        "seconds": report["training"]["seconds"],
-        "test": report["test"],
-        **({"untuned": report["untuned"]} if report["untuned"] else {}),
-    }
+    tell_measured(job, report["training"])
+    return summary_of(report)
 
 
-def _backend(job: Job) -> "Backend":
+def backend_of(job: Job) -> "Backend":
     """What loads the run's language model; not Unsloth where that refused the model earlier in the run."""
     from core.models.causal import choose_backend
 
@@ -138,7 +153,7 @@ def _backend(job: Job) -> "Backend":
     return backend
 
 
-def _labelled_texts(folder: RunFolder, part: str, facts: DataFacts) -> LabelledTexts:
+def labelled_texts(folder: RunFolder, part: str, facts: DataFacts) -> LabelledTexts:
     more = extra_columns(folder)
     table = read_examples(folder, part, more)
     return LabelledTexts(
@@ -147,6 +162,21 @@ def _labelled_texts(folder: RunFolder, part: str, facts: DataFacts) -> LabelledT
         labels=label_array(table["label"], facts),
         cells={name: table[name].to_pylist() for name in more},
     )
+
+
+def _outside_texts(folder: RunFolder) -> dict[str, LabelledTexts]:
+    """A part of rows of classes that the model does not learn, where there are any."""
+    more = extra_columns(folder)
+    table = read_outside(folder, more)
+    if table is None:
+        return {}
+    texts = LabelledTexts(
+        row_ids=table["row_id"].to_numpy(),
+        texts=table["text"].to_pylist(),
+        labels=np.zeros(len(table), dtype=np.int64),
+        cells={name: table[name].to_pylist() for name in more},
+    )
+    return {OUTSIDE: texts}
 
 
 def _baselines(job: Job, facts: DataFacts, parts: dict[str, LabelledTexts]) -> list[Baseline]:
@@ -182,45 +212,18 @@ def _loss_figure(spec: RunSpec) -> str:
     return "kl_divergence" if spec.training.loss == "kl" else "cross_entropy"
 
 
-def _summary(report: dict[str, Any]) -> dict[str, Any]:
-    kind = report["kind"]
-    headline = ("rows", "accuracy", "accuracy_interval", "macro_f1", "weighted_f1", *KIND_FIGURES[kind])
-    return {
-        **({"kind": kind} if kind != "single" else {}),
-        "verdict": report["verdict"],
-        "labels": len(report["labels"]),
-        "rows": report["parts"],
-        "seconds": report["training"]["seconds"],
-        "test": {name: report["test"][name] for name in headline},
-        **({"untuned": {name: report["untuned"][name] for name in headline}} if report["untuned"] else {}),
-        "baselines": {
-            name: {figure: scores[figure] for figure in headline} for name, scores in report["baselines"].items()
-        },
-        **({"folds": report["folds"]} if "folds" in report else {}),
-    }
-
-
-def _smaller_batches(spec: RunSpec, store: Store, run_id: str) -> RunSpec:
-    """The spec with the batches that were found to fit in memory; the effective batch is the same."""
-    found = store.events(run_id, "smaller_batch")
-    if not found:
-        return spec
-    return spec.model_copy(update={"training": spec.training.model_copy(update=found[-1].detail)})
-
-
 def _begin_again(store: Store, folder: RunFolder, error: BaseException) -> bool:
     """Whether the run is in the queue again, to go on in a fresh process with what the error calls for."""
     from core.training.failures import another_way
 
-    way = another_way(error, _smaller_batches(read_spec(folder.spec), store, folder.id))
+    progress = store.run(folder.id).progress
+    spec = as_it_fits(read_spec(folder.spec), store.events(folder.id))
+    way = another_way(error, spec, progress.phase if progress is not None else "")
     if way is None:
         return False
     traceback.print_exception(error)
     print(way.words, flush=True)
-    # Before the run is queued: a supervisor may take it at once.
-    store.add_event(folder.id, way.event, way.detail)
-    if not store.move(folder.id, ["running"], "queued", way.words):
-        store.move(folder.id, ["stopping"], "stopped", "Stopped; a checkpoint is kept.")
+    queue_again(store, folder, way)
     return True
 
 
@@ -229,14 +232,14 @@ def _fail(store: Store, folder: RunFolder, error: BaseException) -> int:
     from core.training.failures import explain
 
     traceback.print_exception(error)
-    told = explain(error, folder.root)
+    told = masked_error(explain(error, folder.root))
     # First what is torn: on a full disk the store needs the room to take the news.
     remove_torn_checkpoints(folder.checkpoints)
-    store.move(folder.id, ACTIVE, "failed", told.what, error=told.parts())
+    store.move(folder.id, ACTIVE, "failed", told.what, error=told.parts() | {"log": last_log_lines(folder, LAST_LINES)})
     return 1
 
 
-def _leave_out_unused(spec: RunSpec) -> None:
+def leave_out_unused(spec: RunSpec) -> None:
     """Keep transformers and peft from importing what no encoder here uses, a quarter of the time until training begins.
 
     None in sys.modules is Python's way to say that there is no such module
@@ -247,4 +250,5 @@ def _leave_out_unused(spec: RunSpec) -> None:
 
 
 if __name__ == "__main__":
+    mask_output()
     sys.exit(main(sys.argv[1], own_process=True))

@@ -9,14 +9,15 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from core.runs.store import ACTIVE, open_store
-from core.workspace import Workspace, open_workspace
+from core.runs.store import ACTIVE, Progress, Store, open_store
+from core.workspace import Workspace, new_id, open_workspace
 
 PROJECT = Path(__file__).resolve().parents[2]
 FLAGS = [
@@ -27,6 +28,8 @@ SERVE = (
     "serve(open_workspace(sys.argv[1]), port=int(sys.argv[2]), open_browser=False)"
 )
 START_SECONDS = 120
+HOLDER = '<img src=x onerror="document.title=1">'
+"""The name of a run that holds a queue."""
 WAIT_MS = 60_000
 """A page has as long as a busy machine may need."""
 
@@ -41,8 +44,9 @@ def assert_fits(page: Page) -> None:
 class Server:
     """The real app over a workspace. It may be killed and started again at the same address."""
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, **environment: str) -> None:
         self.workspace = workspace
+        self.environment = environment
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -52,6 +56,8 @@ class Server:
     def start(self) -> None:
         """Return once the page answers. The hub is out of reach, so that every machine sees the same."""
         environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(self.workspace.root / "no-hub-cache")}
+        environment.pop("HF_TOKEN", None)
+        environment |= self.environment
         log = self.workspace.root / "server.log"
         with log.open("ab") as output:
             self.process = subprocess.Popen(
@@ -95,7 +101,7 @@ def chromium() -> str:
     return found
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser(chromium: str) -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
@@ -104,9 +110,9 @@ def browser(chromium: str) -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def context(browser: Browser) -> Iterator[BrowserContext]:
-    """One for a module: the page's scripts are compiled once, not for each test."""
+    """One for all: the page's scripts are compiled once, not for each test."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
     context.set_default_timeout(WAIT_MS)
     yield context
@@ -122,17 +128,41 @@ def page(context: BrowserContext) -> Iterator[Page]:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    """A server of this test's own, over an empty workspace."""
+    """A server of this test's own, over an empty workspace, for what the runs of others would change."""
     server = Server(open_workspace(tmp_path / "workspace"))
     server.start()
     yield server
     server.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that the tests of a module share; each makes drafts and runs of its own."""
+    """A server that all these tests share, since one takes seconds to start; each makes drafts and runs of its own.
+
+    A run that is started trains, in a process that imports for seconds: where that is not the point, take `held`.
+    """
     server = Server(open_workspace(tmp_path_factory.mktemp("shared") / "workspace"))
     server.start()
     yield server
     server.close()
+
+
+@contextmanager
+def queue_held(server: Server) -> Iterator[Store]:
+    """A server's store while its queue does not move on: this process seems to train `HOLDER`."""
+    store, run_id = open_store(server.workspace), new_id()
+    store.add_run(run_id, HOLDER, "quickstart-minilm", "packaged", "questions.csv")
+    assert store.move(run_id, ["queued"], "running")
+    process = psutil.Process()
+    store.set_process(run_id, process.pid, process.create_time())
+    store.set_progress(run_id, Progress("training", step=62, total_steps=100, epochs=3, seconds_left=236.0))
+    yield store
+    for run in store.runs(states=["queued"]):
+        store.move(run.id, ["queued"], "stopped")
+    store.move(run_id, ["running"], "finished")
+
+
+@pytest.fixture
+def held(shared_server: Server) -> Iterator[Store]:
+    with queue_held(shared_server) as store:
+        yield store

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from core.runs.store import open_store
-from core.runs.supervisor import stop
+from core.runs.store import Store
 from core.spec_files import read_spec
 from tests.browser.conftest import Server, assert_fits
 from tests.browser.test_new_run import draft_spec, opened, to_model, to_review, upload
@@ -18,8 +17,9 @@ EVIL = "<img src=x onerror=\"document.title='hit'\"><script>document.title='hit'
 
 
 def test_the_leak_of_sentipers_is_found_fixed_and_undone(
-    shared_server: Server, page: Page, shared_data: Path, tmp_path: Path
+    shared_server: Server, held: Store, page: Page, shared_data: Path
 ) -> None:
+    before = held.count_runs()
     files = shared_data / "sentipers_fa"
     upload(page, shared_server, files / "train.csv")
     opened(page)
@@ -51,7 +51,7 @@ def test_the_leak_of_sentipers_is_found_fixed_and_undone(
     expect(page.locator("#review-model")).to_contain_text("on this computer")
     page.locator("#start-run").click()
     expect(page.locator("#start-ask")).to_contain_text("92 texts stand both in train")
-    assert not open_store(shared_server.workspace).runs()
+    assert held.count_runs() == before
     page.locator("#start-not-yet").click()
     expect(page.locator("#start-ask")).not_to_be_visible()
     page.locator(".step-button").filter(has_text="Data").click()
@@ -62,7 +62,6 @@ def test_the_leak_of_sentipers_is_found_fixed_and_undone(
     page.locator("#start-run").click()
     page.wait_for_url("**run=*")
     run = page.url.split("run=")[1].split("&")[0]
-    stop(shared_server.workspace, run)  # the other tests need the processor
     assert read_spec(shared_server.workspace.run(run).spec).data.cleaning.leaked_rows == "drop"
 
 

@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from core.runs.store import open_store
-from core.runs.supervisor import stop, submit
+from core.runs.store import Store, open_store
+from core.runs.supervisor import submit
 from core.schema import DataSpec, MappingSpec, RunSpec, TableFile
 from core.spec_files import read_spec
 from core.workspace import Workspace
@@ -68,7 +68,9 @@ def draft_spec(server: Server, page: Page) -> dict:
 # The whole way
 
 
-def test_news_without_header_to_a_run_with_class_names(shared_server: Server, page: Page, shared_data: Path) -> None:
+def test_news_without_header_to_a_run_with_class_names(
+    shared_server: Server, held: Store, page: Page, shared_data: Path
+) -> None:
     news = shared_data / "ag_news"
     upload(page, shared_server, news / "train_4k_raw_noheader.csv")
     opened(page)
@@ -102,8 +104,7 @@ def test_news_without_header_to_a_run_with_class_names(shared_server: Server, pa
     assert spec.data.test.column_names == ("class", "title", "description")
     assert Path(spec.data.train.path).name == "train_4k_raw_noheader.csv"
     assert shared_server.workspace.uploads in Path(spec.data.train.path).parents
-    assert open_store(shared_server.workspace).run(run_id).name == "News"
-    stop(shared_server.workspace, run_id)  # the other tests need the processor
+    assert held.run(run_id).name == "News"
 
 
 def test_the_sample_needs_one_press(shared_server: Server, page: Page) -> None:
@@ -116,26 +117,11 @@ def test_the_sample_needs_one_press(shared_server: Server, page: Page) -> None:
     expect(page.locator("#start-run")).to_be_enabled()
 
 
-def test_an_empty_history_leads_to_the_sample_and_a_busy_one_to_the_queue(
-    server: Server, page: Page, questions: Path
-) -> None:
-    page.goto(f"{server.url}/runs")
-    page.get_by_role("link", name="Try the sample").click()
-    opened(page)
-    page.wait_for_url("**draft=*")
-    to_review(page)
-    expect(page.locator("#start-run")).to_have_text("Start")
-    queued_run(server.workspace, questions, "Busy")
-    page.locator("#back-to-model").click()
-    page.locator("#to-review").click()
-    expect(page.locator("#start-run")).to_have_text("Add to queue")
-
-
 # Nothing is lost
 
 
-def test_a_draft_survives_reload_and_restart(server: Server, page: Page, questions: Path) -> None:
-    upload(page, server, questions)
+def test_a_draft_survives_reload_and_restart(shared_server: Server, page: Page, questions: Path) -> None:
+    upload(page, shared_server, questions)
     opened(page)
     fill(page.locator("#part-validation .short input"), "20")
     to_model(page)
@@ -144,8 +130,8 @@ def test_a_draft_survives_reload_and_restart(server: Server, page: Page, questio
     fill(page.locator("#field-training-epochs input"), "5")
     expect(page.locator("#field-training-epochs .block.note")).to_contain_text("Changed; was chosen by the rows.")
     with page.expect_navigation():  # the page comes back by itself
-        server.kill()
-        server.start()
+        shared_server.kill()
+        shared_server.start()
     expect(page.locator("#field-training-epochs input")).to_have_value("5")
     page.reload()
     expect(page.locator(".step-button.active")).to_contain_text("Model")
@@ -163,7 +149,7 @@ def test_a_draft_survives_reload_and_restart(server: Server, page: Page, questio
     expect(page.locator("#sentences")).to_contain_text("5 passes")
     expect(page.locator("#sentences")).to_contain_text("(20 %)")
     expect(page.locator("#start-run")).to_be_enabled()
-    page.goto(server.url)
+    page.goto(shared_server.url)
     expect(page.locator("#drafts")).to_contain_text("questions.csv")
 
 
@@ -209,7 +195,7 @@ def test_a_file_dropped_while_another_is_checked_is_checked_itself(
     expect(page.locator("#findings")).not_to_contain_text("only one column")
 
 
-def test_a_duplicate_fills_the_form(shared_server: Server, page: Page, questions: Path) -> None:
+def test_a_duplicate_fills_the_form(shared_server: Server, held: Store, page: Page, questions: Path) -> None:
     run_id = queued_run(shared_server.workspace, questions, "Twice")
     page.goto(f"{shared_server.url}/runs")
     page.locator(f"#runs-table button[data-do=duplicate][data-key='{run_id}']").click()
@@ -365,23 +351,24 @@ def test_all_settings_are_searched_and_reset(shared_server: Server, page: Page, 
     assert draft_spec(shared_server, page)["training"]["label_smoothing"] == 0.1
 
 
-def test_runs_are_found_and_deleted_after_a_question(shared_server: Server, page: Page, questions: Path) -> None:
+def test_runs_are_found_and_deleted_after_a_question(
+    shared_server: Server, held: Store, page: Page, questions: Path
+) -> None:
     keep = queued_run(shared_server.workspace, questions, "Keep me")
     away = queued_run(shared_server.workspace, questions, "Away with me")
-    store = open_store(shared_server.workspace)
     for run_id in (keep, away):
-        store.move(run_id, ["queued", "running"], "stopped")
+        held.move(run_id, ["queued"], "stopped")
     page.goto(f"{shared_server.url}/runs")
     page.get_by_placeholder("Search name, data or preset").press_sequentially("away")
     expect(page.locator("#runs-table tbody tr")).to_have_count(1)
     page.locator(f"#runs-table button[data-do=delete][data-key='{away}']").click()
     expect(page.locator("#delete-question")).to_contain_text("Away with me")
-    assert store.run(away).name == "Away with me"
+    assert held.run(away).name == "Away with me"
     page.locator("#confirm-delete").click()
     expect(page.locator("#runs-table")).to_contain_text("No run fits.")
     expect(page.locator(f"#sidebar-runs a[href='/?run={away}']")).to_have_count(0)
     assert not shared_server.workspace.run(away).root.exists()
-    assert store.run(keep).name == "Keep me"
+    assert held.run(keep).name == "Keep me"
 
 
 def test_dark_is_kept(shared_server: Server, browser: Browser) -> None:

@@ -84,8 +84,8 @@ def open_tab(page: Page, name: str) -> None:
     page.locator("#run-tabs").get_by_role("tab", name=name, exact=True).click()
 
 
-def test_from_a_file_to_a_model_in_hand(server: Server, page: Page, questions: Path, tmp_path: Path) -> None:
-    start_run(page, server, questions, training__epochs="2", training__batch_size="8")
+def test_from_a_file_to_a_model_in_hand(shared_server: Server, page: Page, questions: Path, tmp_path: Path) -> None:
+    start_run(page, shared_server, questions, training__epochs="2", training__batch_size="8")
     first = wait_for_points(page, 0)
     assert wait_for_points(page, first) > first
     expect(state(page)).to_contain_text("Finished", timeout=TRAINING_MS)
@@ -134,10 +134,14 @@ def label_a_file(page: Page, folder: Path) -> None:
 
 def take_the_zip(page: Page) -> None:
     open_tab(page, "Take away")
-    page.locator("#run-make-zip").click()
-    expect(page.locator("#run-download-zip")).to_be_visible(timeout=60_000)
+    expect(page.locator("#run-format-gguf")).to_be_hidden()
+    page.locator("#run-make-model").click()
+    expect(page.locator("#run-format-model .td-job")).to_be_visible()
+    page.reload()
+    made = page.locator("#run-format-model .td-download")
+    expect(made).to_be_visible(timeout=60_000)
     with page.expect_download() as download:
-        page.locator("#run-download-zip").click()
+        made.click()
     with zipfile.ZipFile(download.value.path()) as archive:
         names = {Path(name).name: name for name in archive.namelist()}
         assert {"model.safetensors", "tokenizer.json", "README.md"} <= set(names)
@@ -145,9 +149,9 @@ def take_the_zip(page: Page) -> None:
 
 
 def test_a_run_goes_on_through_reload_and_restart(
-    server: Server, page: Page, browser: Browser, questions: Path
+    shared_server: Server, page: Page, browser: Browser, questions: Path
 ) -> None:
-    run_id = start_run(page, server, questions, training__epochs="60", training__batch_size="8")
+    run_id = start_run(page, shared_server, questions, training__epochs="60", training__batch_size="8")
     before = wait_for_points(page, 0)
 
     page.reload()
@@ -155,16 +159,16 @@ def test_a_run_goes_on_through_reload_and_restart(
     assert wait_for_points(page, before) > before
     context = browser.new_context()
     second = context.new_page()
-    second.goto(f"{server.url}/?run={run_id}")
+    second.goto(f"{shared_server.url}/?run={run_id}")
     expect(state(second)).to_contain_text("Training")
     context.close()
 
-    store = open_store(server.workspace)
+    store = open_store(shared_server.workspace)
     worker = store.run(run_id).pid
     seen = loss_points(page)
-    server.kill()
+    shared_server.kill()
     assert psutil.pid_exists(worker)
-    server.start()
+    shared_server.start()
     # The page noticed, and comes back by itself.
     wait_for_points(page, seen)
     assert store.run(run_id).pid == worker
@@ -279,6 +283,15 @@ def test_a_confusion_opens_its_rows(states: Server, page: Page) -> None:
     expect(page.locator(".td-count")).to_contain_text("1 mistake that fits")
     page.locator(".td-mistakes summary").click()
     expect(page.locator(".td-mistakes .td-bar-value").first).to_have_text("80.0 %")
+
+
+def test_a_class_opens_its_mistakes(states: Server, page: Page) -> None:
+    page.goto(f"{states.url}/?run=finished&tab=report")
+    page.locator("#run-classes").get_by_role("button", name="b", exact=True).press("Enter")
+    expect(page.locator(".td-count")).to_contain_text("No mistake fits these filters")
+    open_tab(page, "Report")
+    page.locator("#run-classes tbody button").first.click()
+    expect(page.locator(".td-count")).to_contain_text("1 mistake that fits")
 
 
 def test_classes_sort_by_any_column(states: Server, page: Page) -> None:

@@ -35,7 +35,7 @@ def folder(shared_server: Server) -> RunFolder:
     pq.write_table(pa.table(table), made.report / "predictions.parquet")
     store = open_store(workspace)
     store.add_run("finished", "questions", spec.preset, spec.model.source, "questions.csv")
-    assert store.claim_next().id == "finished"
+    assert store.move("finished", ["queued"], "running")
     store.move("finished", ["running"], "finished", summary={"test": report["test"]})
     return made
 
@@ -87,3 +87,11 @@ def test_sets_of_likely_classes_are_chosen_and_kept(folder: RunFolder, report: P
     expect(report.locator("#run-set-size")).to_be_visible()
     assert run_model_facts(folder).decision.label_set == "top"
     assert_fits(report)
+
+
+def test_a_bar_opens_the_mistakes_of_its_sureness_by_keyboard(report: Page) -> None:
+    bar = report.locator("#run-threshold [role=button][data-least]").last
+    expect(bar).to_have_attribute("data-most", "1")
+    bar.press("Enter")
+    expect(report.get_by_role("tab", name="Mistakes")).to_have_attribute("aria-selected", "true")
+    expect(report.get_by_label("number input for Sure ≥ %").first).to_have_value("90")

@@ -1,6 +1,7 @@
 """Real files and a small real model for flows through the real worker process."""
 
 import csv
+from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from core.runs.supervisor import submit
 from core.schema import RunSpec
 from core.spec_files import parse_spec
 from core.workspace import Workspace
+from tests.elsewhere import Elsewhere
 
 QUESTIONS = {
     "HUM": ("Who wrote {} ?", "Which president signed {} ?", "What person founded {} ?"),
@@ -56,15 +58,27 @@ def tiny_bert(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def elsewhere() -> Iterator[Elsewhere]:
+    process = Elsewhere()
+    yield process
+    process.close()
+
+
 def run_here(workspace: Workspace, spec: RunSpec) -> Run:
-    """Submit a run and take it to its end by the worker's own entry point, in this process.
+    """Submit a run and take it to its end in this process."""
+    return to_end_here(workspace, submit(workspace, spec))
+
+
+def to_end_here(workspace: Workspace, run_id: str) -> Run:
+    """Take a queued run to its end by the worker's own entry point, in this process.
 
     A worker process imports for ten seconds before it begins: those that test the process have one, others this.
     """
     # Only where it is needed: the worker takes seconds to import.
     from core.training.worker import main
 
-    run_id, store = submit(workspace, spec), open_store(workspace)
+    store = open_store(workspace)
     folder = workspace.run(run_id)
     with folder.log.open("a", encoding="utf-8") as log, redirect_stdout(log), redirect_stderr(log):
         while store.run(run_id).state == "queued":

@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from core.chat_templates import model_tokenizer
 from core.evaluation.plain_scoring import plain_scores
 from core.evaluation.scoring import label_probabilities
+from core.export.merged import write_merged
 from core.model_facts import run_model_facts
 from core.predict import label_path
 from core.predictor import chat_answers, load_predictor, predict_probabilities
@@ -23,15 +24,16 @@ from core.prompt_rows import encode_prompts
 from core.prompts import prompt_from_content
 from core.runs import supervisor
 from core.runs.store import open_store
-from core.runs.supervisor import Supervisor, run_to_end, submit
+from core.runs.supervisor import Supervisor, submit
 from core.schema import RunSpec
 from core.spec_files import parse_spec
 from core.training import sft
 from core.training.collapse import NAMES
-from tests.flow.conftest import run_here
+from tests.flow.conftest import run_here, to_end_here
 from tests.flow.test_train import wait_until
 from tests.small_llama import write_small_llama
 
+TINY = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
 TEXTS = ["Who wrote Hamlet ?", "Where is the river ?", "How far away is the museum ?"]
 
 
@@ -39,7 +41,7 @@ TEXTS = ["Who wrote Hamlet ?", "Where is the river ?", "How far away is the muse
 def tiny_llama(tmp_path_factory, shared_data) -> Path:
     """Two narrow layers, random weights; its tokenizer is trained on the real questions."""
     folder = tmp_path_factory.mktemp("models") / "tiny-llama"
-    return write_small_llama(folder, hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4)
+    return write_small_llama(folder, **TINY)
 
 
 def answer_spec(questions: Path, model: Path, method: str, prompt: dict | None = None, **training) -> RunSpec:
@@ -75,7 +77,8 @@ def finished(workspace, spec):
 
 @pytest.mark.parametrize("method", ["full", "lora", "qlora"])
 def test_a_model_that_answers_is_measured_before_and_after(workspace, questions, tiny_llama, method):
-    run, folder, report = finished(workspace, answer_spec(questions, tiny_llama, method, gradient_checkpointing=True))
+    offloaded = {"gradient_checkpointing": True, "offload_checkpoints": True}
+    run, folder, report = finished(workspace, answer_spec(questions, tiny_llama, method, **offloaded))
     assert report["test"]["rows"] == report["untuned"]["rows"] == 24
     assert run.summary["untuned"]["accuracy"] == report["untuned"]["accuracy"]
     assert {name: answers["rows"] for name, answers in report["answers"].items()} == {"untuned": 4, "tuned": 4}
@@ -95,6 +98,36 @@ def test_a_model_that_answers_is_measured_before_and_after(workspace, questions,
     probabilities = predict_probabilities(predictor, TEXTS)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
     np.testing.assert_allclose(probabilities, in_plain_peft(folder.model, tiny_llama, method, TEXTS), atol=1e-4)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_trained_embeddings_go_with_the_adapter(workspace, questions, tiny_llama, tmp_path, tied):
+    base = tiny_llama
+    if not tied:
+        base = write_small_llama(tmp_path / "untied", tie_word_embeddings=False, **TINY)
+    spec = answer_spec(questions, base, "qlora", evaluate_every_steps=6)
+    lora = spec.model.lora.model_copy(update={"train_embeddings": True})
+    spec = spec.model_copy(update={"model": spec.model.model_copy(update={"lora": lora, "embeddings_on_cpu": True})})
+    _, folder, _ = finished(workspace, spec)
+    assert "Token embeddings stay with the layers: they are trained." in folder.log.read_text(encoding="utf-8")
+    saved = load_file(folder.model / "adapter_model.safetensors")
+    before = load_file(base / "model.safetensors")["model.embed_tokens.weight"]
+    table, output = (saved[f"base_model.model.{name}.weight"] for name in ("model.embed_tokens", "lm_head"))
+    assert not torch.equal(table, before)
+    assert torch.equal(table, output) == tied
+    said = predict_probabilities(load_predictor(folder.model), TEXTS)
+    np.testing.assert_allclose(said, in_plain_peft(folder.model, base, "qlora", TEXTS), atol=1e-4)
+    facts = run_model_facts(folder)
+    write_merged(folder.model, facts, made(tmp_path / "merged"), lambda done, total, words: None)
+    merged = AutoModelForCausalLM.from_pretrained(tmp_path / "merged", dtype=torch.float32)
+    assert merged.config.tie_word_embeddings == tied
+    assert torch.allclose(merged.get_input_embeddings().weight, table, atol=1e-3)
+    assert torch.allclose(merged.get_output_embeddings().weight, output, atol=1e-3)
+
+
+def made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
 
 
 def exact(model: torch.nn.Module) -> torch.nn.Module:
@@ -183,7 +216,7 @@ def test_a_stopped_run_goes_on_and_keeps_what_the_untuned_model_said(workspace, 
     before = folder.untuned.stat().st_mtime_ns
     prompt = folder.prompt.read_text(encoding="utf-8")
     supervisor.finish(workspace, run_id)
-    run = run_to_end(workspace, run_id)
+    run = to_end_here(workspace, run_id)
     assert run.state == "finished", folder.log.read_text(encoding="utf-8")
     assert folder.untuned.stat().st_mtime_ns == before
     assert folder.prompt.read_text(encoding="utf-8") == prompt

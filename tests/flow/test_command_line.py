@@ -1,15 +1,23 @@
-"""Runs from the command line, as a person or a script starts them: real processes, exit codes, the last line."""
+"""Runs from the command line, as a person or a script starts them: real processes, exit codes, the last line.
 
+A process that loads a model imports for seconds, so commands whose process is like another's are carried out in this.
+"""
+
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
 
+from core.cli.arguments import parse
+from core.cli.commands import main as carry_out
 from core.runs.store import open_store
+from core.training.speed import measurements
 from core.workspace import Workspace
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -27,6 +35,16 @@ def run_command(workspace: Path, *words: object, code: int = 0) -> dict:
     )
     assert done.returncode == code, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def command_here(workspace: Path, *words: object) -> dict:
+    """What `run_command` answers, without a process of its own."""
+    before, told = signal.getsignal(signal.SIGTERM), io.StringIO()
+    with redirect_stdout(told):
+        code = carry_out(parse([*map(str, words), "--workspace", str(workspace), "--json"]))
+    signal.signal(signal.SIGTERM, before)
+    assert code == 0
+    return json.loads(told.getvalue().splitlines()[-1])
 
 
 def train_words(questions: Path, tiny_bert: Path, steps: int) -> list[object]:
@@ -52,8 +70,36 @@ def test_train_prints_what_it_measured(trained):
     assert set(answer["metrics"]["baselines"]) == {"majority", "tfidf", "neighbours"}
     assert answer["metrics"]["baselines"]["tfidf"]["accuracy"] == report["baselines"]["tfidf"]["accuracy"]
     assert Path(answer["report"]).is_file()
-    (listed,) = run_command(workspace, "runs")["runs"]
+    (listed,) = command_here(workspace, "runs")["runs"]
     assert (listed["run"], listed["name"], listed["status"]) == (answer["run"], "From the shell", "finished")
+
+
+def test_finished_run_teaches_the_next_forecast(trained, questions, tiny_bert, tmp_path):
+    """What it was forecast to take and took is told, and a run like it is forecast in seconds."""
+    workspace, answer = trained
+    (listed,) = run_command(workspace, "runs")["runs"]
+    assert listed["peak_bytes"] > 0
+    assert listed["forecast"]["bytes"] > 0
+    assert listed["forecast"]["seconds"] is None, "nothing had been measured before the first run"
+    (measured,) = measurements(open_store(Workspace(workspace)))
+    assert (measured.steps, measured.manner.model, measured.manner.method) == (8, "tiny-bert", "full")
+    assert 0 < measured.tokens <= 8 * 16 * 32
+    assert 0 < measured.train_seconds < measured.seconds
+    assert 0 < measured.fixed_seconds < measured.seconds
+    assert (measured.bytes, measured.forecast_bytes) == (listed["peak_bytes"], listed["forecast"]["bytes"])
+    train, *options = train_words(questions, tiny_bert, 8)
+    assert train == "train"
+    plan = run_command(workspace, "plan", *options)
+    assert plan["unknown"] == []
+    assert plan["seconds"] == pytest.approx(measured.seconds, rel=0.5)
+    assert plan["bytes"] == sum(plan["parts"].values())
+    assert plan["rows"] == {"train": 192, "validation": 24, "test": 24}
+    assert plan["past"]["memory"]["runs"] == 1
+    small = run_command(workspace, "plan", workspace / "runs" / answer["run"] / "spec.yaml", "--device", "6GB")
+    assert small["device"]["total_bytes"] == 6 * 2**30
+    assert small["seconds"] is None and small["unknown"] == ["seconds"], "nothing was measured on such a card"
+    wrong = run_command(workspace, "plan", *options, "--device", "big", code=2)
+    assert wrong["error"]["where"] == "--device"
 
 
 def test_finished_model_labels_is_measured_and_leaves(trained, questions, tmp_path):
@@ -61,12 +107,12 @@ def test_finished_model_labels_is_measured_and_leaves(trained, questions, tmp_pa
     labelled = run_command(workspace, "predict", answer["run"], questions, tmp_path / "out.csv", "--top-k", "2")
     assert (labelled["rows"], labelled["labelled"]) == (240, 240)
     assert labelled["columns"] == ["predicted_label", "probability", "label_2", "probability_2"]
-    measured = run_command(workspace, "evaluate", answer["run"], questions)
+    measured = command_here(workspace, "evaluate", answer["run"], questions)
     assert measured["scored"] == 240
     lines = (tmp_path / "out.csv").read_text().splitlines()[1:]
     right = sum(cells[1] == cells[2] for cells in (line.rsplit(",", 5) for line in lines))
     assert measured["metrics"]["accuracy"] == pytest.approx(right / 240)
-    exported = run_command(workspace, "export", answer["run"], "--format", "zip", "--to", tmp_path)
+    exported = command_here(workspace, "export", answer["run"], "--format", "zip", "--to", tmp_path)
     assert Path(exported["path"]).suffix == ".zip"
     assert Path(exported["path"]).stat().st_size > 0
 
@@ -74,7 +120,8 @@ def test_finished_model_labels_is_measured_and_leaves(trained, questions, tmp_pa
 def test_spec_of_a_run_does_it_again(trained, tmp_path):
     workspace, answer = trained
     spec = workspace / "runs" / answer["run"] / "spec.yaml"
-    again = run_command(tmp_path / "other", "train", spec, "--name", "Again", "--set", "evaluation.baselines=false")
+    words = ("train", spec, "--name", "Again", "--set", "evaluation.baselines=false")
+    again = command_here(tmp_path / "other", *words)
     assert again["status"] == "finished"
     assert again["metrics"]["baselines"] == {}
     assert again["metrics"]["test"]["accuracy"] == answer["metrics"]["test"]["accuracy"]

@@ -31,6 +31,7 @@ PRESETS = [name for name, preset in load_presets().items() if preset.group != "l
 ARCHITECTURES = {
     "quickstart-minilm": "bert",
     "bert-base": "bert",
+    "multilingual-e5-small": "bert",
     "bert-freeze": "bert",
     "bert-lora-contrastive": "bert",
     "distilbert-head": "distilbert",

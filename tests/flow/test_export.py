@@ -4,8 +4,8 @@ import csv
 import json
 import os
 import resource
-import subprocess
-import sys
+import signal
+import time
 import zipfile
 from pathlib import Path
 
@@ -14,23 +14,29 @@ import pytest
 from huggingface_hub import ModelCard
 
 from core.errors import UserError
-from core.export.bundle import export_folder, export_name, export_run, export_zip
+from core.export.bundle import export_folder, export_name, export_zip
+from core.export.make import export_run
+from core.export_formats import Wish
+from core.export_jobs import ExportJob, export_jobs, start_export
 from core.predictor import load_predictor, predict_probabilities
-from core.runs.supervisor import run_to_end, submit
 from core.workspace import RunFolder, Workspace, open_workspace
-from tests.flow.conftest import tiny_spec
+from tests.elsewhere import Elsewhere
+from tests.flow.conftest import run_here, tiny_spec
 from tests.run_folders import add_model, run_spec, write_report, write_run
 
 RUN = "20261121-000000-aaaa"
 LABELS = ["ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM"]
-FILES = ["README.md", "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "tunedesk.json"]
+FILES = [
+    "README.md", "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
+    "tunedesk.json",
+]  # fmt: skip
 
 PLAIN_TRANSFORMERS = """
-import json, sys
+import json
 from transformers import pipeline
-model, texts, answers = sys.argv[1:]
-classifier = pipeline("text-classification", model=model, truncation=True, device="cpu")
-json.dump(classifier(json.load(open(texts)), top_k=None), open(answers, "w"))
+classifier = pipeline("text-classification", model={model!r}, truncation=True, device="cpu")
+with open("answers.json", "w") as file:
+    json.dump(classifier(json.load(open("texts.json")), top_k=None), file)
 """
 
 
@@ -50,38 +56,33 @@ def folder(tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, str]])
     return made
 
 
-def in_plain_transformers(model: Path, texts: list[str], place: Path) -> list[dict[str, float]]:
+def in_plain_transformers(elsewhere: Elsewhere, model: Path, texts: list[str], place: Path) -> list[dict[str, float]]:
     """Label -> probability for each text, from a process that cannot import this project."""
     (place / "texts.json").write_text(json.dumps(texts), encoding="utf-8")
-    words = [
-        sys.executable,
-        "-c",
-        PLAIN_TRANSFORMERS,
-        str(model),
-        str(place / "texts.json"),
-        str(place / "answers.json"),
-    ]
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    subprocess.run(words, cwd=place, check=True, env={**environment, "HF_HUB_OFFLINE": "1"}, capture_output=True)
+    elsewhere.printed(PLAIN_TRANSFORMERS.format(model=str(model)), place)
     answers = json.loads((place / "answers.json").read_text(encoding="utf-8"))
     return [{entry["label"]: entry["score"] for entry in answer} for answer in answers]
 
 
-@pytest.mark.parametrize(("export_format", "count"), [("folder", 200), ("zip", 20)])
+def quiet(done: int, total: int, words: str) -> None:
+    """Progress that nobody looks at."""
+
+
+@pytest.mark.parametrize(("zipped", "count"), [(False, 200), (True, 20)])
 def test_it_loads_in_plain_transformers_and_says_the_same(
-    folder: RunFolder, rows: list[dict[str, str]], tmp_path: Path, export_format: str, count: int
+    folder: RunFolder, rows: list[dict[str, str]], elsewhere: Elsewhere, tmp_path: Path, zipped: bool, count: int
 ) -> None:
     texts = [row["text"] for row in rows[1000 : 1000 + count]]
     # Longer than the run's 24 tokens, and than the 512 positions that the encoder has.
     texts += [" ".join(texts[:4]), " ".join(texts[:100]), "word " * 2000]
-    made = export_run(folder.workspace, RUN, export_format, tmp_path / "away")
-    if export_format == "zip":
-        assert made == tmp_path / "away" / "questions-quickstart.zip"
+    made = export_run(folder.workspace, RUN, Wish("model", zipped=zipped), tmp_path / "away", quiet).path
+    if zipped:
+        assert made == tmp_path / "away" / "questions-quickstart-model.zip"
         with zipfile.ZipFile(made) as archive:
             archive.extractall(tmp_path / "unpacked")
-        made = tmp_path / "unpacked" / "questions-quickstart"
+        made = tmp_path / "unpacked" / "questions-quickstart-model"
     assert sorted(path.name for path in made.iterdir()) == FILES
-    answers = in_plain_transformers(made, texts, tmp_path)
+    answers = in_plain_transformers(elsewhere, made, texts, tmp_path)
     given = np.array([[answer[label] for label in LABELS] for answer in answers])
     expected = predict_probabilities(load_predictor(folder.model), texts)
     np.testing.assert_allclose(given, expected, atol=1e-5)
@@ -96,15 +97,15 @@ def test_the_card_and_the_facts_go_with_it(folder: RunFolder, tmp_path: Path) ->
     assert "so its figures are rough" in card.text
     assert json.loads((made / "tunedesk.json").read_text())["labels"] == LABELS
     for path in made.rglob("*"):
-        assert path.suffix == ".safetensors" or str(folder.workspace.root) not in path.read_text(encoding="utf-8")
+        assert str(folder.workspace.root).encode() not in path.read_bytes()
 
 
-def test_a_run_of_the_real_worker_is_exported(
-    workspace: Workspace, questions: Path, tiny_bert: Path, tmp_path: Path
+def test_a_trained_run_is_exported(
+    workspace: Workspace, questions: Path, tiny_bert: Path, elsewhere: Elsewhere, tmp_path: Path
 ) -> None:
-    run_id = submit(workspace, tiny_spec(questions, tiny_bert, {"method": "lora"}))
-    assert run_to_end(workspace, run_id).state == "finished"
-    made = export_run(workspace, run_id, "folder", tmp_path / "away")
+    run = run_here(workspace, tiny_spec(questions, tiny_bert, {"method": "lora"}))
+    assert run.state == "finished"
+    made = export_run(workspace, run.id, Wish("model"), tmp_path / "away", quiet).path
     card = ModelCard.load(made / "README.md")
     assert card.data.base_model is None
     assert card.data.license is None
@@ -113,8 +114,8 @@ def test_a_run_of_the_real_worker_is_exported(
     assert "tiny-bert" in card.text
     assert str(tiny_bert) not in card.text
     texts = ["Who wrote Hamlet ?", "Where is the river ?"]
-    answers = in_plain_transformers(made, texts, tmp_path)
-    expected = predict_probabilities(load_predictor(workspace.run(run_id).model), texts)
+    answers = in_plain_transformers(elsewhere, made, texts, tmp_path)
+    expected = predict_probabilities(load_predictor(workspace.run(run.id).model), texts)
     given = np.array([[answer[label] for label in ("HUM", "LOC", "NUM")] for answer in answers])
     np.testing.assert_allclose(given, expected, atol=1e-5)
 
@@ -139,7 +140,7 @@ def test_places_that_cannot_be(folder: RunFolder, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be written"):
         export_zip(folder, tmp_path / "file" / "x.zip")
     with pytest.raises(UserError, match="no model yet"):
-        export_run(folder.workspace, "20261121-000000-bbbb", "zip", tmp_path)
+        export_run(folder.workspace, "20261121-000000-bbbb", Wish("model", zipped=True), tmp_path, quiet)
 
 
 def test_an_export_is_whole_or_absent(folder: RunFolder, tmp_path: Path) -> None:
@@ -156,3 +157,30 @@ def test_an_export_is_whole_or_absent(folder: RunFolder, tmp_path: Path) -> None
 
 def test_names_for_files(folder: RunFolder) -> None:
     assert export_name(folder) == "questions-quickstart"
+
+
+@pytest.mark.parametrize("moment", ["at once", "half written"])
+def test_an_export_whose_process_is_killed_says_so_and_is_made_again(folder: RunFolder, moment: str) -> None:
+    wish = Wish("model", zipped=True)
+
+    def job() -> ExportJob:
+        return export_jobs(folder.workspace, RUN)[0]
+
+    def reached() -> bool:
+        return moment == "at once" or any(place.rglob("*.partial*"))
+
+    place = folder.exports / start_export(folder.workspace, RUN, wish, "killed")
+    deadline = time.monotonic() + 300
+    while not reached() and job().state == "running" and time.monotonic() < deadline:
+        time.sleep(0.005)
+    os.kill(json.loads((place / "process.json").read_text(encoding="utf-8"))["pid"], signal.SIGKILL)
+    while job().state == "running" and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert job().state == "failed" and "its process is gone" in job().error["what"]
+    assert not list(place.rglob("*.partial*")) and not list(place.glob("*.zip"))
+    start_export(folder.workspace, RUN, wish, "made")
+    while job().state == "running" and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert job().state == "finished" and len(export_jobs(folder.workspace, RUN)) == 1
+    with zipfile.ZipFile(job().output) as archive:
+        assert archive.testzip() is None

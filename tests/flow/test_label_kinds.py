@@ -2,9 +2,6 @@
 
 import csv
 import json
-import os
-import subprocess
-import sys
 from ast import literal_eval
 from pathlib import Path
 
@@ -25,6 +22,7 @@ from core.predict import label_path
 from core.predictor import load_predictor, predict_probabilities
 from core.schema import Head, LabelKind, Pooling
 from core.workspace import open_workspace
+from tests.elsewhere import Elsewhere
 from tests.label_kinds import TOPICS, WORDS, KindRun, add_kind_model, split_run
 
 TEXTS = [f"{WORDS[2]} {WORDS[3]}", WORDS[4], f"{WORDS[0]} {WORDS[1]}", "nothing of the kind"]
@@ -141,35 +139,28 @@ def test_a_file_of_probabilities_is_scored(soft: KindRun, tmp_path: Path) -> Non
         evaluate_file(soft.folder.workspace, "a-run", file, label_column="sport")
 
 
-def printed(facts: ModelFacts, place: Path, text: str) -> list[str]:
+def printed(elsewhere: Elsewhere, facts: ModelFacts, place: Path, text: str) -> list[str]:
     """What the lines of the card print about a text, run as they stand in a process without this project."""
     lines = loading_code(facts, str(place)).replace('text = "Write a text here"', f"text = {json.dumps(text)}")
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run(
-        [sys.executable, "-c", lines],
-        cwd=place.parent, env={**environment, "HF_HUB_OFFLINE": "1", "PYTHONIOENCODING": "utf-8"},
-        capture_output=True, encoding="utf-8", check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip().splitlines()
+    return elsewhere.printed(lines, place.parent).splitlines()
 
 
-def test_the_lines_of_the_card_give_the_same_classes(multi: KindRun, tmp_path: Path) -> None:
+def test_the_lines_of_the_card_give_the_same_classes(multi: KindRun, elsewhere: Elsewhere, tmp_path: Path) -> None:
     facts = run_model_facts(multi.folder)
     place = export_folder(multi.folder, tmp_path / "taken")
     config = json.loads((place / "config.json").read_text(encoding="utf-8"))
     assert config["problem_type"] == "multi_label_classification"
     assert config["thresholds"] == list(facts.thresholds)
-    given, shares = printed(facts, place, TEXTS[0])
+    given, shares = printed(elsewhere, facts, place, TEXTS[0])
     assert sorted(literal_eval(given)) == ["sport", "trade"]
     (said,) = predict_probabilities(load_predictor(multi.folder.model), [TEXTS[0]])
     assert [literal_eval(shares)[label] for label in facts.labels] == pytest.approx(said, abs=1e-4)
 
 
-def test_the_lines_of_the_card_give_the_same_distribution(soft: KindRun, tmp_path: Path) -> None:
+def test_the_lines_of_the_card_give_the_same_distribution(soft: KindRun, elsewhere: Elsewhere, tmp_path: Path) -> None:
     facts = run_model_facts(soft.folder)
     place = export_folder(soft.folder, tmp_path / "taken")
-    *_, shares = printed(facts, place, TEXTS[0])
+    *_, shares = printed(elsewhere, facts, place, TEXTS[0])
     (said,) = predict_probabilities(load_predictor(soft.folder.model), [TEXTS[0]])
     found = {entry["label"]: entry["score"] for entry in literal_eval(shares)}
     assert [found[label] for label in facts.labels] == pytest.approx(said, abs=1e-4)
@@ -180,7 +171,7 @@ def test_the_lines_of_the_card_give_the_same_distribution(soft: KindRun, tmp_pat
     [("multi", "two-layer", "both"), ("soft", "linear", "mean"), ("single", "two-layer", "first")],
 )
 def test_the_lines_for_a_head_of_our_own_give_the_same(
-    multi: KindRun, tmp_path: Path, kind: LabelKind, head: Head, pooling: Pooling
+    multi: KindRun, elsewhere: Elsewhere, tmp_path: Path, kind: LabelKind, head: Head, pooling: Pooling
 ) -> None:
     own = multi.spec.model.model_copy(update={"head": head, "pooling": pooling, "head_size": 16})
     labels = multi.facts.labels
@@ -197,7 +188,7 @@ def test_the_lines_for_a_head_of_our_own_give_the_same(
     (said,) = predict_probabilities(predictor, [TEXTS[0]])
     config = json.loads((place / "config.json").read_text(encoding="utf-8"))
     (place / "config.json").write_text(json.dumps({**config, "thresholds": content["thresholds"]}), encoding="utf-8")
-    first, *rest = printed(predictor.facts, place, TEXTS[0])
+    first, *rest = printed(elsewhere, predictor.facts, place, TEXTS[0])
     if kind == "multi":
         given = [
             label for label, share, least in zip(labels, said, content["thresholds"], strict=True) if share >= least

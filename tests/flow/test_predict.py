@@ -11,13 +11,16 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from core.data.examples import EXAMPLES
 from core.data.table import open_table
 from core.errors import UserError
 from core.evaluate_run import evaluate_file
 from core.evaluation.metrics import classification_metrics
+from core.evaluation_jobs import evaluation_jobs, start_evaluation
 from core.label_jobs import label_job, start_label_job
 from core.model_facts import joined_text, run_model_facts
 from core.model_input import CHARACTERS_AT_ONCE, ROWS_AT_ONCE, read_chunks
@@ -27,6 +30,7 @@ from core.predictor import Predictor, load_predictor, predict_probabilities
 from core.schema import TableFile
 from core.workspace import RunFolder, Workspace, open_workspace
 from tests.run_folders import add_model, run_spec, write_run
+from ui.run.evaluate_file import evaluations_html
 
 RUN = "20261121-000000-aaaa"
 LABELS = ["ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM"]
@@ -252,14 +256,21 @@ def test_a_damaged_model_is_called_so(folder: RunFolder, tmp_path: Path) -> None
 
 
 def test_the_page_gets_the_same_answers_from_a_process_of_its_own(predictor: Predictor, folder: RunFolder) -> None:
+    """It leaves when nothing is asked, and comes again: after that, and after it was killed."""
     texts = ["Who wrote Hamlet ?", "  What is an atom ? ", "word " * 500]
-    service = PredictionService(folder.workspace)
+    service = PredictionService(folder.workspace, idle_seconds=3)
     try:
         answers = service.predict(RUN, texts)
         expected = predict_probabilities(predictor, [text.strip() for text in texts])
         for answer, row in zip(answers, expected, strict=True):
             assert dict(answer) == pytest.approx(dict(zip(LABELS, row.tolist(), strict=True)), abs=1e-5)
             assert [value for _, value in answer] == sorted((value for _, value in answer), reverse=True)
+        deadline = time.monotonic() + 60
+        while service.is_loaded(RUN) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert not service.is_loaded(RUN)
+        assert serving_processes(folder) == []
+        assert service.predict(RUN, ["Where ?"])[0][0][0] == "LOC"
         (server,) = serving_processes(folder)
         server.send_signal(signal.SIGKILL)
         server.wait(10)
@@ -267,18 +278,6 @@ def test_the_page_gets_the_same_answers_from_a_process_of_its_own(predictor: Pre
     finally:
         service.close()
     assert serving_processes(folder) == []
-
-
-def test_the_process_leaves_when_nothing_is_asked(folder: RunFolder) -> None:
-    service = PredictionService(folder.workspace, idle_seconds=0.2)
-    service.predict(RUN, ["Who ?"])
-    deadline = time.monotonic() + 60
-    while service.is_loaded(RUN) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not service.is_loaded(RUN)
-    assert serving_processes(folder) == []
-    assert service.predict(RUN, ["Where ?"])[0][0][0] == "LOC"
-    service.close()
 
 
 def serving_processes(folder: RunFolder) -> list[psutil.Process]:
@@ -382,3 +381,42 @@ def test_the_labels_of_the_training_file_get_their_names(
     assert run_model_facts(made).class_names == {"4": "HUM", "5": "LOC"}
     file = write(tmp_path / "new.csv", [["text", "label"], ["Who wrote it ?", "4"], ["Where is Rome ?", "LOC"]])
     assert evaluate_file(workspace, RUN, file)["metrics"]["accuracy"] == 1.0
+
+
+def test_a_labelled_file_is_measured_for_the_page_in_a_process_of_its_own(
+    folder: RunFolder, shared_data: Path, tmp_path: Path
+) -> None:
+    """What it finds is kept in the run's folder, unseen labels and how far the file is from training with it."""
+    rows = read_csv(shared_data / "trec" / "train.csv")[:120]
+    parts = ["train"] * 80 + ["test"] * 40
+    table = {
+        "row_id": range(120), "file": ["train"] * 120, "row": range(120), "part": parts,
+        "text": [row["text"] for row in rows], "label": [row["label"] for row in rows],
+    }  # fmt: skip
+    pq.write_table(pa.table({name: list(values) for name, values in table.items()}, schema=EXAMPLES), folder.examples)
+    asked = [row for row in read_csv(shared_data / "trec" / "test.csv") if row["label"] == "HUM"]
+    file = write(
+        tmp_path / "people.csv", [["text", "kind"], *([row["text"], "HUM"] for row in asked), ["Why ?", "NEW"]]
+    )
+    start_evaluation(folder.workspace, RUN, file, label_column="kind")
+    (job,) = until_ended(lambda: evaluation_jobs(folder))
+    assert (job.state, job.error, job.name) == ("finished", None, "people.csv")
+    assert job.result["scored"] == len(asked) and job.result["unknown_labels"] == {"NEW": 1}
+    assert job.result["drift"]["labels"]["classes"][0]["label"] == "HUM"
+    notes = " ".join(job.result["notes"])
+    assert "NEW (1)" in notes and "HUM 17 % in training" in notes and "classifier tells" in notes
+    page = evaluations_html([job])
+    assert "Right on" in page and "people.csv" in page and "17 % in training" in page
+    start_evaluation(folder.workspace, RUN, file)
+    failed = until_ended(lambda: evaluation_jobs(folder))[0]
+    assert failed.state == "failed" and "label" in failed.error["what"]
+    folder.examples.unlink()
+
+
+def until_ended(look):
+    """The jobs, once none of them runs."""
+    deadline = time.monotonic() + 240
+    while any(job.state == "running" for job in look()):
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    return look()

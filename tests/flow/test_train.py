@@ -1,9 +1,7 @@
 """From a submitted spec to a finished run, through the store, the supervisor and the real worker process."""
 
 import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -11,6 +9,7 @@ import time
 import psutil
 import pyarrow.parquet as pq
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
@@ -20,7 +19,7 @@ from core.runs.store import ENDED, open_store
 from core.runs.supervisor import PROJECT, Supervisor, run_to_end, submit
 from core.schema import EvaluationSpec
 from core.training.checkpoints import whole_checkpoints
-from tests.flow.conftest import run_here, tiny_spec
+from tests.flow.conftest import run_here, tiny_spec, to_end_here
 
 PATIENCE_SECONDS = 120
 
@@ -86,6 +85,24 @@ def test_the_model_folder_loads_in_plain_transformers_and_says_what_the_report_s
         assert scores[row["predicted"]] == pytest.approx(row["confidence"], abs=1e-4)
 
 
+def test_what_waits_in_main_memory_changes_no_run(workspace, questions, tiny_bert):
+    losses = []
+    for away in (False, True):
+        model = {"method": "freeze", "frozen_layers": 1, "embeddings_on_cpu": away}
+        settings = {"gradient_checkpointing": True, "offload_checkpoints": away, "prefix_cache": "off"}
+        run = run_here(workspace, without_baselines(tiny_spec(questions, tiny_bert, model, max_steps=6, **settings)))
+        folder = workspace.run(run.id)
+        log = folder.log.read_text(encoding="utf-8")
+        assert run.state == "finished", log
+        assert ("Token embeddings, 4 MB, wait in main memory." in log) == away
+        losses.append([point.value for point in open_store(workspace).metrics(run.id, ["train/loss"])])
+    assert losses[1] == pytest.approx(losses[0], abs=1e-4)
+    saved, before = (load_file(model / "model.safetensors") for model in (folder.model, tiny_bert))
+    assert saved.keys() == before.keys()
+    name = "bert.embeddings.word_embeddings.weight"
+    assert torch.equal(saved[name], before[name])
+
+
 def test_training_does_not_notice_that_baselines_are_measured(workspace, questions, tiny_bert):
     """Nearest neighbours read the same model first: every loss is the same to the last digit, and so is the end."""
     spec = tiny_spec(questions, tiny_bert, max_steps=6)
@@ -112,7 +129,7 @@ def test_stop_keeps_a_checkpoint_and_resume_goes_on_from_it(workspace, questions
     kept = int(whole_checkpoints(workspace.run(run_id).checkpoints)[-1].name.removeprefix("checkpoint-"))
 
     supervisor.resume(workspace, run_id)
-    assert run_to_end(workspace, run_id).state == "finished"
+    assert to_end_here(workspace, run_id).state == "finished"
     steps = [point.step for point in watcher.store.metrics(run_id, ["train/loss"])]
     assert steps == list(range(1, 401))
     assert kept >= 5
@@ -127,28 +144,10 @@ def test_a_stopped_run_can_be_finished_where_it_stands(workspace, questions, tin
     supervisor.stop(workspace, run_id)
     wait_until(workspace, run_id, lambda run: run.state == "stopped", watcher)
     supervisor.finish(workspace, run_id)
-    run = run_to_end(workspace, run_id)
+    run = to_end_here(workspace, run_id)
     assert run.state == "finished"
     report = json.loads((workspace.run(run_id).report / "report.json").read_text(encoding="utf-8"))
     assert 40 <= report["training"]["steps"] < 4000
-
-
-def test_a_killed_worker_is_interrupted_and_resumed_with_its_history_unbroken(workspace, questions, tiny_bert):
-    run_id = submit(
-        workspace, without_baselines(tiny_spec(questions, tiny_bert, max_steps=300, evaluate_every_steps=30))
-    )
-    watcher = Supervisor(workspace)
-    run = wait_until(workspace, run_id, lambda _: has_steps(watcher.store, run_id, 75), watcher)
-    os.kill(watcher.store.run(run_id).pid, signal.SIGKILL)
-    run = wait_until(workspace, run_id, lambda run: run.state != "running", watcher)
-    assert run.state == "interrupted"
-    assert "SIGKILL" in run.reason
-
-    supervisor.resume(workspace, run_id)
-    assert run_to_end(workspace, run_id).state == "finished"
-    assert [point.step for point in watcher.store.metrics(run_id, ["train/loss"])] == list(range(1, 301))
-    evaluated = [point.step for point in watcher.store.metrics(run_id, ["validation/macro_f1"])]
-    assert evaluated == list(range(30, 301, 30))
 
 
 def test_a_worker_outlives_its_supervisor_and_the_next_one_finds_it(workspace, questions, tiny_bert):
@@ -194,7 +193,7 @@ def test_a_queued_run_can_be_taken_out_and_a_finished_one_not_resumed(workspace,
     supervisor.stop(workspace, run_id)
     assert open_store(workspace).run(run_id).state == "stopped"
     supervisor.resume(workspace, run_id)
-    assert run_to_end(workspace, run_id).state == "finished"
+    assert to_end_here(workspace, run_id).state == "finished"
     with pytest.raises(UserError, match="is finished and cannot be resumed"):
         supervisor.resume(workspace, run_id)
     supervisor.delete(workspace, run_id)
@@ -215,7 +214,7 @@ def test_a_full_disk_fails_the_run_in_plain_words_and_loses_nothing(workspace, q
 
     monkeypatch.undo()
     supervisor.resume(workspace, run_id)
-    assert run_to_end(workspace, run_id).state == "finished"
+    assert to_end_here(workspace, run_id).state == "finished"
     store = open_store(workspace)
     assert [point.step for point in store.metrics(run_id, ["train/loss"])] == list(range(1, 41))
 

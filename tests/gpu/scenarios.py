@@ -70,12 +70,11 @@ def reload(model: str, texts: list[str], predicted: str) -> dict[str, Any]:
 
 
 def loss(source: str, folder: str, backend: str, method: str) -> dict[str, Any]:
-    """The trainer's loss and gradients on a padded batch, and those of the answer tokens alone, row by row."""
+    """The trainer's loss and gradients on a padded batch, and those of all logits, row by row."""
     spec = _spec(source, method=method, batch_size=4, precision="float32" if method == "full" else "auto")
     chosen = _backend(backend, spec)
     trainer, examples = _trainer(spec, folder, chosen, rows=4)
     from core.prompt_rows import IGNORED
-    from core.training.sft import answer_token_loss
 
     model, device = trainer.model, next(trainer.model.parameters()).device
     total = sum(sum(example.learned) for example in examples)
@@ -86,19 +85,20 @@ def loss(source: str, folder: str, backend: str, method: str) -> dict[str, Any]:
         found = trainer.compute_loss(model, batch, num_items_in_batch=torch.tensor(total, device=device))
     found.backward()
     gradients = _gradients(model)
-    inner = model if method == "full" else model.get_base_model()
     alone = torch.zeros((), device=device)
     for example in examples:
         ids = torch.tensor([example.ids], device=device)
-        labels = torch.tensor([example.targets], device=device)
+        labels = torch.tensor(example.targets, device=device)
         with trainer.accelerator.autocast():
-            alone = alone + answer_token_loss(inner, ids, torch.ones_like(ids), labels, total)
+            # Without labels: with them, Unsloth's patched model gives a loss and no logits.
+            logits = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits[0].float()
+        alone = alone + torch.nn.functional.cross_entropy(logits[:-1], labels[1:], reduction="sum") / total
     alone.backward()
     expected = _gradients(model)
     return {
         "backend": chosen.name,
         "loss": found.item(),
-        "answers_alone": alone.item(),
+        "all_logits": alone.item(),
         "gradients_apart": float((gradients - expected).norm() / expected.norm()),
         "cosine": float(torch.nn.functional.cosine_similarity(gradients, expected, dim=0)),
         "size": float(expected.norm()),

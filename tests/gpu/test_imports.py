@@ -9,6 +9,7 @@ MODULES = (
     "tests.gpu.scenarios",
     "tests.small_llama",
     "benchmarks.gpu_llm_measure",
+    "benchmarks.gpu_memory_measure",
     "core.evaluation.answers",
     "core.predictor",
     "core.training.answers",
@@ -34,7 +35,7 @@ def test_neither_gradio_nor_duckdb_is_needed():
 
 def test_nothing_comes_before_unsloth_that_it_changes():
     run(
-        "import sys, benchmarks.gpu_llm_measure, tests.gpu.scenarios\n"
+        "import sys, benchmarks.gpu_memory_measure, tests.gpu.scenarios\n"
         "early = {'transformers', 'peft', 'trl'} & set(sys.modules)\n"
         "assert not early, early\n"
     )

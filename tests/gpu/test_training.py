@@ -38,7 +38,7 @@ def test_loss_and_gradients_come_from_the_answer_tokens_alone(apart, small_model
     assert found["backend"] == backend
     assert found["ignored"] > 0
     assert found["size"] > 0
-    assert found["loss"] == pytest.approx(found["answers_alone"], rel=allowed)
+    assert found["loss"] == pytest.approx(found["all_logits"], rel=allowed)
     assert found["gradients_apart"] < 3 * allowed
     assert found["cosine"] > 1 - allowed
 

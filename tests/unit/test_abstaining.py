@@ -8,6 +8,7 @@ from scipy.special import softmax
 from sklearn.metrics import roc_auc_score, top_k_accuracy_score
 
 from core.decision import Decision, confidence_of, is_sure, label_sets, likeliest_until, shown_share
+from core.evaluation import abstaining
 from core.evaluation.abstaining import (
     POINTS,
     best_accuracy,
@@ -164,3 +165,20 @@ def test_a_threshold_is_never_shown_as_certain_where_it_is_not():
     assert [shown_share(share) for share in (0, 0.831, 0.98417, 0.9997, 0.99996, 0.9999996, 1.0)] == [
         "0.0 %", "83.1 %", "98.42 %", "99.97 %", "99.996 %", "99.9999 %", "100 %",
     ]  # fmt: skip
+
+
+def test_the_figures_of_sets_are_those_of_the_sets_that_rows_are_given(monkeypatch):
+    """Counted at once for all sums and sizes; ties, and rows in several blocks, change nothing."""
+    monkeypatch.setattr(abstaining, "ROWS_AT_ONCE", 37)
+    rng = np.random.default_rng(5)
+    true = rng.integers(0, 12, 200)
+    said = rng.integers(1, 5, (200, 12)).astype(np.float32)
+    said /= said.sum(axis=1, keepdims=True)
+    figures = label_set_figures(true, said)
+    decisions = [Decision(label_set="sum", label_set_sum=one["sum"]) for one in figures["sums"]]
+    decisions += [Decision(label_set="top", label_set_size=int(one["size"])) for one in figures["tops"]]
+    assert len(decisions) == 21
+    for decision, found in zip(decisions, [*figures["sums"], *figures["tops"]], strict=True):
+        chosen = label_sets(said, decision)
+        assert found["holds"] == pytest.approx(chosen[np.arange(200), true].mean())
+        assert found["size"] == pytest.approx(chosen.sum(axis=1).mean())

@@ -14,6 +14,7 @@ from core.evaluation.calibration import (
     calibration_words,
     fitted_temperature,
 )
+from core.evaluation.calibration_interval import calibration_error_interval
 from core.evaluation.metrics import calibration_table, classification_metrics, log_loss
 
 
@@ -148,3 +149,56 @@ def test_the_report_holds_both_sides_and_words_for_them():
     assert "goes down from" in words
     left = calibration_figures(fitted_temperature(true[:5], said[:5]), true, said, said)
     assert "fewer than 50 are too few" in " ".join(calibration_words(left))
+
+
+@pytest.mark.parametrize("rows", [400, 9000])
+def test_the_interval_of_the_calibration_error_is_that_of_a_plain_bootstrap_around_the_figure(rows):
+    true, said = drawn(rows, sharpness=2.0)
+    error = plain_error(true, said)
+    low, high = calibration_error_interval("single", true, said)
+    random = np.random.default_rng(3)
+    plain = [plain_error(true[some], said[some]) for some in random.integers(rows, size=(600, rows))]
+    expected = np.quantile(plain, [0.025, 0.975]) - (np.mean(plain) - error)
+    assert low < error < high
+    np.testing.assert_allclose([low, high], expected, atol=0.25 * (high - low))
+
+
+def test_the_interval_of_several_classes_draws_whole_rows():
+    true, said = drawn(500, classes=4, sharpness=2.0)
+    several = np.eye(4)[true]
+    low, high = calibration_error_interval("multi", several, said)
+    assert 0 <= low < high < 1
+    # The same pair four times over says no more than once.
+    copied = calibration_error_interval("multi", np.repeat(several, 4, axis=1), np.repeat(said, 4, axis=1))
+    np.testing.assert_allclose(copied, (low, high), atol=1e-9)
+
+
+def test_temperature_lowers_the_calibration_error_on_a_held_out_part_of_clinc150(shared_data):
+    """150 classes, scores of a linear model on TF-IDF: fitted on one half of the test rows, seen on the other."""
+    import csv
+
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import RidgeClassifier
+
+    def read(name):
+        with (shared_data / "clinc150" / name).open(encoding="utf-8", newline="") as file:
+            rows = [row for row in csv.DictReader(file) if row["label"] != "oos"]
+        return [row["text"] for row in rows], np.array([row["label"] for row in rows])
+
+    (texts, labels), (held_texts, held_labels) = read("train.csv"), read("test.csv")
+    names, classes = np.unique(labels, return_inverse=True)
+    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
+    # Least squares on the classes: its scores are logits that nobody fitted to be probabilities.
+    fitted = RidgeClassifier(solver="sparse_cg", max_iter=30).fit(words.fit_transform(texts), classes)
+    said = softmax(fitted.decision_function(words.transform(held_texts)), axis=1).astype(np.float32)
+    true = np.searchsorted(names, held_labels)
+    one = np.random.default_rng(0).permutation(len(true)) < len(true) // 2
+    temperature = fitted_temperature(true[one], said[one])
+    assert temperature.reason == "" and temperature.value != 1
+    figures = calibration_figures(temperature, true[~one], said[~one], tempered(said[~one], temperature.value))
+    before, after = figures["before"], figures["after"]
+    assert after["calibration_error"] < 0.5 * before["calibration_error"]
+    assert after["calibration_error_interval"][1] < before["calibration_error_interval"][0]
+    assert after["log_loss"] < before["log_loss"]
+    answers = [part.argmax(axis=1) for part in (said[~one], tempered(said[~one], temperature.value))]
+    assert (answers[0] == answers[1]).all() and (answers[0] == true[~one]).mean() > 0.8

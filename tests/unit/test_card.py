@@ -1,20 +1,32 @@
 """The model card: valid metadata, nothing made up, names of data shown as text."""
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
-from huggingface_hub import ModelCard
+from huggingface_hub import ModelCard, ModelCardData
+from huggingface_hub.repocard import metadata_load
+from huggingface_hub.repocard_data import eval_results_to_model_index, model_index_to_eval_results
 
+from core.data.examples import EXAMPLES
 from core.errors import UserError
+from core.evaluation.report_file import read_content
 from core.export.base import base_license, hub_id, shown_base
+from core.export.bundle import export_sizes
 from core.export.card import model_card, weak_classes
 from core.export.loading import loading_code
 from core.export.markdown import code, plain
+from core.export.picture import PICTURE_NAME, confusion_picture
+from core.export.vllm_lines import vllm_parts
+from core.export_formats import Exported, Format
 from core.model_facts import run_model_facts
 from core.workspace import RunFolder, Workspace
-from tests.run_folders import run_spec, write_report, write_run
+from tests.run_folders import add_picture, run_spec, write_report, write_run
 
 LABELS = ["ABBR", "ENTY", "NUM"]
 TRUE = [0] * 4 + [1] * 30 + [2] * 30
@@ -39,6 +51,96 @@ def test_metadata_is_what_the_hub_takes(folder: RunFolder) -> None:
     assert index["name"] == "Questions, quickstart"
     metrics = {metric["type"]: metric["value"] for metric in index["results"][0]["metrics"]}
     assert metrics["accuracy"] == round(58 / 64, 4)
+
+
+def test_the_metadata_goes_through_the_hubs_own_reader_and_back(folder: RunFolder, tmp_path: Path) -> None:
+    """EvalResult checks what the hub asks of a result; what is read is what is written."""
+    place = tmp_path / "README.md"
+    place.write_text(model_card(folder), encoding="utf-8")
+    read = metadata_load(place)
+    assert read is not None
+    name, results = model_index_to_eval_results(read["model-index"])
+    assert name == "Questions, quickstart"
+    assert {(each.metric_type, each.dataset_split) for each in results} == {("accuracy", "test"), ("f1", "test")}
+    assert all(each.task_type == "text-classification" and 0 <= each.metric_value <= 1 for each in results)
+    assert eval_results_to_model_index(name, results) == read["model-index"]
+    assert ModelCardData(**{key: value for key, value in read.items() if key != "model-index"}).license == "apache-2.0"
+
+
+@pytest.mark.parametrize(
+    ("facts", "export_format", "precision", "library", "relation", "tags"),
+    [
+        ({}, "model", "", "transformers", "finetune", set()),
+        ({"weights": "adapter", "method": "lora"}, "adapter", "", "peft", "adapter", {"lora"}),
+        ({"weights": "whole"}, "onnx", "int8", "onnx", "finetune", {"int8"}),
+        ({"weights": "whole"}, "server", "", "onnx", "finetune", set()),
+        ({"family": "causal", "task": "answer", "weights": "whole"}, "gguf", "q4_k_m", "gguf", "finetune", {"q4_k_m"}),
+        ({"family": "causal", "task": "answer", "weights": "whole"}, "merged", "", "transformers", "finetune", set()),
+        ({"family": "causal", "task": "answer", "method": "qlora"}, "server", "", "peft", "adapter", {"qlora"}),
+    ],
+)
+def test_the_metadata_names_what_loads_this_format(
+    folder: RunFolder, tmp_path: Path, facts: dict, export_format: Format, precision: str, library: str, relation: str,
+    tags: set[str],
+) -> None:  # fmt: skip
+    exported = Exported(replace(run_model_facts(folder), **facts), export_format, precision)
+    place = tmp_path / "README.md"
+    place.write_text(model_card(folder, exported), encoding="utf-8")
+    card = ModelCard.load(place)
+    data = card.data.to_dict()
+    assert (data["library_name"], data["base_model_relation"]) == (library, relation)
+    assert tags | {"tunedesk"} <= set(data["tags"])
+    assert ModelCardData(**data).to_yaml() == card.data.to_yaml()
+    assert ("vllm serve" in card.text) == (export_format == "merged")
+
+
+def test_lines_for_vllm_say_what_they_leave_open(folder: RunFolder) -> None:
+    """One curl that is JSON, the adapter by its flag, and no word of having been run."""
+    facts = replace(run_model_facts(folder), family="causal", task="answer", method="lora")
+    for weights, flag in (("usual", "--enable-lora --lora-modules my-model=."), ("whole", "vllm serve . ")):
+        kind = "adapter" if weights == "usual" else "merged"
+        said = "\n".join(vllm_parts(Exported(replace(facts, weights=weights), kind)))
+        assert flag in said and "not run by Tunedesk" in said
+        (body,) = re.findall("-d '(.*)'", said)
+        assert json.loads(body)["structured_outputs"]["choice"]
+    head = replace(facts, task="classify")
+    assert "take the merged format" in "".join(vllm_parts(Exported(head, "adapter")))
+    assert "/classify" in "".join(vllm_parts(Exported(replace(head, weights="whole"), "merged")))
+    assert not list(vllm_parts(Exported(replace(facts, weights="whole"), "gguf")))
+
+
+def write_texts(folder: RunFolder, texts: list[str]) -> None:
+    count = len(texts)
+    table = {
+        "row_id": list(range(count)), "file": ["train"] * count, "row": list(range(count)), "part": ["train"] * count,
+        "text": texts, "label": ["NUM"] * count,
+    }  # fmt: skip
+    pq.write_table(pa.table(table, EXAMPLES), folder.examples)
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        (["How many ?", "What is an atom ?"], "Latin letters"),
+        (["چند نفر آمدند ؟", "اتم چیست ؟"], "Arabic letters"),
+        (["How many ?", "اتم چیست ؟"], ""),
+        (["12", "?"], ""),
+    ],
+)
+def test_the_script_is_said_and_no_language_guessed(folder: RunFolder, texts: list[str], said: str) -> None:
+    write_texts(folder, texts)
+    content = model_card(folder)
+    assert ("letters. Which language that is was not determined" in content) == bool(said)
+    assert said in content
+    assert "language" not in yaml.safe_load(content.split("\n---\n")[0].removeprefix("---\n"))
+
+
+def test_the_confusion_matrix_is_a_picture(folder: RunFolder) -> None:
+    assert PICTURE_NAME not in model_card(folder)
+    add_picture(folder, read_content(folder) or {})
+    assert confusion_picture(folder) is not None
+    assert f"]({PICTURE_NAME})" in model_card(folder)
+    assert dict(export_sizes(folder))[PICTURE_NAME] > 1000
 
 
 def test_names_with_yaml_in_them_stay_names(workspace: Workspace) -> None:

@@ -11,6 +11,7 @@ from core.evaluation.chat_report import ChatSample, chat_verdict, choices_words,
 from core.spec_files import read_spec
 from core.workspace import Workspace
 from tests.chat_runs import TRAINING, TUNED, UNTUNED, write_chat_run
+from tests.report_schema import assert_described
 
 EVIL = "<img src=x onerror=alert(1)>"
 
@@ -98,6 +99,8 @@ def test_the_files_hold_the_samples_as_text(workspace: Workspace) -> None:
     assert "svg" in page.tags
     assert "http" not in html.replace("http-equiv", "")
     assert not (folder.report / "predictions.parquet").exists()
+    assert {path.name for path in (folder.report / "figures").iterdir()} == {"loss.svg", "loss.png"}
+    assert_described(report)
 
 
 def test_no_answer_of_the_untuned_model_leaves_its_column_out(workspace: Workspace) -> None:

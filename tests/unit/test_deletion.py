@@ -10,11 +10,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from core.deletion import delete_draft, delete_run, remove_unneeded_uploads
+from core.deletion import delete_draft, delete_run, remove_old_guest_files, remove_unneeded_uploads
 from core.errors import UserError
 from core.runs.store import open_store
 from core.runs.supervisor import submit
 from core.schema import DataSpec, MappingSpec, RunSpec, TableFile
+from core.sharing.allowance import Room, guests_bytes, save_allowance
 from core.workspace import Workspace
 
 SLEEPING = [sys.executable, "-c", "import time; time.sleep(600)"]
@@ -43,10 +44,11 @@ def draft_of(workspace: Workspace, train: Path) -> str:
     return open_store(workspace).save_draft(None, {"spec": {"data": {"train": {"path": str(train)}}}})
 
 
-def labelling(workspace: Workspace, run_id: str, file: Path, pid: int) -> Path:
+def labelling(workspace: Workspace, run_id: str, file: Path, pid: int, visitor: str = "") -> Path:
     job = workspace.run(run_id).predictions / "20260102-030405-beef"
     job.mkdir(parents=True)
     request = {"file": {"path": str(file)}, "name": file.name, "output": "out.csv", "created": time.time()}
+    request["visitor"] = visitor
     status = {"state": "running", "done": 0, "total": 9, "seconds_left": None, "error": None, "notes": []}
     process = {"pid": pid, "started": psutil.Process(pid).create_time()}
     for name, content in (("job", request), ("status", status), ("process", process)):
@@ -66,6 +68,35 @@ def test_a_deleted_run_takes_its_labelling_and_its_uploads(workspace: Workspace)
     assert not workspace.run(run_id).root.exists()
     assert (shared.exists(), own.exists(), labelled.exists()) == (True, False, False)
     assert open_store(workspace).run(other).id == other
+
+
+def test_files_of_guests_go_after_a_day_and_count_until_then(workspace: Workspace) -> None:
+    guests, owners = uploaded(workspace, 1), uploaded(workspace, 2)
+    run_id = run_of(workspace, uploaded(workspace, 3))
+    child = subprocess.Popen(SLEEPING)
+    jobs = [labelling(workspace, run_id, guests, child.pid, visitor="a guest"), workspace.run(run_id).predictions / "x"]
+    jobs[0].rename(jobs[1])
+    jobs = [labelling(workspace, run_id, owners, child.pid), jobs[1]]
+    (jobs[1] / "out.csv").write_bytes(bytes(10_000))
+    used = guests_bytes(workspace)
+    assert used > 10_000 + guests.stat().st_size
+    room = Room(workspace)
+    save_allowance(workspace, {"guests_bytes": used + 500})
+    assert room.most("guest") == 500
+    room.add(500, "guest")
+    with pytest.raises(UserError, match="Guests' files take as much room"):
+        room.most("guest")
+    assert room.most("owner") > 500
+    remove_old_guest_files(workspace)
+    assert jobs[1].exists() and guests.exists()
+    for job in jobs:
+        asked = json.loads((job / "job.json").read_text(encoding="utf-8"))
+        (job / "job.json").write_text(json.dumps(asked | {"created": time.time() - 25 * 3600}), encoding="utf-8")
+    remove_old_guest_files(workspace)
+    child.wait(30)
+    assert (jobs[1].exists(), guests.exists()) == (False, False)
+    assert (jobs[0].exists(), owners.exists()) == (True, True), "what is the owner's stays"
+    assert guests_bytes(workspace) == 0
 
 
 def test_a_run_at_work_keeps_everything(workspace: Workspace) -> None:

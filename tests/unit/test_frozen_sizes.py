@@ -26,6 +26,7 @@ from core.models.layers import (
     work_of_a_step,
 )
 from core.models.neobert import NeoBERTConfig
+from core.models.sizes import sizes_of
 from core.models.source import packaged_encoder
 from core.presets import load_presets
 from core.schema import ModelSpec, TrainingSpec
@@ -58,9 +59,9 @@ def built(spec):
 def test_counts_are_those_of_the_model(source, method):
     preset = next(preset for preset in PRESETS.values() if preset.model.source == source)
     assert preset.longest == PUBLISHED[source]().max_position_embeddings
-    for frozen in (0, 1, preset.shape.layers - 1, preset.shape.layers):
+    for frozen in (0, 1, sizes_of(preset.config).layers - 1, sizes_of(preset.config).layers):
         spec = ModelSpec(source=source, method=method, frozen_layers=frozen)
-        found = parameter_counts(preset.shape, preset.parameters, spec, CLASSES)
+        found = parameter_counts(sizes_of(preset.config), spec, CLASSES)
         assert found == Parameters(*trainable_parameters(built(spec)))
 
 
@@ -72,21 +73,17 @@ def test_counts_with_an_own_head(source, head):
     preset = next(preset for preset in PRESETS.values() if preset.model.source == source)
     for method in ("full", "freeze", "head"):
         spec = ModelSpec(source=source, method=method, frozen_layers=4, **head)
-        found = parameter_counts(preset.shape, preset.parameters, spec, CLASSES)
+        found = parameter_counts(sizes_of(preset.config), spec, CLASSES)
         assert found == Parameters(*trainable_parameters(built(spec)))
 
 
-def test_every_encoder_preset_has_a_shape_and_reads_what_it_asks_for():
+def test_every_preset_has_sizes_and_reads_what_it_asks_for():
     for preset in load_presets().values():
-        assert (preset.shape is None) == (preset.group == "llm")
+        sizes = sizes_of(preset.config)
+        assert preset.parameters == sizes.pretrained
         assert preset.model.max_length <= preset.longest
-        if preset.shape:
-            assert preset.model.frozen_layers <= preset.shape.layers
-
-
-def test_memory_is_weights_gradients_and_two_averages():
-    assert Parameters(10, 100).memory("adamw") == 4 * 100 + 4 * 10 + 8 * 10
-    assert Parameters(10, 100).memory("adamw_8bit") == 4 * 100 + 4 * 10 + 2 * 10
+        if preset.group != "llm":
+            assert preset.model.frozen_layers <= sizes_of(preset.config).layers
 
 
 def test_keeping_the_prefix_saves_its_share():

@@ -11,18 +11,21 @@ import yaml
 from huggingface_hub import ModelCard
 from sklearn.metrics import f1_score
 
+from core.evaluation.baseline_rows import SCHEMA as BASELINE_SCHEMA
 from core.evaluation.baselines import run_baselines
 from core.evaluation.mistakes import count_mistakes, mistakes
 from core.evaluation.multi_label import multi_label_metrics, tuned_thresholds
 from core.evaluation.multi_verdict import compare_sets, multi_verdict
+from core.evaluation.prediction_rows import prediction_schema
 from core.evaluation.soft_label import soft_metrics
 from core.evaluation.soft_verdict import soft_verdict
 from core.evaluation.verdict import compare
 from core.export.card import model_card
 from core.model_facts import run_model_facts
 from tests.label_kinds import TOPICS, predicted, reported, split_run, write_model_facts
+from tests.report_schema import DOCS, assert_described
 from ui.run.class_table import class_table_html
-from ui.run.mistakes import list_html
+from ui.run.row_list import list_html
 from ui.run.several_classes import differences_html, several_failures_html, several_verdict_html
 from ui.run.try_result import answer_words, shown_result, up_to_share
 from ui.run.words import figure_words
@@ -352,3 +355,16 @@ def test_soft_baselines_learn_distributions(soft) -> None:
     far, near = (soft_metrics(test, one.probabilities["test"], run.facts.labels) for one in (mean, regression))
     assert near["kl_divergence"] < far["kl_divergence"]
     assert near["accuracy"] > far["accuracy"]
+
+
+def test_every_field_and_column_is_described(multi, soft) -> None:
+    words = (DOCS / "report-json.md").read_text(encoding="utf-8")
+    for run, report in (multi, soft):
+        assert_described(report)
+        for file, schema in (("predictions", prediction_schema(report["kind"])), ("baselines", BASELINE_SCHEMA)):
+            assert pq.read_schema(run.folder.report / f"{file}.parquet").names == schema.names
+            described = words.split(f"## {file}.parquet")[1].split("\n## ")[0]
+            assert all(f"| `{name}` |" in described for name in schema.names)
+    assert ("class_order" in multi[1], "class_order" in soft[1]) == (False, True)
+    drawn = {path.stem for path in (multi[0].folder.report / "figures").iterdir()}
+    assert drawn == {"classes", "loss", "reliability", "validation"}

@@ -16,6 +16,7 @@ from core import doctor, environment
 from core.cli.arguments import parse
 from core.doctor import Gpu, TorchFacts, build_command, explain_torch, read_gpus
 from core.schema import RunSpec
+from core.sharing.credentials import role_of
 from core.spec_settings import settings
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -31,6 +32,13 @@ def run_launch(*words: object, workspace: Path, **variables: str) -> subprocess.
         encoding="utf-8",
         check=False,
     )
+
+
+def launch_here(capsys: pytest.CaptureFixture[str], *words: object, workspace: Path) -> tuple[int, str, str]:
+    """The same without a process of its own, for what needs none: exit code, standard output, standard error."""
+    capsys.readouterr()
+    code = launch.dispatch(parse([*map(str, words), "--workspace", str(workspace)]))
+    return code, *capsys.readouterr()
 
 
 def last_line(done: subprocess.CompletedProcess[str]) -> dict:
@@ -124,9 +132,17 @@ def test_train_takes_several_text_columns_and_settings():
         "runs --nonsense",
         "export run",
         "export run --to x --format pickle",
+        "export run --to x --hub a/b",
+        "export run --to x --public",
+        "export run --hub a/b --with-data a/c",
+        "export run --hub a/b --data-licence mit",
+        "export run --hub a/b --token hf_secret",
+        "export run --hub a/b --format onnx",
         "no-such-command",
         "ui --auth nopassword",
         "ui --auth user:",
+        "ui --guest user:",
+        "ui --guest owner:secret",
         "ui --port 70000",
         "ui --port many",
         "runs --venv a --no-venv",
@@ -182,30 +198,30 @@ def test_wrong_request_has_code_2_and_its_three_parts(workspace, tmp_path):
         (["predict", "no-such-run", "{data}", "out.csv"], "no-such-run"),
     ],
 )  # fmt: skip
-def test_requests_that_cannot_be_carried_out_queue_nothing(words, what, workspace, tmp_path):
+def test_requests_that_cannot_be_carried_out_queue_nothing(words, what, workspace, tmp_path, capsys):
     data = tmp_path / "data.csv"
     rows = [f"text number {number},{'ab'[number % 2]},x" for number in range(40)]
     data.write_text("\n".join(["text,label,same", *rows]) + "\n")
-    done = run_launch(*[word.format(data=data) for word in words], workspace=workspace.root)
-    assert done.returncode == 2, done.stderr
-    assert what in done.stderr
-    assert "what to do: " in done.stderr
+    code, _, told = launch_here(capsys, *[word.format(data=data) for word in words], workspace=workspace.root)
+    assert code == 2, told
+    assert what in told
+    assert "what to do: " in told
     assert not list(workspace.runs.iterdir())
 
 
-def test_inspect_says_what_is_in_a_file(workspace, tmp_path):
+def test_inspect_says_what_is_in_a_file(workspace, tmp_path, capsys):
     file = tmp_path / "Größen.csv"
     file.write_bytes('title;topic\r\nCafé; art\r\n"Über; alles";law\r\n;law\r\n'.encode("cp1252"))
     answer = last_line(run_launch("inspect", file, "--json", workspace=workspace.root))
     assert (answer["rows"], answer["rejected"], answer["delimiter"], answer["header"]) == (3, 0, ";", True)
     assert [column["name"] for column in answer["columns"]] == ["title", "topic"]
-    named = run_launch("inspect", file, workspace=workspace.root)
-    assert named.returncode == 0
-    assert "title" in named.stdout
-    assert "3 rows" in named.stdout
+    code, named, _ = launch_here(capsys, "inspect", file, workspace=workspace.root)
+    assert code == 0
+    assert "title" in named
+    assert "3 rows" in named
 
 
-def test_settings_lists_every_setting_with_its_facts(workspace):
+def test_settings_lists_every_setting_with_its_facts(workspace, capsys):
     answer = last_line(run_launch("settings", "--json", workspace=workspace.root))
     listed = {entry["key"]: entry for entry in answer["settings"]}
     assert set(listed) == {leaf.key for leaf in settings(RunSpec)}
@@ -213,23 +229,23 @@ def test_settings_lists_every_setting_with_its_facts(workspace):
     assert (rate["default"], rate["minimum"], rate["maximum"], rate["type"]) == (1e-4, 0, 1, "number")
     assert listed["split.test"]["unit"] == "share"
     assert listed["model.method"]["type"] == "one of full, freeze, head, lora, qlora, head-on-llm"
-    printed = run_launch("settings", workspace=workspace.root).stdout
+    _, printed, _ = launch_here(capsys, "settings", workspace=workspace.root)
     assert all(f"{key}\n" in printed for key in listed)
 
 
-def test_listings_of_an_empty_workspace(workspace):
+def test_listings_of_an_empty_workspace(workspace, capsys):
     done = run_launch("runs", "--json", workspace=workspace.root)
     assert (done.returncode, last_line(done)) == (0, {"runs": []})
-    assert "launch.py demo" in run_launch("runs", workspace=workspace.root).stdout
-    presets = last_line(run_launch("presets", "--json", workspace=workspace.root))["presets"]
+    assert "launch.py demo" in launch_here(capsys, "runs", workspace=workspace.root)[1]
+    presets = json.loads(launch_here(capsys, "presets", "--json", workspace=workspace.root)[1])["presets"]
     assert presets[0]["name"] == "quickstart-minilm"
 
 
-def test_unusable_workspace_is_a_wrong_request(tmp_path):
+def test_unusable_workspace_is_a_wrong_request(tmp_path, capsys):
     (tmp_path / "file").write_text("")
-    done = run_launch("runs", workspace=tmp_path / "file")
-    assert done.returncode == 2
-    assert "--workspace DIR" in done.stderr
+    code, _, told = launch_here(capsys, "runs", workspace=tmp_path / "file")
+    assert code == 2
+    assert "--workspace DIR" in told
 
 
 def test_reader_that_leaves_early_gets_no_traceback(workspace):
@@ -263,26 +279,38 @@ def served(monkeypatch, workspace):
 
 
 def test_page_is_for_this_computer_only_and_opens_the_browser(served, workspace, monkeypatch):
-    assert served() == (workspace, "127.0.0.1", None, False, None, True)
-    assert served("--no-browser", "--port", "8123")[2:] == (8123, False, None, False)
+    assert served() == (workspace, "127.0.0.1", None, False, (), True, [])
+    assert served("--no-browser", "--port", "8123")[2:6] == (8123, False, (), False)
     monkeypatch.setenv("CI", "1")
-    assert served()[-1] is False
+    assert served()[5] is False
 
 
 @pytest.mark.parametrize("word", ["--listen", "--share"])
 def test_page_for_others_makes_credentials_and_prints_them(word, served, capsys):
     passwords = set()
     for _ in range(2):
-        user, password = served(word)[4]
-        assert f"{user} / {password}" in capsys.readouterr().err
-        assert len(password) >= 16
+        (login,) = served(word)[4]
+        password = capsys.readouterr().err.split(" / ")[1].strip()
+        assert len(password) >= 20
+        assert role_of([login], "owner", password) == "owner" and password not in repr(login)
         passwords.add(password)
     assert len(passwords) == 2
 
 
 def test_given_credentials_are_used_and_not_printed(served, capsys):
-    assert served("--listen", "--auth", "ada:pass:word")[1:5] == ("0.0.0.0", None, False, ("ada", "pass:word"))
+    _, host, _, share, logins, *_ = served("--listen", "--auth", "ada:pass:word")
+    assert (host, share) == ("0.0.0.0", False)
+    assert role_of(logins, "ada", "pass:word") == "owner"
+    assert role_of(logins, "ada", "pass") is None and role_of(logins, "bob", "pass:word") is None
     assert "pass:word" not in capsys.readouterr().err
+
+
+def test_a_guest_is_let_in_only_if_asked_for_and_never_as_owner(served, capsys):
+    logins = served("--guest")[4]
+    owner, guest = (line.split(" / ")[1] for line in capsys.readouterr().err.split("\n")[:2])
+    assert [login.role for login in logins] == ["owner", "guest"] and owner != guest
+    assert role_of(logins, "guest", guest) == "guest" and role_of(logins, "guest", owner) is None
+    assert role_of(served("--listen", "--guest", "eve:secret")[4], "eve", "secret") == "guest"
 
 
 # Doctor

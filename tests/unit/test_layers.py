@@ -1,6 +1,7 @@
 """One direction: ui calls core, core never ui; inside core later steps import earlier ones; no torch in the page."""
 
 import ast
+import functools
 import graphlib
 import importlib.metadata
 import re
@@ -17,6 +18,8 @@ ORDER = (
     "installing",
     "environment",
     "errors",
+    "masking",
+    "yielding",
     "files",
     "formulas",
     "text_template",
@@ -24,7 +27,9 @@ ORDER = (
     "schema",
     "spec_settings",
     "spec_files",
+    "sweep_spec",
     "epochs",
+    "step_sizes",
     "workspace",
     "doctor",
     "presets",
@@ -36,25 +41,50 @@ ORDER = (
     "data",
     "prompt_preview",
     "model_facts",
+    "export_formats",
     "models",
     "cut_texts",
+    "model_findings",
     "runs",
+    "gpu_watch",
+    "sharing",
     "evaluation",
+    "correcting",
     "deciding",
     "training",
     "labelled_files",
     "model_input",
+    "job_processes",
     "label_jobs",
+    "export_jobs",
     "deletion",
     "predictor",
     "predict",
+    "answers_together",
     "prediction_service",
+    "file_drift",
     "evaluate_run",
+    "store_check",
+    "evaluation_jobs",
+    "evaluation_worker",
+    "probe_jobs",
+    "probe_worker",
     "export",
+    "hub_model",
+    "opening",
+    "opening_jobs",
     "cli",
 )
 HEAVY = {"torch", "transformers", "unsloth", "unsloth_zoo", "peft", "trl", "bitsandbytes", "accelerate", "xformers"}
-STANDARD_LIBRARY_ONLY = ("launch", "core.installing", "core.environment", "core.cli.arguments", "core.doctor")
+STANDARD_LIBRARY_ONLY = (
+    "launch",
+    "core.installing",
+    "core.environment",
+    "core.cli.arguments",
+    "core.cli.options",
+    "core.cli.model_options",
+    "core.doctor",
+)
 
 
 def module_name(path: Path) -> str:
@@ -67,6 +97,7 @@ MODULES = {
 } | {"launch": PROJECT / "launch.py"}
 
 
+@functools.cache
 def imports(module: str, *, top_level_only: bool = False) -> set[str]:
     """Every module that a module names in an import; those inside functions too, unless told otherwise."""
     tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))

@@ -45,6 +45,7 @@ def finished(workspace: Workspace, run_id: str, file: Path, wrong: float, seed: 
         "split": {"test": 0.3, **changes.pop("split", {})},
         "data": {"train": {"path": str(file)}},
         "mapping": {"text": ["text"], "label": "label"},
+        **changes.pop("content", {}),
     }
     spec = parse_spec(content, "test")
     folder = workspace.run(run_id)
@@ -73,9 +74,8 @@ def finished(workspace: Workspace, run_id: str, file: Path, wrong: float, seed: 
             "peak_memory_bytes": 5_000_000, "peak_gpu_memory_bytes": None,
         },
     )  # fmt: skip
-    store = open_store(workspace)
-    store.add_run(run_id, f"Run {run_id}", "a-preset", "a-model", file.name)
-    store.move(run_id, ["queued"], "finished", summary={})
+    # Finished from the start: a server that is at work here would take a run that stands in the queue.
+    open_store(workspace).add_opened_run(run_id, f"Run {run_id}", "a-preset", "a-model", file.name, "")
 
 
 def said(part: LabelledTexts, wrong: float, seed: int) -> Predictions:
@@ -115,7 +115,14 @@ def test_figures_are_those_of_the_reports_and_what_is_not_known_is_none(two_runs
     for figures, measured in (
         (best, report["test"]), (tfidf, report["baselines"]["tfidf"]), (guess, report["baselines"]["majority"]),
     ):  # fmt: skip
-        for name in ("accuracy", "accuracy_interval", "macro_f1", "macro_f1_interval", "calibration_error"):
+        for name in (
+            "accuracy",
+            "accuracy_interval",
+            "macro_f1",
+            "macro_f1_interval",
+            "calibration_error",
+            "calibration_error_interval",
+        ):
             assert vars(figures)[name] == measured[name]
         low, high = figures.macro_f1_interval
         assert low <= figures.macro_f1 <= high
@@ -220,7 +227,8 @@ def test_every_kind_of_label_has_its_table(workspace, tmp_path, kind):
     report = reported(run)
     store = open_store(workspace)
     store.add_run("a-run", "Topics", "", "", "table.csv")
-    store.move("a-run", ["queued"], "finished", summary={})
+    store.move("a-run", ["queued"], "running")
+    store.move("a-run", ["running"], "finished", summary={})
     (board,) = leaderboard(workspace)
     assert board.several == (kind == "multi") and len(board.entries) == 3
     own = next(entry for entry in board.entries if entry.figures.rank == "run")

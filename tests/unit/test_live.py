@@ -1,5 +1,7 @@
 """What a run's page says while the run goes on, and what its report shows of before and after."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -72,7 +74,7 @@ def test_smaller_batches_and_a_refusal_are_said_quietly():
         Event(1.0, "smaller_batch", {"batch_size": 8, "gradient_accumulation": 2, "evaluation_batch_size": 8}),
         Event(2.0, "smaller_batch", {"batch_size": 4, "gradient_accumulation": 4, "evaluation_batch_size": 4}),
     ]
-    assert "The GPU was full: 4 rows a batch, 4 batches a step; it learns the same." in notes_html(batches)
+    assert "Memory was full: 4 rows a batch, 4 batches a step; it learns the same." in notes_html(batches)
     assert "8" not in notes_html(batches)
     refused = Event(3.0, "backend_refused", {"reason": "Unsloth does not take <x>:\n no such kernel"})
     assert "not Unsloth: Unsloth does not take &lt;x&gt;: no such kernel" in notes_html([refused])
@@ -130,9 +132,12 @@ def test_a_report_from_before_language_models_still_opens():
 def test_each_class_shows_its_change_and_sorts_by_it():
     before, after = measured(np.zeros(60, dtype=int)), measured(np.arange(60) % 3)
     table = class_table_html(after["per_class"], before["per_class"])
-    assert '<td data-value="1.0">0.000 → 1.000</td>' in table
-    assert '<td data-value="0.5">0.500 → 1.000</td>' in table
-    assert table.count("<button") == table.count('<tr><th scope="row"') + 6
+    assert '<td data-value="0.0">0.000</td><td data-value="1.0">+1.000</td>' in table
+    assert '<td data-value="0.5">0.500</td><td data-value="0.5">+0.500</td>' in table
+    assert table.count("<thead><tr><th") == 1
+    assert table.count("data-column") == 11
+    assert re.findall(r'data-true="([^"]*)"', table) == ["a", "&lt;b&gt;", "c"]
+    assert table.count('<u style="left:') == 3
     assert "&lt;b&gt;" in table
     assert "<b>" not in table
     assert "Change of" not in class_table_html(after["per_class"])

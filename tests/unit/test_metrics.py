@@ -1,11 +1,13 @@
 """The figures equal scikit-learn's, whatever the predictions look like."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from scipy.stats import binomtest
 from sklearn import metrics as sklearn_metrics
 
-from core.evaluation.confusion import REST, fold_confusion, top_confusions
+from core.evaluation.confusion import REST, clustered_order, fold_confusion, folded_words, top_confusions
 from core.evaluation.metrics import calibration_table, classification_metrics, confusion_matrix, wilson_interval
 
 
@@ -57,6 +59,8 @@ def test_figures_equal_scikit_learns(case):
         "weighted_f1": sklearn_metrics.f1_score(true, predicted, average="weighted", zero_division=0),
         "macro_precision": sklearn_metrics.precision_score(true, predicted, average="macro", zero_division=0),
         "macro_recall": sklearn_metrics.recall_score(true, predicted, average="macro", zero_division=0),
+        "weighted_precision": sklearn_metrics.precision_score(true, predicted, average="weighted", zero_division=0),
+        "weighted_recall": sklearn_metrics.recall_score(true, predicted, average="weighted", zero_division=0),
         "log_loss": sklearn_metrics.log_loss(true, probabilities, labels=range(classes)),
     }
     assert {name: figures[name] for name in expected} == pytest.approx(expected, rel=1e-6)
@@ -94,23 +98,62 @@ def test_a_model_that_is_always_sure_and_always_right_is_calibrated():
     assert classification_metrics(np.arange(3), probabilities, ["a", "b", "c"])["calibration_error"] == 0
 
 
-def test_folding_keeps_the_largest_classes_in_their_order_and_loses_no_row():
+def test_folding_keeps_the_classes_that_are_mixed_up_and_loses_no_row():
     true, probabilities = drawn(3000, 40, 5)
     true[true == 7] = 8
-    confusion = confusion_matrix(true, probabilities.argmax(axis=1), 40)
+    predicted = np.where(true == 3, 3, probabilities.argmax(axis=1))
+    predicted = np.where((predicted == 3) & (true != 3), true, predicted)
+    confusion = confusion_matrix(true, predicted, 40)
     labels = [f"class {number}" for number in range(40)]
-    counts, names = fold_confusion(confusion.tolist(), labels, largest=30)
+    order = np.random.default_rng(0).permutation(40).tolist()
+    counts, names = fold_confusion(confusion.tolist(), labels, largest=30, order=order)
     assert len(names) == len(counts) == 31
     assert names[-1] == REST
-    assert "class 8" in names
-    assert "class 7" not in names
-    assert names[:-1] == sorted(names[:-1], key=labels.index)
+    assert "class 3" not in names, "nothing is taken for it, and it for nothing"
+    assert names[:-1] == [labels[number] for number in order if labels[number] in names]
     assert np.sum(counts) == 3000
-    smallest_kept = min(confusion[labels.index(name)].sum() for name in names[:-1])
-    assert smallest_kept >= max(confusion[number].sum() for number in range(40) if labels[number] not in names)
+    (worst, *_) = top_confusions(confusion, labels, 1)
+    assert {worst[0], worst[1]} <= set(names)
     kept = labels.index(names[0])
     assert counts[0][0] == confusion[kept, kept]
     assert sum(counts[0]) == confusion[kept].sum()
+    among = sum(map(sum, counts[:-1])) - sum(row[-1] for row in counts[:-1]) - sum(counts[n][n] for n in range(30))
+    wrong = int(np.sum(confusion) - np.trace(confusion))
+    by_size = np.argsort(-confusion.sum(axis=1))[:30]
+    assert among > np.sum(confusion[np.ix_(by_size, by_size)]) - np.trace(confusion[np.ix_(by_size, by_size)])
+    words = folded_words(confusion, counts, 40)
+    assert words.startswith(f"The 30 classes that are mixed up most, with {among:,} of all {wrong:,} mistakes among")
+    assert folded_words(confusion, confusion.tolist(), 40) == ""
+
+
+def test_classes_that_are_taken_for_each_other_stand_beside_each_other():
+    """Three groups of four classes, dealt out like cards: within a group rows are mixed up, never across."""
+    rng = np.random.default_rng(1)
+    group = np.arange(12) % 3
+    confusion = np.diag(rng.integers(60, 90, 12))
+    for true in range(12):
+        for predicted in range(12):
+            if true != predicted and group[true] == group[predicted]:
+                confusion[true, predicted] = rng.integers(2, 9)
+    order = clustered_order(confusion)
+    assert sorted(order) == list(range(12))
+    changes = sum(group[one] != group[other] for one, other in pairwise(order))
+    assert changes == 2
+    counts, names = fold_confusion(confusion, [str(number) for number in range(12)], order=order)
+    assert names == [str(number) for number in order]
+    assert counts == confusion[np.ix_(order, order)].tolist()
+
+
+@pytest.mark.parametrize("confusion", [np.eye(5, dtype=int), [[3, 1], [0, 4]], [[7]], np.zeros((4, 4), dtype=int)])
+def test_without_confusions_the_classes_stay_in_their_order(confusion):
+    assert clustered_order(confusion) == list(range(len(confusion)))
+
+
+def test_an_order_is_found_for_150_classes_some_of_which_have_no_rows():
+    true, probabilities = drawn(900, 150, 6)
+    true = np.minimum(true, 140)
+    order = clustered_order(confusion_matrix(true, probabilities.argmax(axis=1), 150))
+    assert sorted(order) == list(range(150))
 
 
 def test_a_rest_of_one_class_is_not_folded():

@@ -40,6 +40,9 @@ def test_every_figure_is_scikit_learns() -> None:
     assert found["micro_precision"] == pytest.approx(sk.precision_score(truth, given, average="micro"))
     assert found["micro_recall"] == pytest.approx(sk.recall_score(truth, given, average="micro"))
     assert found["weighted_f1"] == pytest.approx(sk.f1_score(truth, given, average="weighted", zero_division=0))
+    weighted = {"average": "weighted", "zero_division": 0}
+    assert found["weighted_precision"] == pytest.approx(sk.precision_score(truth, given, **weighted))
+    assert found["weighted_recall"] == pytest.approx(sk.recall_score(truth, given, **weighted))
     # The last class is neither in the truth nor given.
     assert found["macro_f1"] == pytest.approx(sk.f1_score(truth, given, average="macro", zero_division=np.nan))
     assert found["macro_f1"] == pytest.approx(sk.f1_score(truth, given, average="macro", labels=range(6)))
@@ -59,6 +62,35 @@ def test_every_figure_is_scikit_learns() -> None:
         assert entry["threshold"] == thresholds[number]
         assert entry["missed"] == ((truth == 1) & (given == 0))[:, number].sum()
         assert entry["added"] == ((truth == 0) & (given == 1))[:, number].sum()
+
+
+@pytest.mark.parametrize("case", ["one class present", "never given", "nothing there", "150 classes", "one row"])
+@pytest.mark.filterwarnings("ignore")
+def test_degenerate_parts_are_scikit_learns_too(case: str) -> None:
+    rng = np.random.default_rng(2)
+    classes, rows = (150, 300) if case == "150 classes" else (5, 1 if case == "one row" else 40)
+    truth = (rng.random((rows, classes)) < (0.02 if classes == 150 else 0.4)).astype(int)
+    given = truth ^ (rng.random((rows, classes)) < 0.05)
+    if case == "one class present":
+        truth = np.tile([0, 1, 0, 0, 0], (rows, 1))
+    if case == "never given":
+        given = np.zeros_like(truth)
+    if case == "nothing there":
+        truth, given = np.zeros_like(truth), np.zeros_like(truth)
+    labels = [str(number) for number in range(classes)]
+    found = multi_label_metrics(
+        truth.astype(np.float32), 0.1 + 0.8 * given.astype(np.float32), np.full(classes, 0.5), labels
+    )
+    for average in ("micro", "macro", "weighted", "samples"):
+        # Classes, or rows, that have nothing and are given nothing: left out of macro, right in samples.
+        empty = {"macro": np.nan, "samples": 1.0}.get(average, 0.0)
+        theirs = sk.f1_score(truth, given, average=average, zero_division=empty)
+        assert found[f"{average}_f1"] == pytest.approx(np.nan_to_num(theirs)), average
+    assert found["accuracy"] == pytest.approx(sk.accuracy_score(truth, given))
+    assert found["hamming_loss"] == pytest.approx(sk.hamming_loss(truth, given))
+    by_class = sk.precision_recall_fscore_support(truth, given, zero_division=0)
+    for name, values in zip(("precision", "recall", "f1", "support"), by_class, strict=True):
+        assert [entry[name] for entry in found["per_class"]] == pytest.approx(list(values))
 
 
 def test_calibration_is_over_all_pairs() -> None:

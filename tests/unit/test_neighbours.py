@@ -4,14 +4,16 @@ import random
 from types import SimpleNamespace
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from sklearn.neighbors import KNeighborsClassifier
 
 from core.evaluation import neighbours
-from core.evaluation.neighbours import Neighbours, choose_k, votes_of, voting_rows
+from core.evaluation.neighbours import KEPT, NEAREST_FILE, Neighbours, choose_k, votes_of, voting_rows
 from core.schema import DataSpec, MappingSpec, RunSpec, TableFile, TrainingSpec
-from core.training.neighbours import embeddings_of, neighbours_baseline, voting_rows_affordable
+from core.training.neighbours import embeddings_of, neighbours_baseline
+from core.training.work import voting_rows_affordable
 from tests.small_encoders import CONFIGS, small, token_rows, tokenizer
 
 
@@ -78,14 +80,13 @@ def spec(method="full", **training):
 
 
 def test_what_it_reads_stays_a_small_share_of_the_training():
-    facts = SimpleNamespace(kind="single", labels=list("abc"))
     rows = {"train": 40_000, "validation": 4000, "test": 5000}
     for epochs in (2, 3, 10):
-        voting = voting_rows_affordable(spec(epochs=epochs), rows, facts)
+        voting = voting_rows_affordable(spec(epochs=epochs), rows, 3)
         assert 500 < voting <= 20_000 and voting + 9000 <= 0.15 * 3 * epochs * 40_000
-    assert voting_rows_affordable(spec(epochs=1, method="head"), rows, facts) == 0
+    assert voting_rows_affordable(spec(epochs=1, method="head"), rows, 3) == 0
     few = {"train": 240, "validation": 30, "test": 30}
-    assert voting_rows_affordable(spec(max_steps=1), few, facts) >= 240
+    assert voting_rows_affordable(spec(max_steps=1), few, 3) >= 240
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
@@ -103,13 +104,13 @@ def test_random_states_weights_and_gradients_are_as_they_were(tmp_path):
     texts = [" ".join(str(5 + (row * 7 + place) % 50) for place in range(3 + row % 6)) for row in range(60)]
     labels = np.arange(60) % 3
     parts = {
-        name: SimpleNamespace(texts=texts[rows], labels=labels[rows])
+        name: SimpleNamespace(texts=texts[rows], labels=labels[rows], row_ids=100 + np.arange(60)[rows])
         for name, rows in (("train", slice(0, 36)), ("validation", slice(36, 48)), ("test", slice(48, 60)))
     }
     said = []
     job = SimpleNamespace(
         spec=spec(),
-        folder=SimpleNamespace(neighbours=tmp_path / "neighbours.npz"),
+        folder=SimpleNamespace(neighbours=tmp_path / "neighbours.npz", report=tmp_path / "report"),
         say=said.append,
         counting=lambda _: lambda done, rows: None,
     )
@@ -127,6 +128,11 @@ def test_random_states_weights_and_gradients_are_as_they_were(tmp_path):
     assert all(parameter.requires_grad and parameter.grad is None for parameter in model.parameters())
     assert baseline.fit_rows == 36 and baseline.probabilities["test"].shape == (12, 3)
     assert baseline.probabilities["test"].sum(axis=1) == pytest.approx(1, abs=1e-5)
+    kept = pq.read_table(tmp_path / "report" / NEAREST_FILE)
+    assert kept["row_id"].to_pylist() == list(range(136, 160))
+    assert all(len(row) == KEPT and set(row) <= set(range(100, 136)) for row in kept["nearest"].to_pylist())
+    for row in kept["cosines"].to_pylist():
+        assert row == sorted(row, reverse=True)
     # Of a resumed run it is what it was, without reading the model again.
     again = neighbours_baseline(job, facts, parts, None, None)
     assert np.array_equal(again.probabilities["test"], baseline.probabilities["test"])

@@ -82,6 +82,12 @@ def test_labels_are_text():
 
 
 def test_the_matrix_offers_mistakes_only_and_never_the_rest():
-    matrix = matrix_html([[3, 1, 2], [0, 2, 0], [1, 0, 5]], ["a", "b", "rest"], folded=4)
+    matrix = matrix_html([[3, 1, 2], [0, 2, 0], [1, 0, 5]], ["a", "b", "rest"], left_out="The 2 worst <b>of 6.")
     assert re.findall(r'data-true="(\w+)" data-predicted="(\w+)"', matrix) == [("a", "b")]
-    assert "The 4 smallest classes" in matrix
+    assert "The 2 worst &lt;b&gt;of 6." in matrix
+
+
+def test_the_step_that_was_kept_is_marked():
+    series = [Series("training", "red", [0, 100], [1.0, 0.0])]
+    assert 'class="td-kept td-before" style="left:75.00%" title="Step 75"' in line_chart("Loss", series, kept=75)
+    assert "td-kept" not in line_chart("Loss", series)

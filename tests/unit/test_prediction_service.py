@@ -12,8 +12,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from core import label_jobs as jobs_module
-from core import prediction_service
+from core import job_processes, prediction_service
 from core.data.expressions import text_sql
 from core.deciding import save_decision
 from core.decision import Decision
@@ -65,7 +64,7 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (package / "__init__.py").touch()
     (package / "predict.py").write_text(STAND_IN, encoding="utf-8")
     monkeypatch.setattr(prediction_service, "PROJECT", package.parent)
-    monkeypatch.setattr(jobs_module, "PROJECT", package.parent)
+    monkeypatch.setattr(job_processes, "PROJECT", package.parent)
 
 
 @pytest.fixture
@@ -98,7 +97,7 @@ def test_another_run_replaces_the_process(service: PredictionService, workspace:
     service.predict(RUN, ["a"])
     service.predict(OTHER, ["a"])
     assert not service.is_loaded(RUN)
-    service.predict(RUN, ["a"])
+    service.predict(RUN, ["b"])
     assert (starts(run), starts(other)) == (2, 1)
 
 

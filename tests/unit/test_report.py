@@ -2,23 +2,29 @@
 
 import json
 import re
+import zipfile
 from dataclasses import dataclass
 from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 from scipy.stats import binomtest
 
 from core.data.split import read_examples, write_split
 from core.evaluation.baselines import run_baselines
 from core.evaluation.charts import ticks
+from core.evaluation.folds import add_folds
 from core.evaluation.metrics import classification_metrics
 from core.evaluation.mistakes import count_mistakes, mistakes
 from core.evaluation.predictions import FreeAnswers
 from core.evaluation.report import CURVE_POINTS, Predictions, write_report
 from core.evaluation.verdict import compare, verdict
 from core.spec_files import parse_spec
+from tests.report_schema import assert_described
 
 LABELS = ["a", "b", "c"]
 
@@ -419,11 +425,11 @@ def test_the_page_shows_a_language_model_before_and_after(run):
     assert page.words.count(f"I think {HOSTILE}") == 5
     assert "transformers. There is <no> GPU." in page.words
     changes = [
-        f"{before['f1']:.3f} → {after['f1']:.3f}"
+        (f"{before['f1']:.3f}", f"{after['f1'] - before['f1']:+.3f}")
         for before, after in zip(report["untuned"]["per_class"], report["test"]["per_class"], strict=True)
     ]
     assert len(changes) == len(facts.labels)
-    assert all(change in page.words for change in changes)
+    assert {words for change in changes for words in change} <= set(page.words)
 
 
 def test_a_language_model_that_was_not_left_to_itself_has_no_such_section(run):
@@ -492,3 +498,33 @@ def test_axis_marks_are_few_and_hold_the_values(low, high):
     assert marks[0] <= low + 1e-12
     assert marks[-1] >= high - 1e-12
     assert 2 <= len(marks) <= 7
+
+
+def test_every_field_is_described(run):
+    folder, *_ = run
+    report = written(run)
+    assert_described(report)
+    assert_described(add_folds(folder, report, [report, report], 5))
+    assert_described(of_language_model(run))
+
+
+def test_the_figures_are_files_of_their_own(run):
+    folder, *_ = run
+    written(run)
+    names = {path.name for path in (folder.report / "figures").iterdir()}
+    drawn = {"confusion-matrix", "classes", "loss", "validation", "reliability", "coverage"}
+    assert names == {f"{name}.{ending}" for name in drawn for ending in ("svg", "png")}
+    with zipfile.ZipFile(folder.report / "figures.zip") as archive:
+        assert {Path(name).name for name in archive.namelist()} == names
+    for name in drawn:
+        svg = ElementTree.parse(folder.report / "figures" / f"{name}.svg").getroot()
+        width, height = float(svg.get("width")), float(svg.get("height"))
+        with Image.open(folder.report / "figures" / f"{name}.png") as png:
+            assert png.size == (pytest.approx(2 * width, abs=1), pytest.approx(2 * height, abs=1))
+            # Letters and lines: far more than the white ground.
+            assert len(png.convert("L").getcolors(256)) > 20
+    matrix = (folder.report / "figures" / "confusion-matrix.svg").read_text(encoding="utf-8")
+    assert "<b>bold</b>" not in matrix
+    assert "&lt;b&gt;bold&lt;/b&gt;" in matrix
+    page = (folder.report / "report.html").read_text(encoding="utf-8")
+    assert "SVG and PNG of classes, confusion-matrix" in page

@@ -15,8 +15,13 @@ from core.workspace import Workspace, open_workspace
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    return make_docstrings(open_workspace(tmp_path_factory.mktemp("samples")))
+def place(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    return open_workspace(tmp_path_factory.mktemp("samples"))
+
+
+@pytest.fixture(scope="module")
+def made(place: Workspace) -> tuple[Path, Path]:
+    return make_docstrings(place)
 
 
 def rows(path: Path) -> list[tuple[str, str]]:
@@ -57,9 +62,9 @@ def test_simple_words_tell_the_areas(made: tuple[Path, Path]) -> None:
     assert model.score(test, test_labels) > 0.6 > 2 * majority
 
 
-def test_sample_opens_and_passes_the_checks(workspace: Workspace) -> None:
-    sample = open_sample("docstrings", workspace)
-    train, test = (open_table(file, workspace) for file in (sample.data.train, sample.data.test) if file)
+def test_sample_opens_and_passes_the_checks(made: tuple[Path, Path], place: Workspace) -> None:
+    sample = open_sample("docstrings", place)
+    train, test = (open_table(file, place) for file in (sample.data.train, sample.data.test) if file)
     findings = check_data(train, None, test, sample.mapping, SplitSpec())
     assert [finding for finding in findings if finding.severity == "error"] == []
 

@@ -15,6 +15,7 @@ GROUPS = {
     "llm": "Language models (GPU)",
 }
 NO_MISFITS: Mapping[str, str] = MappingProxyType({})
+NO_FORECASTS: Mapping[str, tuple[str, bool]] = MappingProxyType({})
 WITHOUT_GPU = (
     "Take a small model or an encoder; or choose one of these for its settings and give the folder of a small language "
     "model as the pretrained model: that trains on the processor."
@@ -44,10 +45,12 @@ def cards_html(
     has_gpu: bool,
     checking: bool = False,
     misfits: Mapping[str, str] = NO_MISFITS,
+    forecasts: Mapping[str, tuple[str, bool]] = NO_FORECASTS,
 ) -> str:
     """A group of cards after the other. found: preset's name -> where its model is, for those that were looked for.
 
-    misfits: preset's name -> why it cannot learn from the data, for those that cannot.
+    misfits: preset's name -> why it cannot learn from the data, for those that cannot. forecasts: preset's name -> what
+    it takes, in words, and whether that is there.
     """
     parts = []
     for group, title in GROUPS.items():
@@ -57,6 +60,7 @@ def cards_html(
                 _card(
                     preset,
                     preset.name == chosen,
+                    _takes(*forecasts[preset.name]) if preset.name in forecasts else "",
                     _status(preset, found.get(preset.name), misfits, has_gpu=has_gpu, checking=checking),
                 )
                 for preset in members
@@ -75,12 +79,16 @@ def _what_to_do(presets: Sequence[Preset], found: dict[str, Source | UserError])
     return "".join(f'<p class="preset-note">{escape(todo)}</p>' for todo in todos)
 
 
-def _card(preset: Preset, is_chosen: bool, status: str) -> str:
+def _takes(words: str, fits: bool) -> str:
+    return f'<span class="facts takes{"" if fits else " too-much"}">{escape(words)}</span>'
+
+
+def _card(preset: Preset, is_chosen: bool, takes: str, status: str) -> str:
     measured = "".join(f"<li>{_measured(line)}</li>" for line in preset.measured[:2])
     return (
         f'<button type="button" role="radio" aria-checked="{"true" if is_chosen else "false"}" class="preset" '
         f'data-key="{escape(preset.name)}"><strong>{escape(preset.title)}</strong><span>{escape(preset.purpose)}</span>'
-        f'<span class="facts"><b>{count_words(preset.parameters)}</b> weights · {_download(preset)}</span>'
+        f'<span class="facts"><b>{count_words(preset.parameters)}</b> weights · {_download(preset)}</span>{takes}'
         + (f'<ul class="measured">{measured}</ul>' if measured else "")
         + status
         + "</button>"

@@ -11,12 +11,12 @@ from collections.abc import Generator, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from core.cut_texts import cut_texts
 from core.data.chat_checks import check_chat
 from core.data.checks import Checked, checked_of, checking, to_the_end
 from core.data.findings import Example, Finding
 from core.data.table import Table
 from core.errors import UserError
+from core.model_findings import model_findings
 from core.runs.store import Store
 from core.schema import CleaningSpec, MappingSpec, RunSpec, SplitSpec
 from core.workspace import Workspace
@@ -72,7 +72,7 @@ def _keep(kept: OrderedDict[str, Any], state: str, found: Any) -> None:
 
 
 def cut_findings(workspace: Workspace, draft: Draft, spec: RunSpec) -> list[Finding]:
-    """What is cut of the texts; nothing where the model's tokenizer cannot be had: then nothing can be said."""
+    """What the model makes of the texts: cut ones, another language. Nothing where its tokenizer cannot be had."""
     train = open_role(workspace, draft, "train")
     if spec.task != "classify" or train is None:
         return []
@@ -81,7 +81,7 @@ def cut_findings(workspace: Workspace, draft: Draft, spec: RunSpec) -> list[Find
         if state in _cut:
             return _cut[state]
     try:
-        found = cut_texts(train, spec.mapping, spec.model)
+        found = model_findings(train, spec.mapping, spec.model)
     except UserError:
         return []
     _keep(_cut, state, found)

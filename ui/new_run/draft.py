@@ -15,6 +15,7 @@ from core.runs.store import Store
 from core.schema import Family, LabelKind, Method, RunSpec, TableFile, Task, task_of
 from core.spec_files import parse_spec
 from core.spec_settings import Setting, settings
+from core.training.devices import HERE
 from ui.forms import choice_words, read_value
 
 _EDITING = threading.Lock()
@@ -43,6 +44,14 @@ class Draft:
     """test, validation: where a file of its own is wanted, whether or not it is given yet."""
     fixes: list[dict[str, Any]] = field(default_factory=list)
     """What buttons of the checks changed beside cleaning: words, before and after (dotted key -> value)."""
+    sweep: dict[str, Any] = field(default_factory=dict)
+    """What is to be tried as a group of runs; see several.py."""
+    device: str = HERE
+    """What the forecast is made for, as core.training.devices names it."""
+    fit: list[dict[str, Any]] = field(default_factory=list)
+    """What "Make it fit" changed: key, before, after, words."""
+    probe: dict[str, Any] = field(default_factory=dict)
+    """The last few real steps that were tried: job, and mark of what was tried."""
 
     def get(self, key: str) -> Any:
         """The value of a dotted key; the schema's default where the draft does not say."""
@@ -105,6 +114,7 @@ def choose_preset(draft: Draft, name: str) -> list[str]:
         "training": preset.training.model_dump(mode="json"),
     }
     draft.raw = {key: text for key, text in draft.raw.items() if not key.startswith(PRESET_PARTS)}
+    draft.fit = []
     return [key for key in lost if key.startswith(PRESET_PARTS)]
 
 
@@ -255,9 +265,8 @@ def read_draft(store: Store, draft_id: str) -> Draft:
         return new_draft(draft_id)
     spec = content["spec"]
     own = [role for role in ("test", "validation") if spec["data"].get(role)]
-    content = {"raw": {}, "step": 1, "row": 0, "reasons": (), "own": own, "fixes": [], **content}
-    reasons, own = tuple(content["reasons"]), tuple(content["own"])
-    return Draft(draft_id, spec, content["raw"], content["step"], content["row"], reasons, own, content["fixes"])
+    content = {"reasons": (), "own": own, **content}
+    return Draft(draft_id, **content | {name: tuple(content[name]) for name in ("reasons", "own")})
 
 
 def write_draft(store: Store, draft: Draft) -> None:

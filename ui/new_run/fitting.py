@@ -20,6 +20,8 @@ ONLY_WITH: dict[str, tuple[str, ...]] = {
     "training.batch_tokens": ("classify",),
     "model.double_quantization": FOUR_BIT_METHODS,
     **{key: ADAPTER_METHODS for key in SETTINGS if key.startswith("model.lora.")},
+    "model.lora.train_embeddings": ("answer", "chat"),
+    "model.embeddings_on_cpu": ("freeze", "head", *ADAPTER_METHODS),
     "model.classifier_dropout": ("classify",),
     "model.attention_dropout": ("encoder",),
     "training.head_learning_rate_factor": ("classify",),

@@ -59,7 +59,7 @@ def frozen_view(workspace: Workspace, step: FrozenLayers, draft: Draft) -> dict[
             visible=not has_slider,
             interactive=frozen is None or not frozen.is_chosen,
         ),
-        step.told: told_view(frozen, draft),
+        step.told: told_view(frozen),
     }
     if frozen is not None and frozen.known.layers is not None:
         view[step.slider] = gr.update(
@@ -71,8 +71,8 @@ def frozen_view(workspace: Workspace, step: FrozenLayers, draft: Draft) -> dict[
     return view
 
 
-def told_view(frozen: Frozen | None, draft: Draft) -> Any:
+def told_view(frozen: Frozen | None) -> Any:
     """What the frozen layers come to; nothing where none are."""
     if frozen is None:
         return gr.update(value="", visible=False)
-    return gr.update(value=frozen_html(frozen, draft.get("training.optimizer")), visible=True)
+    return gr.update(value=frozen_html(frozen), visible=True)

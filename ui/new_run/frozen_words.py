@@ -6,7 +6,7 @@ from html import escape
 
 import psutil
 
-from core.data.amount import Amount, amount_of
+from core.data.amount import Amount
 from core.errors import UserError
 from core.models.known import Known, known_of, require_layers
 from core.models.layers import (
@@ -19,11 +19,11 @@ from core.models.layers import (
     work_of_a_step,
 )
 from core.schema import ModelSpec, TrainingSpec
+from core.training.reading import amount_for
 from core.workspace import Workspace
 from ui.new_run.cards import count_words
 from ui.new_run.draft import Draft, spec_of
-from ui.new_run.files import ROLES, open_role
-from ui.run.words import size
+from ui.new_run.draft_plan import tables_of
 
 ESTIMATED = "An estimate: four characters are taken for a token."
 CLASSES = 2
@@ -50,11 +50,9 @@ class Frozen:
     @property
     def parameters(self) -> Parameters | None:
         known = self.known
-        if known.shape is None or known.parameters is None or self.layers is None or self.problem:
+        if known.sizes is None or self.layers is None or self.problem:
             return None
-        return parameter_counts(
-            known.shape, known.parameters, self.model, self.amount.classes if self.amount else CLASSES
-        )
+        return parameter_counts(known.sizes, self.model, self.amount.classes if self.amount else CLASSES)
 
 
 def frozen_of(workspace: Workspace, draft: Draft) -> Frozen | None:
@@ -76,9 +74,7 @@ def frozen_of(workspace: Workspace, draft: Draft) -> Frozen | None:
 
 def _amount(workspace: Workspace, draft: Draft) -> Amount | None:
     try:
-        spec = spec_of(draft)
-        tables = {role: table for role in ROLES if (table := open_role(workspace, draft, role)) is not None}
-        return amount_of(tables, spec.mapping, spec.split, spec.model.max_length)
+        return amount_for(spec_of(draft), tables_of(workspace, draft))
     except UserError:  # said where it is to be put right
         return None
 
@@ -110,32 +106,29 @@ def _cache(
     )
 
 
-def frozen_html(frozen: Frozen, optimizer: str) -> str:
+def frozen_html(frozen: Frozen) -> str:
     """Figures and sentences below the slider."""
     if frozen.problem is not None:
         return f'<p class="bad" role="alert">{escape(frozen.problem.what)} {escape(frozen.problem.todo)}</p>'
     cells = "".join(
         f"<div><dt>{title}</dt><dd>{value}<small>{more or '&nbsp;'}</small></dd></div>"
-        for title, value, more in _figures(frozen, optimizer)
+        for title, value, more in _figures(frozen)
     )
     told = [choice_words(frozen), _cache_words(frozen), _unknown_words(frozen)]
     sentences = "".join(f"<p>{escape(words)}</p>" for words in told if words)
     return (f'<dl class="frozen-figures">{cells}</dl>' if cells else "") + sentences
 
 
-def _figures(frozen: Frozen, optimizer: str) -> list[tuple[str, str, str]]:
-    """(what, how much, beside which)."""
+def _figures(frozen: Frozen) -> list[tuple[str, str, str]]:
+    """(what, how much, beside which). Memory is told by the forecast."""
     figures, parameters, layers = [], frozen.parameters, frozen.known.layers
     if parameters is not None:
         learning = f"{count_words(parameters.learning)} of {count_words(parameters.all)}"
-        memory = size(parameters.memory(optimizer))
         figures.append(("Parameters that learn", learning, _share(parameters.learning / parameters.all)))
     if layers is not None and frozen.layers is not None:
         work = work_of_a_step(layers, frozen.layers)
         kept = f"{_share(work.cached)} with what frozen layers say kept" if frozen.layers else "every layer learns"
         figures.append(("Work of a step", _share(work.plain), kept))
-    if parameters is not None:
-        figures.append(("Memory", memory, "weights, gradients, optimiser; without activations"))
     return figures
 
 
@@ -158,7 +151,8 @@ def choice_words(frozen: Frozen) -> str:
 def _cache_words(frozen: Frozen) -> str:
     if frozen.cache is None:
         return ""
-    return f"{frozen.cache.words} {ESTIMATED}" if frozen.cache.bytes else frozen.cache.words
+    is_estimated = frozen.cache.bytes and frozen.amount is not None and not frozen.amount.counted
+    return f"{frozen.cache.words} {ESTIMATED}" if is_estimated else frozen.cache.words
 
 
 def _unknown_words(frozen: Frozen) -> str:

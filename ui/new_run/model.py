@@ -10,7 +10,7 @@ import gradio as gr
 from core.errors import UserError
 from core.models.source import Source
 from core.presets import load_presets
-from core.runs.store import open_store
+from core.runs.store import Store, open_store
 from core.workspace import Workspace
 from ui.forms import Field, build_field, field_updates, label, note_update, read_value, shown
 from ui.new_run.cards import availability, cards_html
@@ -27,9 +27,17 @@ from ui.new_run.draft import (
     usual,
 )
 from ui.new_run.fitting import METHOD, ONLY_WITH, has_meaning, method_choices
+from ui.new_run.forecast_card import (
+    ForecastCard,
+    build_forecast,
+    connect_forecast,
+    following_view,
+    forecast_view,
+)
 from ui.new_run.frozen_layers import CHOOSE, LAYERS, FrozenLayers, build_frozen_layers, frozen_view, told_view
 from ui.new_run.frozen_words import frozen_of
 from ui.new_run.parts import PRIVATE
+from ui.new_run.preset_forecasts import preset_forecasts
 from ui.new_run.source import PICK_SCRIPT
 from ui.sidebar import Machine
 
@@ -52,6 +60,7 @@ class ModelStep:
     said: gr.HTML
     fields: dict[str, Field]
     frozen: FrozenLayers
+    forecast: ForecastCard
     search: gr.Textbox
     fold: gr.Accordion
     foot_status: gr.HTML
@@ -61,7 +70,8 @@ class ModelStep:
     def components(self) -> list[Any]:
         parts = [part for field in self.fields.values() for part in (field.box, *field.parts())]
         frozen = [self.frozen.row, self.frozen.slider, self.frozen.told]
-        return [self.cards, self.said, self.fold, self.foot_status, self.next, *frozen, *parts]
+        told = self.forecast.components()
+        return [self.cards, self.said, self.fold, self.foot_status, self.next, *frozen, *told, *parts]
 
 
 def build_model() -> ModelStep:
@@ -81,6 +91,7 @@ def build_model() -> ModelStep:
             for key in (*(key for key in FIRST if key not in fields), *essential):
                 fields[key] = build_field(leaves[key])
         fields["model.source"] = build_field(leaves["model.source"])
+    forecast = build_forecast("model")
     with gr.Accordion("All settings", open=False, elem_classes="card fold", elem_id="all-settings") as fold:
         search = gr.Textbox(placeholder="Search the settings", show_label=False, max_lines=1, elem_id="search-settings")
         with gr.Row(elem_classes="fields"):
@@ -90,17 +101,18 @@ def build_model() -> ModelStep:
         status = gr.HTML(apply_default_css=False, elem_id="model-status")
         back = gr.Button("Back", min_width=90, elem_id="back-to-data")
         onward = gr.Button("Review →", variant="primary", min_width=150, elem_id="to-review")
-    return ModelStep(cards, said, fields, frozen, search, fold, status, back, onward)
+    return ModelStep(cards, said, fields, frozen, forecast, search, fold, status, back, onward)
 
 
-def model_view(workspace: Workspace, step: ModelStep, draft: Draft, cards: str) -> dict[Any, Any]:
+def model_view(workspace: Workspace, store: Store, step: ModelStep, draft: Draft, cards: str) -> dict[Any, Any]:
     """New values for every field, from the draft."""
     updates: dict[Any, Any] = {step.cards: cards, step.said: gr.update(value="", visible=False)}
     for key, field in step.fields.items():
         given = draft.raw.get(key, shown(field.setting, draft.get(key)))
         values = field_updates(field.setting, given, usual(draft, key), _problem(draft, key))
         updates |= dict(zip(field.parts(), values, strict=True))
-    return updates | frozen_view(workspace, step.frozen, draft) | _method_view(step, draft) | _count_view(step, draft)
+    updates |= frozen_view(workspace, step.frozen, draft) | forecast_view(workspace, store, step.forecast, draft)
+    return updates | _method_view(step, draft) | _count_view(step, draft)
 
 
 def _problem(draft: Draft, key: str) -> str:
@@ -143,12 +155,13 @@ class Presets:
         self._machine = machine
         self._found: dict[str, Source | UserError] = {}
 
-    def cards(self, draft: Draft, *, checking: bool = False) -> str:
+    def cards(self, workspace: Workspace, draft: Draft, *, checking: bool = False) -> str:
         presets = list(load_presets().values())
+        forecasts = preset_forecasts(workspace, open_store(workspace), draft, presets)
         said = {preset.name: misfit(draft.kind, preset.model.family, preset.model.method) for preset in presets}
         return cards_html(
             presets, draft.spec["preset"], self._found, has_gpu=self._machine.has_gpu(), checking=checking,
-            misfits={name: why for name, why in said.items() if why},
+            misfits={name: why for name, why in said.items() if why}, forecasts=forecasts,
         )  # fmt: skip
 
     def look(self) -> None:
@@ -174,7 +187,7 @@ def connect_model(
     def pick(draft_id: str, event: gr.EventData) -> dict[Any, Any]:
         with editing(store, draft_id) as draft:
             lost = choose_preset(draft, event.key)
-        view = model_view(workspace, step, draft, presets.cards(draft))
+        view = model_view(workspace, store, step, draft, presets.cards(workspace, draft))
         if lost:
             names = ", ".join(label(SETTINGS[key]) for key in lost)
             told = f'<p class="quiet" role="status">Settings are the preset\'s again: {names}.</p>'
@@ -183,9 +196,13 @@ def connect_model(
 
     def look(draft_id: str) -> dict[Any, Any]:
         presets.look()
-        return {step.cards: presets.cards(read_draft(store, draft_id))}
+        return {step.cards: presets.cards(workspace, read_draft(store, draft_id))}
+
+    def refresh(draft: Draft) -> dict[Any, Any]:
+        return model_view(workspace, store, step, draft, presets.cards(workspace, draft))
 
     step.cards.click(pick, draft_id, step.components(), **PRIVATE).then(**then)
+    connect_forecast(workspace, step.forecast, draft_id, refresh, step.components())
     step.search.input(None, step.search, None, js=SEARCH, **PRIVATE)
     for key, field in step.fields.items():
         changed = _connect_field(workspace, step, draft_id, key, field)
@@ -200,12 +217,13 @@ def _connect_field(workspace: Workspace, step: ModelStep, draft_id: gr.Textbox, 
     """Returns the events of a change and a reset."""
     store = open_store(workspace)
     outputs = [field.note, field.input, step.fold, step.foot_status, step.frozen.row, step.frozen.slider]
-    outputs += [step.frozen.told, *([step.frozen.number] if key != LAYERS else [])]
+    outputs += [step.frozen.told, *([step.frozen.number] if key != LAYERS else []), *step.forecast.following()]
     if key == METHOD:
         outputs += [step.next, *(step.fields[name].box for name in ONLY_WITH)]
 
     def seen(draft: Draft) -> dict[Any, Any]:
         view = frozen_view(workspace, step.frozen, draft) | _count_view(step, draft)
+        view |= following_view(workspace, store, step.forecast, draft)
         # Of the field itself only its value changes, and that only where it is reset.
         view = {component: value for component, value in view.items() if component is not field.input}
         return view | (_method_view(step, draft) if key == METHOD else {})
@@ -238,9 +256,10 @@ def _connect_slider(workspace: Workspace, step: ModelStep, draft_id: gr.Textbox)
             problem = keep(draft, LAYERS, typed)
         return {
             field.note: note_update(field.setting, typed, usual(draft, LAYERS), problem),
-            step.frozen.told: told_view(frozen_of(workspace, draft), draft),
+            step.frozen.told: told_view(frozen_of(workspace, draft)),
             **_count_view(step, draft),
+            **following_view(workspace, store, step.forecast, draft),
         }
 
-    outputs = [field.note, step.frozen.told, step.fold, step.foot_status]
+    outputs = [field.note, step.frozen.told, step.fold, step.foot_status, *step.forecast.following()]
     slider.input(move, [draft_id, slider], outputs, **PRIVATE | {"trigger_mode": "always_last"})

@@ -124,7 +124,7 @@ def _connect_steps(workspace: Workspace, store: Store, screen: Screen, machine: 
 
     def enter_model(draft_id: str) -> dict[Any, Any]:
         draft = _at(store, draft_id, MODEL)
-        return model_view(workspace, screen.model, draft, presets.cards(draft, checking=True))
+        return model_view(workspace, store, screen.model, draft, presets.cards(workspace, draft, checking=True))
 
     def enter_prompt(draft_id: str) -> dict[Any, Any]:
         return show_prompt(_at(store, draft_id, PROMPT))

@@ -1,5 +1,6 @@
 """Step 4, Review: the whole run on one page, and the button that starts it."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
@@ -10,6 +11,7 @@ import gradio as gr
 from core.data.findings import Finding, Fix
 from core.data.table import Table
 from core.errors import UserError
+from core.models.checkpoint_room import checkpoint_room
 from core.models.known import require_known_sizes
 from core.models.source import Source, check_source
 from core.presets import find_preset
@@ -24,11 +26,14 @@ from ui.new_run.checks import carry_out, checks_html, cut_findings, find_all, fi
 from ui.new_run.data_html import busy_html, problem_html
 from ui.new_run.draft import Draft, editing, read_draft, spec_of
 from ui.new_run.files import ROLES, open_role
+from ui.new_run.forecast_card import ForecastCard, build_forecast, connect_forecast, forecast_view
 from ui.new_run.frozen_words import frozen_of, frozen_sentence
 from ui.new_run.parts import PRIVATE
+from ui.new_run.probe_part import end_probe
 from ui.new_run.prompt_view import Tokenizers, check_prompt
 from ui.new_run.review_division import same_rows_words
 from ui.new_run.review_text import command_line, download_words, run_name, sentences
+from ui.new_run.several import Several, build_several, connect_several, several_view
 from ui.new_run.source import PICK_SCRIPT
 from ui.sidebar import Machine
 
@@ -41,6 +46,8 @@ NO_GPU = Finding(
 )
 HERE = ("model.", "training.")
 """Settings that buttons of this step change; the Data step shows what others do."""
+_STARTING = threading.Lock()
+"""Two browsers may press Start of one draft at once; the second one is to find the first one's run."""
 GO = "(address) => { if (address) window.location.href = address; }"
 
 
@@ -60,11 +67,13 @@ class ReviewStep:
     asked: gr.HTML
     anyway: gr.Button
     wait: gr.Button
+    several: Several
+    forecast: ForecastCard
 
     def components(self) -> list[Any]:
         return [
             self.words, self.findings, self.model, self.name, self.yaml, self.command, self.problem, self.status,
-            self.start, self.ask, self.asked,
+            self.start, self.ask, self.asked, *self.several.components(), *self.forecast.components(),
         ]  # fmt: skip
 
 
@@ -74,9 +83,11 @@ def build_review() -> ReviewStep:
         name = gr.Textbox(
             label="Name", info="How you will find it again.", max_lines=1, max_length=200, elem_id="run-name"
         )
+    forecast = build_forecast("review", probe=True)
     with gr.Column(elem_classes="card"):
         findings = gr.HTML(apply_default_css=False, js_on_load=PICK_SCRIPT, elem_id="review-findings")
         model = gr.HTML(apply_default_css=False, js_on_load=PICK_SCRIPT, elem_id="review-model")
+    several = build_several()
     with gr.Accordion("As YAML", open=False, elem_classes="card fold", elem_id="as-yaml"):
         yaml = _to_copy("Save it as SPEC.yaml for launch.py train", 24)
     with gr.Accordion("As command line", open=False, elem_classes="card fold", elem_id="as-command"):
@@ -92,7 +103,8 @@ def build_review() -> ReviewStep:
         back = gr.Button("Back", min_width=90, elem_id="back-to-model")
         start = gr.Button("Start", variant="primary", min_width=150, elem_id="start-run")
     return ReviewStep(
-        words, findings, model, name, yaml, command, problem, status, back, start, ask, asked, anyway, wait
+        words, findings, model, name, yaml, command, problem, status, back, start, ask, asked, anyway, wait, several,
+        forecast,
     )  # fmt: skip
 
 
@@ -114,6 +126,7 @@ def review_view(workspace: Workspace, store: Store, step: ReviewStep, draft: Dra
         parts = [
             *sentences(draft, spec, tables, found.steps), same_rows_words(workspace, spec, tables),
             frozen_sentence(frozen_of(workspace, draft)),
+            escape(room.words) if (room := checkpoint_room(spec, workspace.root)) else "",
         ]  # fmt: skip
         told = "".join(f"<li>{sentence}</li>" for sentence in parts if sentence)
         if spec.task == "answer":
@@ -128,6 +141,8 @@ def review_view(workspace: Workspace, store: Store, step: ReviewStep, draft: Dra
             step.status: "",
             step.problem: gr.update(visible=False),
             step.ask: gr.update(visible=False),
+            step.several.fold: gr.update(visible=False),
+            step.forecast.box: gr.update(visible=False),
         }
     busy = bool(store.runs(limit=1, states=(*ACTIVE, "queued")))
     return {
@@ -140,6 +155,8 @@ def review_view(workspace: Workspace, store: Store, step: ReviewStep, draft: Dra
         step.problem: gr.update(visible=False),
         step.ask: gr.update(visible=False),
         step.status: "Another run is busy; this one starts after it." if busy else "",
+        **several_view(workspace, store, step.several, draft, spec),
+        **forecast_view(workspace, store, step.forecast, draft),
         step.start: gr.update(
             value="Add to queue" if busy else "Start",
             interactive=all(finding.severity != "error" for finding in found.findings),
@@ -230,7 +247,17 @@ def connect_review(
         shown.click(fix, draft_id, step.components(), **PRIVATE).then(
             look, draft_id, [step.model, step.start], **PRIVATE
         )
+    connect_forecast(
+        workspace, step.forecast, draft_id, lambda draft: review_view(workspace, store, step, draft), step.components()
+    )
     _connect_start(workspace, step, draft_id, machine)
+
+    def ready(draft: Draft) -> tuple[RunSpec, list[Finding]]:
+        spec = spec_of(draft)
+        check_model(spec, machine.has_gpu())
+        return spec, [*find_all(workspace, draft).findings, *cut_findings(workspace, draft, spec)]
+
+    connect_several(workspace, step.several, draft_id, ready)
     return show, look
 
 
@@ -244,6 +271,10 @@ def _connect_start(workspace: Workspace, step: ReviewStep, draft_id: gr.Textbox,
     address = gr.Textbox(visible=False)
 
     def begin(draft_id: str, name: str, anyway: bool) -> dict[Any, Any]:
+        off = gr.update(interactive=False)
+        already = store.run_of_draft(draft_id)
+        if already:
+            return {address: f"/?run={already}", step.start: off, step.anyway: off}
         try:
             with editing(store, draft_id) as draft:
                 draft.put("name", name.strip())
@@ -253,18 +284,19 @@ def _connect_start(workspace: Workspace, step: ReviewStep, draft_id: gr.Textbox,
             weighty = [finding for finding in found if finding.asks]
             if weighty:
                 return {step.asked: asking_html(weighty), step.ask: gr.update(visible=True)}
-            run_id = submit(workspace, spec)
+            end_probe(workspace, draft)
+            run_id = submit(workspace, spec, draft_id=draft_id)
         except UserError as error:
             return {step.problem: gr.update(value=problem_html(error), visible=True)}
-        store.delete_draft(draft_id)
-        off = gr.update(interactive=False)
         return {address: f"/?run={run_id}", step.start: off, step.anyway: off}
 
     def start(draft_id: str, name: str) -> dict[Any, Any]:
-        return begin(draft_id, name, False)
+        with _STARTING:
+            return begin(draft_id, name, False)
 
     def start_anyway(draft_id: str, name: str) -> dict[Any, Any]:
-        return begin(draft_id, name, True)
+        with _STARTING:
+            return begin(draft_id, name, True)
 
     outputs = [address, step.problem, step.start, step.ask, step.asked, step.anyway]
     for button, act in ((step.start, start), (step.anyway, start_anyway)):

@@ -11,10 +11,12 @@ from gradio.events import Dependency
 
 from core.deletion import delete_run
 from core.errors import UserError
+from core.runs.queue import move
 from core.runs.store import ACTIVE, RESUMABLE, Run, open_store
 from core.runs.supervisor import resume, stop
 from core.spec_files import read_spec
 from core.workspace import Workspace
+from ui.sharing.share_switch import build_share_switch
 
 Updates = dict[Any, Any]
 """New values by component; what is not in it stays as it is."""
@@ -24,6 +26,7 @@ GO = "(address) => { window.location.href = address; }"
 
 @dataclass(frozen=True)
 class Actions:
+    first: gr.Button
     stop: gr.Button
     resume: gr.Button
     retry: gr.Button
@@ -35,12 +38,13 @@ class Actions:
 
     def parts(self) -> list[Any]:
         """What `button_updates` may change."""
-        return [self.stop, self.resume, self.retry, self.delete]
+        return [self.first, self.stop, self.resume, self.retry, self.delete]
 
 
 def build_actions(workspace: Workspace) -> Actions:
     """The buttons at the right of the head, with the menu behind [More]."""
     with gr.Row(elem_classes="td-actions"):
+        first = gr.Button("Start it next", size="md", min_width=60, visible=False, elem_id="run-first")
         stop_button = gr.Button("Stop and keep", size="md", min_width=60, visible=False, elem_id="run-stop")
         resume_button = gr.Button("Resume", size="md", min_width=60, visible=False, elem_id="run-resume")
         retry = gr.Button(
@@ -56,15 +60,17 @@ def build_actions(workspace: Workspace) -> Actions:
 
     gr.on([duplicate.click, retry.click], duplicate_run, None, address, **QUIET).success(None, address, js=GO)
     moved = [
+        first.click(_acting(workspace, to_front), **QUIET),
         stop_button.click(_acting(workspace, stop), **QUIET),
         resume_button.click(_acting(workspace, resume), **QUIET),
     ]
-    return Actions(stop_button, resume_button, retry, duplicate, more, delete_button, moved)
+    return Actions(first, stop_button, resume_button, retry, duplicate, more, delete_button, moved)
 
 
 def button_updates(actions: Actions, run: Run) -> Updates:
     """Show the buttons that fit the run's state."""
     return {
+        actions.first: gr.update(visible=run.state == "queued"),
         actions.stop: gr.update(
             visible=run.state in ("queued", *ACTIVE),
             interactive=run.state != "stopping",
@@ -88,6 +94,7 @@ def _build_menu(workspace: Workspace, more: gr.Button) -> gr.Button:
                 delete_button = gr.Button(
                     "Delete this run…", variant="stop", size="sm", min_width=60, elem_id="run-delete"
                 )
+            build_share_switch(workspace, more)
         with gr.Column(visible=False, elem_classes="td-menu-page") as asking:
             question = gr.HTML(apply_default_css=False)
             with gr.Row():
@@ -138,6 +145,11 @@ def told(error: UserError) -> gr.Error:
 def tell(error: UserError) -> None:
     """The same beside a component that keeps what it shows: a raised error would be written across it."""
     gr.Warning(escape(f"{error.what} {error.todo}"), title="That did not work")
+
+
+def to_front(workspace: Workspace, run_id: str) -> None:
+    """Let a run that waits start next. Raises UserError where it does not wait."""
+    move(open_store(workspace), run_id, 1)
 
 
 def _acting(workspace: Workspace, act: Callable[[Workspace, str], None]) -> Callable[[gr.Request], None]:

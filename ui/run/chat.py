@@ -11,6 +11,7 @@ from core.errors import UserError
 from core.prediction_service import PredictionService
 from core.workspace import Workspace
 from ui.run.actions import QUIET
+from ui.sharing.roles import count, open_to_guests, seen_run
 
 LONGEST_ANSWER = 1024
 USUAL_ANSWER = 256
@@ -51,16 +52,18 @@ def build_chat(workspace: Workspace, service: PredictionService) -> ChatBox:
     turns = gr.State([])
     shown = [tuned, untuned, message, problem, turns]
 
+    @open_to_guests
     def say(turns: list[Turn], text: str, limit: float, request: gr.Request) -> Iterator[tuple[Any, ...]]:
         asked = text.strip()
         if not asked:
             yield gr.skip(), gr.skip(), gr.skip(), _note("Write a message first."), gr.skip()
             return
-        folder = workspace.run(request.query_params["run"])
+        folder = seen_run(workspace, request)
         pending = [*turns, (asked, WAITING, WAITING)]
         wait = "" if service.is_loaded(folder.id) else "Loading the model, some seconds the first time …"
         yield _said(pending, 1), _said(pending, 2), "", _note(wait), gr.skip()
         try:
+            count("predict")
             after, before = service.chat(folder.id, messages(turns, asked), int(limit))
         except UserError as error:
             words = f"{error.what} {error.todo}"
@@ -69,6 +72,7 @@ def build_chat(workspace: Workspace, service: PredictionService) -> ChatBox:
         kept = [*turns, (asked, after, before)]
         yield _said(kept, 1), _said(kept, 2), "", _note(""), kept
 
+    @open_to_guests
     def begin_again() -> tuple[Any, ...]:
         return [], [], "", _note(""), []
 

@@ -1,10 +1,10 @@
 """Run / Report of a run that learned from conversations: loss before and after, and samples side by side."""
 
-import math
 from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+from core.evaluation.chat_html import answers_html, before_and_after
 from ui.bubbles import clamped_html, conversation_html
 
 
@@ -16,22 +16,19 @@ def is_chat(report: Mapping[str, Any]) -> bool:
 def chat_verdict_html(report: Mapping[str, Any]) -> str:
     """The verdict, then the figures before and after training."""
     headline, *rest = report["verdict_sentences"]
-    rows = [("Before training", report["untuned"], "")] if report["untuned"] else []
-    rows.append(("After training", report["test"], "td-own"))
     return (
         f'<section class="td-verdict td-{report["tone"]}"><h2 dir="auto">{escape(headline)}</h2>'
         f'<p>{escape(" ".join(rest))}</p><div class="td-scroll"><table class="td-ladder td-short"><thead><tr>'
         '<th scope="col">On the test part</th><th scope="col">Loss</th><th scope="col">Perplexity</th>'
         '<th scope="col" title="The chance it gives the right next token, as a geometric mean">Right next token</th>'
-        f"</tr></thead><tbody>{''.join(_row(*row) for row in rows)}</tbody></table></div></section>"
+        f"</tr></thead><tbody>{''.join(_row(*row) for row in before_and_after(report))}</tbody></table></div></section>"
     )
 
 
-def _row(name: str, scores: Mapping[str, float], kind: str) -> str:
-    return (
-        f'<tr class="{kind}"><th scope="row">{name}</th><td><b>{scores["loss"]:.4f}</b></td>'
-        f"<td>{scores['perplexity']:,.2f}</td><td>{math.exp(-scores['loss']) * 100:.1f} %</td></tr>"
-    )
+def _row(name: str, figures: tuple[str, str, str], kind: str) -> str:
+    loss, *others = figures
+    cells = "".join(f"<td>{figure}</td>" for figure in others)
+    return f'<tr class="{kind and "td-own"}"><th scope="row">{name}</th><td><b>{loss}</b></td>{cells}</tr>'
 
 
 def samples_html(report: Mapping[str, Any]) -> str:
@@ -46,14 +43,5 @@ def samples_html(report: Mapping[str, Any]) -> str:
 
 
 def _sample(sample: Mapping[str, Any]) -> str:
-    answers = [
-        ("In the data", sample["expected"], ""),
-        ("Before training", sample["untuned"], ""),
-        ("After training", sample["tuned"], "own"),
-    ]
-    said = "".join(
-        f'<div class="{kind}"><b>{name}</b>{clamped_html(text) if text.strip() else "<p>(nothing)</p>"}</div>'
-        for name, text, kind in answers
-        if text is not None
-    )
+    said = answers_html(sample, "b", clamped_html)
     return f'<article>{conversation_html(sample["messages"])}<div class="beside">{said}</div></article>'

@@ -2,18 +2,19 @@
 
 from html import escape
 
+from core.runs.heartbeat import silent_seconds
 from core.runs.store import ACTIVE, Run
 from ui.run.words import done_share, duration, figure_words, moment, progress_words, state_words, time_left
 
 AFTER_TRAINING = ("evaluating", "saving")
 
 
-def header_html(run: Run) -> str:
-    """The name, and the state with its dot."""
+def header_html(run: Run, waiting: str = "") -> str:
+    """The name, and the state with its dot. waiting: what a run in the queue waits for."""
     return (
         f'<div class="td-head"><h1 dir="auto" title="{escape(run.name)}">{escape(run.name)}</h1>'
         f'<p class="td-state"><span class="td-dot td-{run.state}"></span><strong>{escape(state_words(run))}</strong>'
-        f"{''.join(f'<span>{escape(words)}</span>' for words in _facts(run))}</p></div>"
+        f"{''.join(f'<span>{escape(words)}</span>' for words in _facts(run, waiting))}</p></div>"
     )
 
 
@@ -29,15 +30,17 @@ def course_html(run: Run) -> str:
     )
 
 
-def _facts(run: Run) -> list[str]:
+def _facts(run: Run, waiting: str) -> list[str]:
     progress = run.progress
     if run.state in ACTIVE and progress is not None:
         left = [time_left(progress.seconds_left)] if progress.seconds_left and run.state == "running" else []
-        return progress_words(progress) + left
+        silent = silent_seconds(run)
+        quiet = [f"no sign of life for {duration(silent)}"] if silent else []
+        return progress_words(progress) + left + quiet
     if run.state == "finished":
         return [*filter(None, [figure_words(run.summary)]), f"took {duration(run.seconds)}"]
     if run.state == "queued":
-        return ["it starts when the run before it has ended"]
+        return [waiting] if waiting else []
     return [*(progress_words(progress) if progress else []), f"ran for {duration(run.seconds)}"]
 
 
@@ -50,21 +53,22 @@ def trouble_html(run: Run) -> str:
     """Why a run stands still and what to do about it; empty where nothing is wrong."""
     if run.state == "failed":
         cause = run.error or {"what": run.reason, "where": "", "todo": "The log below the charts holds the details."}
-        return _trouble("td-bad", cause["what"], cause["todo"], cause["where"])
+        return _trouble("td-bad", cause["what"], cause["todo"], cause["where"], cause.get("log", ""))
     if run.state == "interrupted":
-        return _trouble(
-            "td-warn", run.reason, "Resume goes on from the last checkpoint; nothing before it is lost.", ""
-        )
+        todo = "Resume goes on from the last checkpoint; nothing before it is lost."
+        cause = run.error or {"what": run.reason, "where": "", "todo": todo}
+        return _trouble("td-warn", cause["what"], cause["todo"], "", cause.get("log", ""))
     if run.state == "stopped":
         return _trouble("td-calm", run.reason, "Resume goes on from where it stopped.", "")
     return ""
 
 
-def _trouble(kind: str, what: str, todo: str, where: str) -> str:
+def _trouble(kind: str, what: str, todo: str, where: str, log: str = "") -> str:
     place = f'<span class="td-where">{escape(where)}</span>' if where else ""
+    lines = f"<details><summary>The last lines of its log</summary><pre>{escape(log)}</pre></details>" if log else ""
     return (
         f'<div class="td-trouble {kind}" role="status"><strong dir="auto">{escape(what)}</strong>'
-        f"<p>{escape(todo)}</p>{place}</div>"
+        f"<p>{escape(todo)}</p>{place}{lines}</div>"
     )
 
 

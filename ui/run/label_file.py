@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 import gradio as gr
@@ -15,10 +15,12 @@ from core.errors import UserError
 from core.label_jobs import LabelJob, cancel_label_job, label_jobs, start_label_job
 from core.model_facts import run_model_facts
 from core.schema import LabelKind, TableFile
+from core.sharing.allowance import read_allowance
+from core.sharing.guest_files import KEPT_WORDS
 from core.workspace import RunFolder, Workspace, new_id
 from ui.run.actions import QUIET, Updates, tell
-from ui.run.downloads import offered
 from ui.run.words import size, time_left
+from ui.sharing.roles import count, open_to_guests, seen_run, visitor
 
 WATCHING_SECONDS = 1.0
 FILE_TYPES = [
@@ -62,35 +64,67 @@ def build_label_file(workspace: Workspace) -> LabelFile:
 
 
 def _connect(workspace: Workspace, tab: LabelFile, start: gr.Button, inputs: list[Any]) -> None:
+    @open_to_guests
     def begin(path: str | None, kind: str, top: float, columns: str, request: gr.Request) -> Updates:
-        folder = workspace.run(request.query_params["run"])
+        folder = seen_run(workspace, request)
         try:
             if not path:
                 raise UserError("No file is chosen.", "file", "Drop one into the box on the left first.")
-            file = TableFile(path=str(_kept(workspace, Path(path))))
+            limits = _guest_limits(folder)
+            file = TableFile(path=str(kept_upload(workspace, Path(path))))
             names = [name.strip() for name in columns.split(",") if name.strip()]
-            start_label_job(workspace, folder.id, file, kind, int(top), text_columns=names)
+            start_label_job(
+                workspace, folder.id, file, _format(kind), max(1, min(int(top), 1000)), text_columns=names, **limits
+            )
         except UserError as error:
             tell(error)
         return label_file_updates(tab, folder)
 
+    @open_to_guests
     def cancel(request: gr.Request) -> Updates:
-        folder = workspace.run(request.query_params["run"])
-        for job in label_jobs(workspace, folder.id):
+        folder = seen_run(workspace, request)
+        for job in _own_jobs(folder):
             if job.state == "running":
                 cancel_label_job(workspace, folder.id, job.id)
         return label_file_updates(tab, folder)
 
+    @open_to_guests
     def look(request: gr.Request) -> Updates:
-        return label_file_updates(tab, workspace.run(request.query_params["run"]))
+        return label_file_updates(tab, seen_run(workspace, request))
 
     start.click(begin, inputs, tab.parts(), **QUIET)
     tab.stop.click(cancel, None, tab.parts(), **QUIET)
     tab.timer.tick(look, None, tab.parts(), concurrency_limit=None, **QUIET)
 
 
-def _kept(workspace: Workspace, upload: Path) -> Path:
-    """A copy among the workspace's uploads: gradio may clear its own while the job still reads."""
+def _format(kind: str) -> Literal["csv", "parquet"]:
+    return "parquet" if kind == "parquet" else "csv"
+
+
+def _guest_limits(folder: RunFolder) -> dict[str, Any]:
+    """What holds of a guest's file; nothing of the owner's. Raises UserError while another guest's is labelled."""
+    guest = visitor()
+    if guest.role == "owner":
+        return {}
+    count("label")
+    if any(job.visitor and job.state == "running" for job in label_jobs(folder.workspace, folder.id)):
+        raise UserError("A guest's file is being labelled already.", "file", "Start yours when that one is done.")
+    return {"visitor": guest.id, "most_rows": read_allowance(folder.workspace).guest_rows}
+
+
+def _own_jobs(folder: RunFolder) -> list[LabelJob]:
+    """Every job to the owner; to a guest those of this session."""
+    jobs, who = label_jobs(folder.workspace, folder.id), visitor()
+    return jobs if who.role == "owner" else [job for job in jobs if job.visitor == who.id]
+
+
+def kept_upload(workspace: Workspace, upload: Path) -> Path:
+    """A copy among the workspace's uploads: gradio may clear its own while the job still reads.
+
+    Raises UserError for a file that did not arrive as an upload: the path comes from the browser.
+    """
+    if upload.is_symlink() or not upload.resolve().is_relative_to(workspace.incoming.resolve()):
+        raise UserError("That is no file that was uploaded.", "file", "Drop it into the box on the left first.")
     kept = workspace.uploads / new_id() / upload.name
     kept.parent.mkdir()
     shutil.copyfile(upload, kept)
@@ -98,17 +132,18 @@ def _kept(workspace: Workspace, upload: Path) -> Path:
 
 
 def label_file_updates(tab: LabelFile, folder: RunFolder) -> Updates:
-    jobs = label_jobs(folder.workspace, folder.id)
+    jobs, facts = _own_jobs(folder), run_model_facts(folder)
+    kept = KEPT_WORDS if visitor().role == "guest" else ""
     running = any(job.state == "running" for job in jobs)
     return {
-        tab.about: about_html(run_model_facts(folder).label_kind, run_model_facts(folder).decision),
-        tab.jobs: jobs_html(jobs),
+        tab.about: about_html(facts.label_kind, facts.decision, kept),
+        tab.jobs: jobs_html(folder.id, jobs),
         tab.stop: gr.update(visible=running),
         tab.timer: gr.Timer(active=running),
     }
 
 
-def about_html(kind: LabelKind, decision: Decision = AS_IT_IS) -> str:
+def about_html(kind: LabelKind, decision: Decision = AS_IT_IS, more: str = "") -> str:
     words = {
         "multi": "The same columns, plus the labels that reach their thresholds, and the likeliest ones with how "
         "likely they are.",
@@ -117,21 +152,21 @@ def about_html(kind: LabelKind, decision: Decision = AS_IT_IS) -> str:
     said = words.get(kind, "The same columns, plus the label and how likely it is.")
     if kind == "single" and decision != AS_IT_IS:
         said = f"{said} {' '.join(decision_sentences(decision))}"
-    return f"<h3>Label a whole file</h3><p>{said}</p>"
+    return f"<h3>Label a whole file</h3><p>{said}{f' {more}' if more else ''}</p>"
 
 
-def jobs_html(jobs: Sequence[LabelJob]) -> str:
+def jobs_html(run_id: str, jobs: Sequence[LabelJob]) -> str:
     """The newest first."""
-    return f'<ol class="td-jobs">{"".join(_job(job) for job in jobs)}</ol>' if jobs else ""
+    return f'<ol class="td-jobs">{"".join(_job(run_id, job) for job in jobs)}</ol>' if jobs else ""
 
 
-def _job(job: LabelJob) -> str:
+def _job(run_id: str, job: LabelJob) -> str:
     share = job.done / job.total if job.total else 0.0
     return (
         f'<li class="td-job td-job-{job.state}"><div><strong dir="auto">{escape(job.name)}</strong>'
         f"<span>{escape(_job_words(job))}</span></div>"
         f'<div class="td-progress td-{job.state}"><i style="width:{share * 100:.1f}%"></i></div>'
-        f"{_link(job.output) if job.output else ''}"
+        f"{_link(run_id, job.id, job.output) if job.output else ''}"
         f"{''.join(f'<p>{escape(note)}</p>' for note in job.notes)}</li>"
     )
 
@@ -145,8 +180,9 @@ def _job_words(job: LabelJob) -> str:
     return rows if job.state == "finished" else f"{job.state} after {rows}"
 
 
-def _link(output: Path) -> str:
-    address = "gradio_api/file=" + quote(offered(output))
+def _link(run_id: str, job_id: str, output: Path) -> str:
+    """Through a route that knows whose file it is (ui/sharing/routes.py)."""
+    address = f"labelled?run={quote(run_id)}&job={quote(job_id)}"
     name = escape(output.name)
     return (
         f'<a class="td-download" href="{escape(address)}" download="{name}">Download {name}'

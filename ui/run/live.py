@@ -19,6 +19,7 @@ from core.schema import LabelKind, RunSpec
 from core.spec_files import read_spec
 from core.workspace import Workspace
 from ui.plots import Reference, Series, line_chart
+from ui.run.live_gpu import gpu_of_run
 from ui.run.notices import collapse_html, notes_html
 from ui.run.words import METRIC_WORDS, training_steps
 
@@ -51,9 +52,11 @@ class Live:
     figures: gr.HTML
     curves: gr.HTML
     small: gr.HTML
+    gpu: gr.HTML
+    """What the card does; of a run without one it is not shown."""
 
     def parts(self) -> list[gr.HTML]:
-        return [self.done, self.collapse, self.notes, self.figures, self.curves, self.small]
+        return [self.done, self.collapse, self.notes, self.figures, self.curves, self.small, self.gpu]
 
 
 def build_live(workspace: Workspace) -> Live:
@@ -63,6 +66,7 @@ def build_live(workspace: Workspace) -> Live:
     figures = gr.HTML(figures_html({}, None, None), apply_default_css=False)
     curves = gr.HTML(elem_id="run-curves", apply_default_css=False, js_on_load=CHART_SCRIPT)
     small = gr.HTML(elem_id="run-small-curves", apply_default_css=False, js_on_load=CHART_SCRIPT)
+    gpu = gr.HTML(elem_id="run-gpu", apply_default_css=False, visible=False, js_on_load=CHART_SCRIPT)
     with gr.Accordion("Log", open=False, elem_id="run-log", elem_classes="td-fold") as fold:
         log = gr.HTML(log_html(""), apply_default_css=False)
     timer = gr.Timer(LOG_SECONDS, active=False)
@@ -75,7 +79,7 @@ def build_live(workspace: Workspace) -> Live:
     fold.expand(read_log, log, log, **quiet).then(lambda: gr.Timer(active=True), outputs=timer, **quiet)
     fold.collapse(lambda: gr.Timer(active=False), outputs=timer, **quiet)
     timer.tick(read_log, log, log, concurrency_limit=None, **quiet)
-    return Live(done, collapse, notes, figures, curves, small)
+    return Live(done, collapse, notes, figures, curves, small, gpu)
 
 
 def log_html(text: str) -> str:
@@ -87,13 +91,15 @@ def log_html(text: str) -> str:
 def live_updates(live: Live, store: Store, spec_path: Path, run: Run, seen: Seen) -> dict[Any, Any]:
     """New markup for what the browser does not show yet.
 
-    A worker writes progress whenever it has measured something, so an unchanged run has no new metrics.
+    A worker writes progress whenever it has measured something, so an unchanged run has no new metrics, but for those
+    of its card, which come with each sign of life.
     """
+    gpu = _gpu_updates(live, store, run, seen)
     mark = f"{run.state} {run.progress}"
     if not changed(seen, "live", mark):
-        return {}
+        return gpu
     curves: Curves = defaultdict(list)
-    for point in store.metrics(run.id, DRAWN):
+    for point in store.curves(run.id, DRAWN):
         curves[point.name].append(point)
     spec = cached_spec(spec_path)
     metric = spec.training.best_metric
@@ -117,7 +123,14 @@ def live_updates(live: Live, store: Store, spec_path: Path, run: Run, seen: Seen
         updates[live.notes] = gr.update(value=notes, visible=bool(notes))
     if changed(seen, "done", run.state):
         updates[live.done] = gr.update(value=done_html(run), visible=run.state == "finished")
-    return updates
+    return updates | gpu
+
+
+def _gpu_updates(live: Live, store: Store, run: Run, seen: Seen) -> dict[Any, Any]:
+    if not changed(seen, "life", f"{run.state} {run.progress} {run.heartbeat}"):
+        return {}
+    html = gpu_of_run(store, run)
+    return {live.gpu: gr.update(value=html, visible=bool(html))} if changed(seen, "gpu", html) else {}
 
 
 def overfitting_html(curves: Curves) -> str:
@@ -219,13 +232,18 @@ def _passed(best: MetricPoint | None, baseline: list[MetricPoint] | None, metric
 
 
 def curves_html(
-    curves: Curves, progress: Progress | None, metric: str, kind: LabelKind = "single", height: int = 260
+    curves: Curves,
+    progress: Progress | None,
+    metric: str,
+    kind: LabelKind = "single",
+    height: int = 260,
+    kept: int | None = None,
 ) -> str:
-    """Loss beside the chosen metric, each with the TF-IDF baseline as a dashed line."""
+    """Loss beside the chosen metric, each with the TF-IDF baseline as a dashed line. kept: the step to mark."""
     steps = training_steps(progress)
     second = "micro_f1" if kind == "multi" else "accuracy"
     main, other = ("macro_f1", second) if metric in ("macro_f1", "loss") else (metric, "macro_f1")
-    loss = _loss_chart(curves, steps, height)
+    loss = _loss_chart(curves, steps, height, kept)
     measured = line_chart(
         "Validation",
         [
@@ -237,16 +255,17 @@ def curves_html(
         y_range=_metric_range(curves, (main, other)),
         height=height,
         waiting="The first point appears here after the first evaluation.",
+        kept=kept,
     )
     return f'<div class="td-pair">{loss}{measured}</div>'
 
 
-def chat_curves_html(curves: Curves, progress: Progress | None, height: int = 260) -> str:
+def chat_curves_html(curves: Curves, progress: Progress | None, height: int = 260, kept: int | None = None) -> str:
     """Loss alone: conversations have no other figure while they are learned."""
-    return _loss_chart(curves, training_steps(progress), height)
+    return _loss_chart(curves, training_steps(progress), height, kept)
 
 
-def _loss_chart(curves: Curves, steps: int, height: int) -> str:
+def _loss_chart(curves: Curves, steps: int, height: int, kept: int | None) -> str:
     return line_chart(
         "Loss",
         [
@@ -256,6 +275,7 @@ def _loss_chart(curves: Curves, steps: int, height: int) -> str:
         references=_baseline(curves, "loss"),
         total_steps=steps,
         height=height,
+        kept=kept,
     )
 
 

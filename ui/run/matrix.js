@@ -1,4 +1,4 @@
-// Saying what a cell means, and asking for the rows behind a mistake.
+// Saying what a cell means.
 const said = () => element.querySelector('.td-said');
 const mark = (cell, on) => {
   const table = cell.closest('table');
@@ -20,7 +20,3 @@ const leave = (event) => {
 };
 for (const name of ['mouseover', 'focusin']) element.addEventListener(name, enter);
 for (const name of ['mouseout', 'focusout']) element.addEventListener(name, leave);
-element.addEventListener('click', (event) => {
-  const button = event.target.closest('button[data-true]');
-  if (button) trigger('pick', { true: button.dataset.true, predicted: button.dataset.predicted });
-});

@@ -3,29 +3,35 @@
 from collections.abc import Sequence
 from html import escape
 
+from core.evaluation.matrix_table import ORDER_HINT
+
 ROOM_FOR_NUMBERS = 12
 
 
-def matrix_html(counts: Sequence[Sequence[int]], labels: Sequence[str], *, folded: int = 0) -> str:
+def matrix_html(counts: Sequence[Sequence[int]], labels: Sequence[str], *, left_out: str = "", whole: str = "") -> str:
     """`counts[true][predicted]`; shades are shares of the true class, right ones and wrong ones in two colours.
 
-    `folded`: how many small classes the last row and column stand for, 0 where every class is shown.
+    left_out: what the last row and column stand for, in a sentence; '' where every class is shown. whole: a drawing of
+    all classes, as HTML, folded below; '' where there is none.
     """
     wide = len(labels) <= ROOM_FOR_NUMBERS
-    single = len(labels) - 1 if folded else len(labels)
+    single = len(labels) - 1 if left_out else len(labels)
     head = "".join(
         f'<th scope="col" data-column="{number}"><span dir="auto" title="{escape(label)}">{escape(label)}</span></th>'
         for number, label in enumerate(labels)
     )
     body = "".join(_row(number, row, labels, wide, single) for number, row in enumerate(counts))
     kind = "td-wide" if wide else "td-dense"
-    note = f" The {folded} smallest classes are taken together as “rest”." if folded else ""
+    note = left_out or (ORDER_HINT if len(labels) > 2 else "")
+    folded = (
+        f'<details class="td-whole"><summary>All classes in one drawing</summary>{whole}</details>' if whole else ""
+    )
     return (
         f'<section class="td-matrix {kind}" style="--n:{len(labels)}"><h3>Confusion matrix</h3>'
-        f'<p class="td-hint">Rows are the true class, columns what the model said.{note}</p>'
+        f'<p class="td-hint">Rows are the true class, columns what the model said. {escape(note)}</p>'
         f'<div class="td-scroll"><table><thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table></div>'
         '<p class="td-said" data-rest="Point at a cell to read it; press a mistake to see its rows.">'
-        "Point at a cell to read it; press a mistake to see its rows.</p></section>"
+        f"Point at a cell to read it; press a mistake to see its rows.</p>{folded}</section>"
     )
 
 
@@ -49,7 +55,7 @@ def _cell(true: int, predicted: int, count: int, total: int, labels: Sequence[st
             f'<td class="td-right" style="{style}" data-column="{predicted}" data-said="{escape(words)}">{shown}</td>'
         )
     # The square root lifts small shares: one mistake in a hundred should still be seen.
-    style = f"--s:{10 + 50 * share**0.5:.0f}%"
+    style = f"--s:{16 + 60 * share**0.5:.0f}%"
     if max(true, predicted) >= single:
         return (
             f'<td class="td-wrong" style="{style}" data-column="{predicted}" data-said="{escape(words)}">{shown}</td>'

@@ -29,8 +29,14 @@ def notes_html(events: Sequence[Event]) -> str:
     if "smaller_batch" in last:
         rows, batches = last["smaller_batch"]["batch_size"], last["smaller_batch"]["gradient_accumulation"]
         lines.append(
-            f"The GPU was full: {rows:,} {'row' if rows == 1 else 'rows'} a batch, {batches:,} "
+            f"Memory was full: {rows:,} {'row' if rows == 1 else 'rows'} a batch, {batches:,} "
             f"{'batch' if batches == 1 else 'batches'} a step; it learns the same."
+        )
+    if "gradient_checkpointing" in last:
+        lines.append("Memory was full at one row a batch: gradient checkpointing takes less, and a third longer.")
+    if "shorter_texts" in last:
+        lines.append(
+            f"Memory was full: as you allowed it, texts are cut at {last['shorter_texts']['max_length']:,} tokens."
         )
     if "backend_refused" in last:
         reason = " ".join(str(last["backend_refused"]["reason"]).split())[:LONGEST_REASON]

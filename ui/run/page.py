@@ -13,14 +13,17 @@ import gradio as gr
 from gradio.context import Context
 
 from core.errors import UserError
+from core.evaluation.row_filter import RowFilter
 from core.prediction_service import PredictionService
+from core.runs.queue import waiting_words
 from core.runs.store import ENDED, Run, Store, open_store
 from core.workspace import RunFolder, Workspace
 from ui.run.actions import QUIET, Actions, Updates, build_actions, button_updates
 from ui.run.header import course_html, header_html, missing_html, trouble_html
 from ui.run.label_file import label_file_updates
 from ui.run.live import Live, Seen, build_live, changed, live_updates
-from ui.run.mistakes import MistakesTab, build_mistakes, mistakes_updates
+from ui.run.mistakes import MistakesTab, build_mistakes, mistakes_updates, show_rows
+from ui.run.picked import Picked, picked
 from ui.run.report import ReportTab, build_report, report_updates
 from ui.run.take_away import TakeAwayTab, build_take_away, take_away_updates
 from ui.run.try_it import TryTab, build_try_it, try_updates
@@ -39,6 +42,13 @@ element.closest('#run-page').addEventListener('click', (event) => {
 });
 """
 """A pressed tab goes into the address, so that a reload opens it again. (`Tab.select` also fires unpressed.)"""
+
+AT_MISTAKES = """() => {
+  const address = new URL(location.href);
+  address.searchParams.set('tab', 'mistakes');
+  history.replaceState(null, '', address);
+}"""
+"""So does a tab that a link opened."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +95,10 @@ def build_run(workspace: Workspace, prediction_service: PredictionService) -> No
 
     def fill(seen: Seen, request: gr.Request) -> Updates:
         run = _find(store, workspace, request.query_params.get("run", ""))
-        return {page.seen: seen} | (_results(page, store, workspace.run(run.id)) if run else {})
+        # Two looks at once both tell of a new stage. Filling a second time would take away what was chosen since.
+        if run is None or not changed(seen, "filled", _stage(workspace, run)):
+            return {page.seen: seen}
+        return {page.seen: seen} | _results(page, store, workspace.run(run.id))
 
     def open_tab(request: gr.Request) -> Any:
         run = _find(store, workspace, request.query_params.get("run", ""))
@@ -117,7 +130,7 @@ def _build(workspace: Workspace, service: PredictionService) -> Page:
             with gr.Tab(TABS["report"], id="report"):
                 report = build_report(workspace)
             with gr.Tab(TABS["mistakes"], id="mistakes"):
-                mistakes = build_mistakes(workspace)
+                mistakes = build_mistakes(workspace, service)
             with gr.Tab(TABS["try"], id="try"):
                 try_it = build_try_it(workspace, service)
             with gr.Tab(TABS["take"], id="take"):
@@ -130,14 +143,32 @@ def _build(workspace: Workspace, service: PredictionService) -> Page:
 
 
 def _connect_failures(page: Page) -> None:
-    """A confusion pressed in the report opens its rows under Mistakes."""
+    """A cell, a class or a bar pressed in the report opens its rows under Mistakes."""
 
-    def show(event: gr.EventData) -> tuple[Any, ...]:
-        return gr.Tabs(selected="mistakes"), event.true, event.predicted, ""
+    def show(event: gr.EventData) -> Updates:
+        return show_these_rows(page, picked(event))
 
-    outputs = [page.tabs, page.mistakes.true, page.mistakes.predicted, page.mistakes.search]
-    page.report.matrix.pick(show, None, outputs, **QUIET)
-    page.report.failures.pick(show, None, outputs, **QUIET)
+    report = page.report
+    for part in (report.matrix, report.failures, report.classes, report.sureness.charts):
+        shown = part.pick(show, None, [page.tabs, *page.mistakes.filters()], **QUIET)
+        shown.then(None, None, None, js=AT_MISTAKES, **QUIET)
+
+
+def show_these_rows(page: Page, asked: Picked) -> Updates:
+    """Open Mistakes with these rows; the outputs are `page.tabs` and `page.mistakes.filters()`.
+
+    Of a cell of right answers, and of a bar of the reliability diagram, all rows; of anything else the mistakes.
+    """
+    right = asked["true"] is not None and asked["true"] == asked["predicted"]
+    bar = asked["least"] is not None or asked["most"] is not None
+    wanted = RowFilter(
+        shown="all" if right or bar else "mistakes",
+        true=asked["true"] or None,
+        predicted=asked["predicted"] or None,
+        least=asked["least"] or 0.0,
+        most=1.0 if asked["most"] is None else asked["most"],
+    )
+    return {page.tabs: gr.Tabs(selected="mistakes")} | show_rows(page.mistakes, wanted)
 
 
 def _connect_decision(page: Page, workspace: Workspace) -> None:
@@ -177,7 +208,7 @@ def _watched(page: Page, store: Store, workspace: Workspace, run: Run, seen: See
     folder = workspace.run(run.id)
     changes: Updates = {}
     for name, component, html in (
-        ("head", page.head, header_html(run)),
+        ("head", page.head, header_html(run, waiting_words(store, run.id) if run.state == "queued" else "")),
         ("course", page.course, course_html(run)),
         ("trouble", page.trouble, trouble_html(run)),
     ):
@@ -191,10 +222,14 @@ def _watched(page: Page, store: Store, workspace: Workspace, run: Run, seen: See
     if live and changed(seen, "pace", str(pace)):
         changes[page.timer] = gr.Timer(pace)
     changes |= live
-    stage = f"{run.state} {(folder.report / 'report.json').exists()}"
+    stage = _stage(workspace, run)
     if changed(seen, "stage", stage):
         changes[page.stage] = stage
     return changes
+
+
+def _stage(workspace: Workspace, run: Run) -> str:
+    return f"{run.state} {(workspace.run(run.id).report / 'report.json').exists()}"
 
 
 def _pace(run: Run, seconds: float) -> float:
@@ -208,7 +243,7 @@ def _results(page: Page, store: Store, folder: RunFolder) -> Updates:
     """Everything that evaluation found, or what each tab says before that."""
     return (
         report_updates(page.report, store, folder)
-        | mistakes_updates(page.mistakes, folder)
+        | mistakes_updates(page.mistakes, store, folder)
         | try_updates(page.try_it, folder)
         | take_away_updates(page.take_away, folder)
     )

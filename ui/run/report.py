@@ -12,8 +12,14 @@ from typing import Any
 import gradio as gr
 import yaml
 
-from core.evaluation.confusion import fold_confusion, top_confusions
+from core.evaluation.charts import figure_html
+from core.evaluation.class_charts import matrix_drawing
+from core.evaluation.confusion import fold_confusion, folded_words, top_confusions
+from core.evaluation.figures import ZIP
 from core.evaluation.html import backend_words, data_check_words
+from core.evaluation.matrix_table import CONFUSIONS_SHOWN
+from core.evaluation.summary import peak_and_forecast
+from core.evaluation.sureness import pairs_drawing
 from core.evaluation.tables import comparison_words, is_soft, soft_cells
 from core.evaluation.verdict import WORST_CONFUSIONS
 from core.runs.store import MetricPoint, Progress, Store
@@ -25,16 +31,17 @@ from ui.run.chat_report import chat_verdict_html, is_chat, samples_html
 from ui.run.class_table import SORT_SCRIPT, class_table_html
 from ui.run.compared import compared_html
 from ui.run.downloads import offered
+from ui.run.evaluate_file import EvaluateFile, build_evaluate_file
 from ui.run.free_answers import free_answers_html
 from ui.run.header import empty_html
-from ui.run.live import CHART_SCRIPT, DRAWN, Curves, cached_spec, chat_curves_html, curves_html
+from ui.run.live import CHART_SCRIPT, DRAWN, Curves, cached_spec, chat_curves_html, curves_html, overfitting_html
 from ui.run.matrix import matrix_html
+from ui.run.picked import PICK_SCRIPT
 from ui.run.several_classes import differences_html, is_several, several_failures_html, several_verdict_html
 from ui.run.sureness import SurenessBox, build_sureness, sureness_updates
 from ui.run.words import BASELINE_WORDS, duration, interval, percent, size
 
-MATRIX_SCRIPT = (Path(__file__).parent / "matrix.js").read_text(encoding="utf-8")
-LARGEST = 30
+MATRIX_SCRIPT = (Path(__file__).parent / "matrix.js").read_text(encoding="utf-8") + PICK_SCRIPT
 SOFT_HEADS = (
     '<th scope="col" title="How far its probabilities are off, in nats; 0 is exact">KL</th>'
     '<th scope="col" title="The same as squared distance, 0 to 2">Brier</th>'
@@ -52,19 +59,24 @@ class ReportTab:
     matrix: gr.HTML
     classes: gr.HTML
     sureness: SurenessBox
+    calibration: gr.HTML
+    """How sure it is, where there is no threshold to choose."""
     free: gr.HTML
     """What a language model wrote when nothing made it choose a class."""
     curves: gr.HTML
     facts: gr.HTML
     spec: gr.Code
+    figures: gr.DownloadButton
     download: gr.DownloadButton
+    evaluate: EvaluateFile
+    """Fills itself: its jobs outlive the page."""
 
     def parts(self) -> list[Any]:
         """What `report_updates` may change."""
         return [
             self.empty, self.body, self.verdict, self.samples, self.failures, self.matrix, self.classes,
-            *self.sureness.parts(), self.free,
-            self.curves, self.facts, self.spec, self.download,
+            *self.sureness.parts(), self.calibration, self.free,
+            self.curves, self.facts, self.spec, self.figures, self.download, self.evaluate.box,
         ]  # fmt: skip
 
 
@@ -78,6 +90,7 @@ def build_report(workspace: Workspace) -> ReportTab:
             matrix = gr.HTML(apply_default_css=False, js_on_load=MATRIX_SCRIPT, elem_id="run-matrix")
         classes = gr.HTML(apply_default_css=False, js_on_load=SORT_SCRIPT, elem_id="run-classes")
         sureness = build_sureness(workspace)
+        calibration = gr.HTML(apply_default_css=False, visible=False, elem_id="run-calibration")
         free = gr.HTML(apply_default_css=False, visible=False, elem_id="run-free")
         curves = gr.HTML(apply_default_css=False, js_on_load=CHART_SCRIPT)
         with gr.Accordion("Data and settings it came from", open=False, elem_id="run-facts", elem_classes="td-fold"):
@@ -89,11 +102,14 @@ def build_report(workspace: Workspace) -> ReportTab:
                 max_lines=20,
                 elem_classes="td-spec",
             )
+        evaluate = build_evaluate_file(workspace)
         with gr.Row(elem_classes="td-foot"):
+            figures = gr.DownloadButton("Figures (PNG, SVG)", visible=False, elem_id="run-download-figures")
             download = gr.DownloadButton("Download report", variant="primary", elem_id="run-download-report")
     return ReportTab(
-        empty, body, verdict, samples, failures, matrix, classes, sureness, free, curves, facts, spec, download
-    )
+        empty, body, verdict, samples, failures, matrix, classes, sureness, calibration, free, curves, facts, spec,
+        figures, download, evaluate,
+    )  # fmt: skip
 
 
 def read_report(folder: RunFolder) -> dict[str, Any] | None:
@@ -120,12 +136,31 @@ def report_updates(tab: ReportTab, store: Store, folder: RunFolder) -> Updates:
         | found
         | {
             **sureness_updates(tab.sureness, folder, report),
-            tab.curves: _learning_curves(store, folder.id, spec),
+            tab.calibration: _calibration_update(report),
+            tab.curves: _learning_curves(store, folder.id, spec, report["training"]["best"]["step"]),
             tab.facts: facts_html(report, spec),
             tab.spec: yaml.safe_dump(report["settings"], sort_keys=False, allow_unicode=True),
+            tab.figures: _figures_update(folder.report / ZIP),
             tab.download: gr.update(value=offered(folder.report / "report.html")),
+            tab.evaluate.box: gr.update(visible=not is_chat(report)),
         }
     )
+
+
+def _figures_update(archive: Path) -> dict[str, Any]:
+    """Reports of before there were figures have none."""
+    return gr.update(value=offered(archive), visible=True) if archive.exists() else gr.update(visible=False)
+
+
+def _calibration_update(report: dict[str, Any]) -> dict[str, Any]:
+    """Of what has no threshold to choose: rows of several classes, and those with probabilities as labels."""
+    if is_chat(report) or "coverage" in report:
+        return gr.update(visible=False)
+    chart = figure_html(pairs_drawing(report["test"], report.get("kind", "single")))
+    error = f"{report['test']['calibration_error'] * 100:.1f} % off on average (expected calibration error)."
+    words = f"Its probabilities are {error} On the dashed line they are what comes true."
+    html = f'<section class="td-sureness"><h3>How sure it is</h3><p class="td-hint">{words}</p>{chart}</section>'
+    return gr.update(value=html, visible=True)
 
 
 def _class_updates(tab: ReportTab, report: dict[str, Any]) -> Updates:
@@ -135,16 +170,19 @@ def _class_updates(tab: ReportTab, report: dict[str, Any]) -> Updates:
             tab.verdict: several_verdict_html(report),
             tab.failures: several_failures_html(report),
             tab.matrix: differences_html(report),
-            tab.classes: class_table_html(ordered),
+            tab.classes: class_table_html(ordered, test=report["test"]),
         }
     labels, test = report["labels"], report["test"]
     untuned, answers = report.get("untuned"), report.get("answers", {})
-    counts, names = fold_confusion(test["confusion"], labels, LARGEST)
+    counts, names = fold_confusion(test["confusion"], labels, order=report.get("class_order"))
+    whole = figure_html(matrix_drawing(report)) if len(names) < len(labels) else ""
     return {
         tab.verdict: verdict_html(report),
         tab.failures: failures_html(report),
-        tab.matrix: matrix_html(counts, names, folded=len(labels) - LARGEST if len(names) < len(labels) else 0),
-        tab.classes: class_table_html(test["per_class"], untuned["per_class"] if untuned else ()),
+        tab.matrix: matrix_html(
+            counts, names, left_out=folded_words(test["confusion"], counts, len(labels)), whole=whole
+        ),
+        tab.classes: class_table_html(test["per_class"], untuned["per_class"] if untuned else (), test),
         tab.free: gr.update(value=free_answers_html(answers), visible=bool(answers)),
     }
 
@@ -205,11 +243,14 @@ def failures_html(report: dict[str, Any]) -> str:
     """The commonest confusions, each with its rows behind it, and whatever else the evaluation found."""
     test, labels = report["test"], report["labels"]
     support = {scores["label"]: scores["support"] for scores in test["per_class"]}
-    confusions = top_confusions(test["confusion"], labels, WORST_CONFUSIONS)
-    items = "".join(_confusion_item(*confusion, support) for confusion in confusions)
+    confusions = top_confusions(test["confusion"], labels, CONFUSIONS_SHOWN)
+    items = [_confusion_item(*confusion, support) for confusion in confusions]
+    worst, more = items[:WORST_CONFUSIONS], items[WORST_CONFUSIONS:]
     # The findings begin with the same confusions in words.
-    others = "".join(f'<p dir="auto">{escape(finding)}</p>' for finding in report["findings"][len(confusions) :])
-    body = f"<ul>{items}</ul>" if items else "<p>Nowhere: every row of the test part is right.</p>"
+    others = "".join(f'<p dir="auto">{escape(finding)}</p>' for finding in report["findings"][len(worst) :])
+    body = f"<ul>{''.join(worst)}</ul>" if worst else "<p>Nowhere: every row of the test part is right.</p>"
+    if more:
+        body += f"<details><summary>The next {len(more)}</summary><ul>{''.join(more)}</ul></details>"
     return f'<section class="td-failures"><h3>Where it fails</h3>{body}{others}</section>'
 
 
@@ -223,18 +264,19 @@ def _confusion_item(true: str, predicted: str, count: int, support: dict[str, in
     )
 
 
-def _learning_curves(store: Store, run_id: str, spec: RunSpec) -> str:
+def _learning_curves(store: Store, run_id: str, spec: RunSpec, kept: int | None) -> str:
+    """With the step marked whose model was kept, and overfitting named where they show it."""
     curves: Curves = defaultdict[str, list[MetricPoint]](list)
     for point in store.metrics(run_id, DRAWN):
         curves[point.name].append(point)
     last = max((point.step for points in curves.values() for point in points), default=0)
     progress = Progress("finished", total_steps=last)
     charts = (
-        chat_curves_html(curves, progress, height=200)
+        chat_curves_html(curves, progress, height=200, kept=kept)
         if spec.task == "chat"
-        else curves_html(curves, progress, spec.training.best_metric, height=200)
+        else curves_html(curves, progress, spec.training.best_metric, spec.mapping.kind, height=200, kept=kept)
     )
-    return f'<section class="td-curves"><h3>How it learned</h3>{charts}</section>'
+    return f'<section class="td-curves"><h3>How it learned</h3>{charts}{overfitting_html(curves)}</section>'
 
 
 def facts_html(report: dict[str, Any], spec: RunSpec) -> str:
@@ -243,9 +285,10 @@ def facts_html(report: dict[str, Any], spec: RunSpec) -> str:
     backend = backend_words(training)
     cut = training.get("tokens_cut", {}).get("test")
     trained = [
-        ("Time", duration(training["seconds"])),
+        *_took_facts(training),
         *([("Trained with", backend)] if backend else []),
         ("Steps", f"{training['steps']:,} in {training['epochs']:.3g} epochs"),
+        *([("Rows labelled a second", f"{training['rows_per_second']:,.3g}")] if "rows_per_second" in training else []),
         *([("Test texts cut", percent(cut))] if cut is not None else []),
         *_machine_facts(report["machine"]),
     ]
@@ -253,6 +296,20 @@ def facts_html(report: dict[str, Any], spec: RunSpec) -> str:
         f'<div class="td-facts">{_facts("Data", _data_facts(report["data"]))}'
         f"{_facts('Settings', _setting_facts(spec))}{_facts('Training', trained)}</div>{_checks(report['data'])}"
     )
+
+
+def _took_facts(training: dict[str, Any]) -> list[tuple[str, str]]:
+    """Time and memory, each above what was forecast when the run began, where it was."""
+    found = peak_and_forecast(training)
+    forecast = found.get("forecast", {})
+    facts = [("Time", duration(training["seconds"]))]
+    if forecast.get("seconds") is not None:
+        facts.append(("Time that was forecast", duration(forecast["seconds"])))
+    if found:
+        facts.append(("Most memory", size(found["peak_bytes"])))
+    if forecast.get("bytes") is not None:
+        facts.append(("Memory that was forecast", size(forecast["bytes"])))
+    return facts
 
 
 def _checks(data: dict[str, Any]) -> str:

@@ -17,13 +17,15 @@ from core.decision import Decision, decision_sentences, shown_share
 from core.errors import UserError
 from core.evaluation.abstaining import label_set_words, place_of, threshold_sentence
 from core.evaluation.calibration import calibration_words
+from core.evaluation.outside import known_place, outside_sentence, outside_words_at
 from core.evaluation.report_file import read_content
 from core.evaluation.sureness import coverage_chart, mark_places, reliability_chart, targets
 from core.model_facts import run_model_facts
 from core.workspace import RunFolder, Workspace
 from ui.run.actions import QUIET, Updates, tell
+from ui.run.picked import PICK_SCRIPT
 
-SCRIPT = (Path(__file__).parent / "sureness.js").read_text(encoding="utf-8")
+SCRIPT = (Path(__file__).parent / "sureness.js").read_text(encoding="utf-8") + PICK_SCRIPT
 MOST_TOGETHER = 10
 SETS = [("Nothing more", "one"), ("Likeliest until they sum to …", "sum"), ("The likeliest few", "top")]
 
@@ -123,13 +125,17 @@ def sureness_html(report: dict[str, Any], decision: Decision) -> str:
     place = place_of(coverage, decision.abstain_below)
     places = {
         "shown": [shown_share(threshold) for threshold in coverage["thresholds"]],
-        "said": [threshold_sentence(coverage, number) for number in range(len(coverage["thresholds"]))],
+        "said": [
+            f"{threshold_sentence(coverage, number)} {outside_words_at(report, number)}".rstrip()
+            for number in range(len(coverage["thresholds"]))
+        ],
         "x": mark_places(coverage),
     }
-    words = " ".join(calibration_words(report["calibration"]))
+    words = " ".join([*calibration_words(report["calibration"]), outside_sentence(report)]).rstrip()
+    charts = reliability_chart(report["calibration"], pressable=True) + coverage_chart(coverage)
     return (
         f'<section class="td-sureness"><h3>How sure it is</h3><p class="td-hint">{escape(words)}</p>'
-        f'<div class="td-pair">{reliability_chart(report["calibration"])}{coverage_chart(coverage)}</div>'
+        f'<div class="td-pair">{charts}</div>'
         f'<div class="td-threshold" data-places="{escape(json.dumps(places))}">'
         f'<label>Give a label from <b class="td-from">{places["shown"][place]}</b> on'
         f'<input type="range" min="0" max="{len(places["x"]) - 1}" step="1" value="{place}"></label>'
@@ -141,6 +147,10 @@ def sureness_html(report: dict[str, Any], decision: Decision) -> str:
 def _targets(report: dict[str, Any]) -> str:
     """Buttons that put the slider where validation was right so often."""
     every = '<button type="button" data-place="0">Label every row</button>'
+    if "outside" in report:
+        every += (
+            f'<button type="button" data-place="{known_place(report["coverage"])}">Turn away unknown classes</button>'
+        )
     return every + "".join(
         f'<button type="button" data-place="{place}">{target * 100:.0f} % right</button>'
         for target, place in targets(report["coverage"])

@@ -16,6 +16,7 @@ from ui.run.chat import ChatBox, build_chat
 from ui.run.label_file import LabelFile, build_label_file, label_file_updates
 from ui.run.report import filled, unfilled
 from ui.run.try_result import USUAL_SHARE, answer_words, shown_result
+from ui.sharing.roles import count, open_to_guests, seen_run
 
 FIELDS = 6
 """Text columns that get a box of their own; a model of more reads the rest joined from the last box."""
@@ -94,11 +95,12 @@ def build_try_it(workspace: Workspace, service: PredictionService) -> TryTab:
         chat = build_chat(workspace, service)
     tries, answer = gr.State([]), gr.State([])
 
+    @open_to_guests
     def predict(
         request: gr.Request, tries: list[Try], percent: float, *values: str
     ) -> Iterator[tuple[Any, Any, Any, Any]]:
-        folder = workspace.run(request.query_params["run"])
         try:
+            folder = seen_run(workspace, request)
             facts = run_model_facts(folder)
             asked = model_text(facts, values[:FIELDS], values[FIELDS:])
             text = shown_text(asked)
@@ -106,6 +108,7 @@ def build_try_it(workspace: Workspace, service: PredictionService) -> TryTab:
             yield note_html(words if text else "Write a text first."), gr.skip(), gr.skip(), []
             if not text:
                 return
+            count("predict")
             (ranked,) = service.predict(folder.id, [asked])
         except UserError as error:
             yield note_html(f"{error.what} {error.todo}"), gr.skip(), gr.skip(), []
@@ -114,11 +117,12 @@ def build_try_it(workspace: Workspace, service: PredictionService) -> TryTab:
         kept = [(text, answer_words(facts, ranked), sure), *tries][:TRIES_KEPT]
         yield shown_result(facts, ranked, percent), history_html(kept), kept, ranked
 
+    @open_to_guests
     def with_share(request: gr.Request, percent: float, ranked: list[tuple[str, float]]) -> Any:
         """The last answer up to another share, without asking again."""
         if not ranked:
             return gr.skip()
-        return shown_result(run_model_facts(workspace.run(request.query_params["run"])), ranked, percent)
+        return shown_result(run_model_facts(seen_run(workspace, request)), ranked, percent)
 
     gr.on(
         [ask.click, *(field.submit for field in (*fields, *columns))],
