@@ -11,6 +11,7 @@ from core.runs.store import open_store
 from core.schema import ChatColumns, DataSpec, MappingSpec, RunSpec, TableFile
 from core.spec_files import spec_yaml
 from core.workspace import RunFolder, Workspace
+from tests.run_folders import add_running
 
 TUNED = {"loss": 1.2, "perplexity": 3.3201, "tokens": 900}
 UNTUNED = {"loss": 1.7, "perplexity": 5.4739, "tokens": 900}
@@ -54,9 +55,7 @@ def write_chat_run(workspace: Workspace, run_id: str, words: str = "Why?") -> Ru
     folder.model.mkdir()
     (folder.model / "tunedesk.json").write_text(json.dumps(_model_facts(run_id, spec)), encoding="utf-8")
     store = open_store(workspace)
-    store.add_run(run_id, spec.name, spec.preset, spec.model.source, "talks.jsonl")
-    claimed = store.claim_next()
-    assert claimed is not None
+    add_running(store, run_id, spec.name, spec.preset, spec.model.source, "talks.jsonl")
     summary = {
         "task": "chat", "verdict": report["verdict"], "seconds": 61.0, "rows": report["parts"],
         "test": report["test"], "untuned": report["untuned"],

@@ -1,6 +1,7 @@
 """Run folders as a finished run leaves them, made without training: for tests of what comes after it."""
 
 import json
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,19 @@ from core.evaluation.figures import FOLDER as FIGURES
 from core.evaluation.figures import matrix_drawing, svg_file
 from core.evaluation.metrics import classification_metrics
 from core.evaluation.verdict import as_json, compare, verdict
+from core.runs.store import Store
 from core.schema import DataSpec, MappingSpec, ModelSpec, RunSpec, TableFile
 from core.spec_files import spec_yaml
 from core.workspace import RunFolder, Workspace
 
 MACHINE = {"gpu": None, "processor": "a processor", "versions": {"torch": "2.14.1", "transformers": "5.17.0"}}
+
+
+def add_running(store: Store, run_id: str, name: str, preset: str, model: str, data_name: str) -> None:
+    """A run that is running from its first moment: one that waits, a server beside the test would take."""
+    now = time.time()
+    named = {"id": run_id, "name": name, "preset": preset, "model": model, "data_name": data_name}
+    store.put_back_run({**named, "state": "running", "created": now, "started": now}, [], [])
 
 
 def write_run(workspace: Workspace, run_id: str, spec: RunSpec, labels: Sequence[str]) -> RunFolder:

@@ -17,6 +17,8 @@ from ui.run.actions import tell
 
 SCRIPT = Path(__file__).with_name("queue.js").read_text(encoding="utf-8")
 WATCHING_SECONDS = 2.0
+# What a look finds must not arrive after what was done since.
+IN_TURN: dict[str, Any] = PRIVATE | {"concurrency_limit": 1, "concurrency_id": "queue"}
 
 
 def build_queue(workspace: Workspace) -> None:
@@ -42,8 +44,8 @@ def build_queue(workspace: Workspace) -> None:
             tell(error)
         return fill(shown)
 
-    gr.on([Context.root_block.load, timer.tick], fill, shown, [section, shown], **PRIVATE)
-    section.click(act, shown, [section, shown], **PRIVATE)
+    gr.on([Context.root_block.load, timer.tick], fill, shown, [section, shown], **IN_TURN)
+    section.click(act, shown, [section, shown], **IN_TURN)
 
 
 def queue_html(store: Store) -> str:

@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from core.runs.store import ACTIVE, Progress, Store, open_store
 from core.workspace import Workspace, new_id, open_workspace
+from tests.run_folders import add_running
 
 PROJECT = Path(__file__).resolve().parents[2]
 FLAGS = [
@@ -39,6 +40,16 @@ def assert_fits(page: Page) -> None:
     for width in (360, 1280):
         page.set_viewport_size({"width": width, "height": 800})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def open_fold(page: Page, selector: str) -> None:
+    """Open a fold and let its fields be filled.
+
+    Gradio mounts them as the fold opens and sets them to their values a moment later, over what was typed meanwhile
+    (https://github.com/gradio-app/gradio/pull/12904). A person is never that quick.
+    """
+    page.locator(f"{selector} > button").click()
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done, 200)))")
 
 
 class Server:
@@ -151,8 +162,7 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def queue_held(server: Server) -> Iterator[Store]:
     """A server's store while its queue does not move on: this process seems to train `HOLDER`."""
     store, run_id = open_store(server.workspace), new_id()
-    store.add_run(run_id, HOLDER, "quickstart-minilm", "packaged", "questions.csv")
-    assert store.move(run_id, ["queued"], "running")
+    add_running(store, run_id, HOLDER, "quickstart-minilm", "packaged", "questions.csv")
     process = psutil.Process()
     store.set_process(run_id, process.pid, process.create_time())
     store.set_progress(run_id, Progress("training", step=62, total_steps=100, epochs=3, seconds_left=236.0))

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from core.spec_files import read_spec
-from tests.browser.conftest import Server
+from tests.browser.conftest import Server, open_fold
 
 pytestmark = pytest.mark.browser
 
@@ -43,7 +43,7 @@ def test_from_a_headerless_file_to_a_model(
     page.locator("#field-training-epochs input").fill("0.05")
     page.locator("#field-training-epochs input").press("Tab")
     # TF-IDF reads a thousand long texts for longer than the rest takes.
-    page.locator("#all-settings > button").click()
+    open_fold(page, "#all-settings")
     page.locator("#field-evaluation-baselines").get_by_role("checkbox").uncheck()
     expect(page.locator("#all-settings")).to_contain_text("(1 changed)")
     page.locator("#to-review").click()

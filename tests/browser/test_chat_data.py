@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from core.runs.store import open_store
 from core.workspace import open_workspace
 from tests.browser import conftest
-from tests.browser.conftest import Server
+from tests.browser.conftest import Server, open_fold
 from tests.chat_runs import write_chat_run, write_lines
 
 pytestmark = pytest.mark.browser
@@ -82,7 +82,7 @@ def test_a_real_file_is_offered_as_conversations(chat_server: Server, page: Page
     page.locator("#to-review").click()
     expect(page.locator("#sentences")).to_contain_text("It learns to answer from the conversations in alpaca_2k.json.")
     expect(page.locator("#sentences")).to_contain_text("about 1,600 rows")
-    page.locator("#as-command > button").click()
+    open_fold(page, "#as-command")
     expect(page.locator("#as-command textarea")).to_have_value(re.compile("--chat"))
     spec = draft_of(chat_server, page)
     assert spec["mapping"]["kind"] == "none"

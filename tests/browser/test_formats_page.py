@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from core.runs.store import open_store
-from tests.browser.conftest import Server, assert_fits
+from tests.browser.conftest import Server, assert_fits, open_fold
 
 pytestmark = pytest.mark.browser
 
@@ -95,7 +95,7 @@ def test_several_files_and_files_that_do_not_agree(shared_server: Server, page: 
 
 def test_the_hub_says_when_it_is_out_of_reach(shared_server: Server, page: Page) -> None:
     page.goto(shared_server.url)
-    page.locator("#hub > button").click()
+    open_fold(page, "#hub")
     expect(page.locator("#hub-state")).to_contain_text("cannot be reached from this computer")
     expect(page.locator("#hub-name")).to_be_hidden()
     assert_fits(page)

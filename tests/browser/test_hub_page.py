@@ -20,7 +20,7 @@ from core.export.space import APP_NAME, write_space
 from core.runs.store import open_store
 from core.schema import RunSpec
 from core.workspace import RunFolder, open_workspace
-from tests.browser.conftest import Server, assert_fits
+from tests.browser.conftest import Server, assert_fits, open_fold
 from tests.hub_server import Hub, running_hub
 from tests.run_folders import add_model, run_spec, write_report, write_run
 
@@ -87,7 +87,7 @@ def assert_form_survives_a_reload(page: Page) -> None:
     name = page.locator("#publish-name textarea, #publish-name input").first
     expect(name).to_have_value("ada/from-the-page")
     expect(page.locator("#publish-private input[type=radio]").nth(1)).to_be_checked()
-    page.locator("#publish-more > button").click()
+    open_fold(page, "#publish-more")
     expect(page.locator("#publish-language textarea, #publish-language input").first).to_have_value("en")
     for tick in ("#publish-space", "#publish-data"):
         expect(page.locator(f"{tick} input")).to_be_checked()
@@ -121,7 +121,7 @@ def test_log_in_publish_and_find_it_again(hub_page: Server, hub: Hub, folder: Ru
     name.fill("")
     name.press_sequentially("ada/from-the-page")
     expect(page.locator("#publish-problem")).to_have_text("")
-    page.locator("#publish-more > button").click()
+    open_fold(page, "#publish-more")
     page.locator("#publish-language textarea, #publish-language input").first.fill("en")
     page.locator("#publish-data input").check()
     expect(page.locator("#publish-licence")).to_be_visible()

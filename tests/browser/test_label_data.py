@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from core.runs.store import open_store
-from tests.browser.conftest import Server
+from tests.browser.conftest import Server, open_fold
 from tests.unit.labelled_tables import table_file
 
 pytestmark = pytest.mark.browser
@@ -34,7 +34,7 @@ def test_arxiv_with_all_its_classes(shared_server: Server, page: Page, shared_da
     expect(page.locator("#label-column input")).to_have_value("categories")
     expect(page.locator("#label-bars h3")).to_contain_text("88 classes 1.8 a row")
     expect(page.locator("#preview .one-class").first).to_be_visible()
-    page.locator("#rare-classes > button").click()
+    open_fold(page, "#rare-classes")
     page.locator("#rare-how").get_by_text("Make them one class").click()
     page.locator("#rare-below input[type=number]").fill("20")
     page.keyboard.press("Tab")
@@ -47,7 +47,7 @@ def test_arxiv_with_all_its_classes(shared_server: Server, page: Page, shared_da
     expect(page.locator(".preset", has_text="Mistral 7B, QLoRA")).to_contain_text("Not for these data")
     page.locator("#to-review").click()
     expect(page.locator("#sentences")).to_contain_text("It learns which of 19 classes each text has")
-    page.locator("#as-command > button").click()
+    open_fold(page, "#as-command")
     expect(page.locator("#as-command textarea")).to_have_value(re.compile(r"--multi .*--label categories", re.DOTALL))
     mapping = mapping_of(shared_server, page)
     assert (mapping["kind"], mapping["label_separator"], mapping["rare_below"]) == ("multi", ";", 20)

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from core.runs.store import open_store
-from tests.browser.conftest import Server, assert_fits
+from tests.browser.conftest import Server, assert_fits, open_fold
 
 pytestmark = pytest.mark.browser
 
@@ -44,7 +44,7 @@ def test_classes_step_by_step(shared_server: Server, page: Page, spelled: Path) 
     expect(bars).to_contain_text("6 classes")
     expect(done).to_contain_text("Spellings that differ in case or white space are one class: 160 rows.")
 
-    page.locator("#rare-classes > button").click()
+    open_fold(page, "#rare-classes")
     page.locator("#rare-how").get_by_text("Make them one class").click()
     slider = page.locator("#rare-below input[type=range]")
     slider.focus()
@@ -85,7 +85,7 @@ def test_groups_rows_and_template(shared_server: Server, page: Page, spelled: Pa
     page.goto(shared_server.url)
     page.set_input_files("#data-file input[type=file]", spelled)
     expect(page.locator("#findings h3")).to_be_visible()
-    page.locator("#more-mapping > button").click()
+    open_fold(page, "#more-mapping")
     page.locator("#text-template textarea").fill("{who} asks: {text}")
     page.locator("#text-template textarea").blur()
     expect(page.locator("#template-said")).to_contain_text("names {who}, and spelled.csv has no such column")
@@ -93,7 +93,7 @@ def test_groups_rows_and_template(shared_server: Server, page: Page, spelled: Pa
     page.locator("#text-template textarea").fill("{author} asks: {text}")
     page.locator("#text-template textarea").blur()
     expect(page.locator("#template-said")).to_contain_text("How 0 asks: How did serfdom")
-    page.locator("#division > button").click()
+    open_fold(page, "#division")
     page.locator("#divide-by").get_by_text("By time").click()
     expect(page.locator("#findings")).to_contain_text("Choose the column that the rows are divided by")
     page.locator("#divide-column input").click()

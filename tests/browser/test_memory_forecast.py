@@ -8,7 +8,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from core.runs.store import open_store
 from core.spec_files import read_spec
-from tests.browser.conftest import Server, assert_fits
+from tests.browser.conftest import Server, assert_fits, open_fold
 
 pytestmark = pytest.mark.browser
 
@@ -87,7 +87,7 @@ def test_the_bar_follows_what_is_changed_and_make_it_fit_keeps_its_word(
     fill(page, "model-max_length", "2048")
     fill(page, "training-batch_size", "8")
     expect(page.locator("#note-batch_size, #note-max_length").first).to_contain_text("Changed")
-    page.locator("#all-settings > button").click()
+    open_fold(page, "#all-settings")
     page.locator("#field-training-gradient_checkpointing input").uncheck()
     expect(verdict(page)).to_contain_text(re.compile(r"Too much by \d+\.\d GB for the 6 GB card: press Make it fit"))
     page.locator("#make-it-fit-model").click()

@@ -13,7 +13,7 @@ from core.runs.supervisor import submit
 from core.schema import DataSpec, MappingSpec, RunSpec, TableFile
 from core.spec_files import read_spec
 from core.workspace import Workspace
-from tests.browser.conftest import WAIT_MS, Server, assert_fits
+from tests.browser.conftest import WAIT_MS, Server, assert_fits, open_fold
 
 pytestmark = pytest.mark.browser
 
@@ -322,7 +322,7 @@ def test_pages_fit_the_screen_and_stay_at_home(shared_server: Server, page: Page
     opened(page)
     assert_fits(page)
     to_model(page)
-    page.locator("#all-settings > button").click()
+    open_fold(page, "#all-settings")
     expect(page.locator("#search-settings")).to_be_visible()
     assert_fits(page)
     page.locator("#to-review").click()
@@ -340,7 +340,7 @@ def test_all_settings_are_searched_and_reset(shared_server: Server, page: Page, 
     upload(page, shared_server, questions)
     opened(page)
     to_model(page)
-    page.locator("#all-settings > button").click()
+    open_fold(page, "#all-settings")
     page.locator("#search-settings input").press_sequentially("smoothing")
     expect(page.locator("#all-settings .field:visible")).to_have_count(1)
     fill(page.locator("#field-training-label_smoothing input"), "0.3")

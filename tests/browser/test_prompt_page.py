@@ -11,7 +11,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from core.runs.store import open_store
 from core.schema import MappingSpec
-from tests.browser.conftest import Server, assert_fits
+from tests.browser.conftest import Server, assert_fits, open_fold
 from tests.small_llama import write_small_llama
 from ui.new_run.draft import choose_preset, new_draft, write_draft
 
@@ -187,7 +187,7 @@ def test_everything_is_there_after_a_reload_and_goes_into_the_review(
     expect(page.locator("#review-model")).to_contain_text("The model is on this computer.")
     expect(page.locator("#review-model")).to_contain_text("no NVIDIA GPU")
     expect(page.locator("#start-run")).to_be_enabled()
-    page.locator("#as-command > button").click()
+    open_fold(page, "#as-command")
     expect(page.locator("#as-command textarea")).to_have_value(re.compile("prompt.user="))
     assert draft_content(shared_server, page)["spec"]["prompt"]["labels_separator"] == " or "
     page.locator("#back-to-model").click()

@@ -23,7 +23,7 @@ from core.spec_files import spec_yaml
 from core.training.collapse import NOTICE, WITHDRAWN, Notice
 from core.workspace import Workspace, open_workspace
 from tests.browser.conftest import Server
-from tests.run_folders import run_spec, write_report, write_run
+from tests.run_folders import add_running, run_spec, write_report, write_run
 
 pytestmark = pytest.mark.browser
 
@@ -341,8 +341,8 @@ def test_deleting_asks_first(states: Server, page: Page) -> None:
     store = open_store(states.workspace)
     states.workspace.run("spare").root.mkdir()
     states.workspace.run("spare").spec.write_text(spec_yaml(run_spec()), encoding="utf-8")
-    store.add_run("spare", "Spare", "quickstart-minilm", "packaged", "questions.csv")
-    store.move("spare", ["queued"], "stopped")
+    add_running(store, "spare", "Spare", "quickstart-minilm", "packaged", "questions.csv")
+    store.move("spare", ["running"], "stopped")
     page.goto(f"{states.url}/?run=spare")
     page.locator("#run-more").click()
     page.locator("#run-delete").click()

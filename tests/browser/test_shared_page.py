@@ -1,11 +1,14 @@
 """What guests see of a run while it is at work and once it has finished, without loading the page anew."""
 
+import os
+
+import psutil
 import pytest
 from playwright.sync_api import Page, expect
 
 from core.runs.store import Progress, open_store
 from tests.browser.conftest import Server, assert_fits
-from tests.run_folders import run_spec, write_report, write_run
+from tests.run_folders import add_running, run_spec, write_report, write_run
 
 pytestmark = pytest.mark.browser
 
@@ -15,10 +18,9 @@ RUN, LABELS = "20261121-000000-aaaa", ["HUM", "LOC"]
 def test_a_guests_page_follows_a_run_to_its_report(server: Server, page: Page) -> None:
     store = open_store(server.workspace)
     folder = write_run(server.workspace, RUN, run_spec(max_length=24), LABELS)
-    store.add_run(RUN, "Questions", "quickstart-minilm", "packaged", "questions.csv")
-    # No worker: the server would take it, and find nobody at work.
-    with store.transaction() as connection:
-        connection.execute("DELETE FROM queue")
+    add_running(store, RUN, "Questions", "quickstart-minilm", "packaged", "questions.csv")
+    # Without a process that lives it would be called interrupted.
+    store.set_process(RUN, os.getpid(), psutil.Process().create_time())
     store.share_run(RUN, True)
     page.goto(f"{server.url}/shared?run={RUN}")
     expect(page.locator("#run-page h1")).to_contain_text("Questions")

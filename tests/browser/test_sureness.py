@@ -8,12 +8,12 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from core.deciding import save_decision
-from core.decision import Decision
+from core.decision import Decision, shown_share
 from core.model_facts import run_model_facts
 from core.runs.store import open_store
 from core.workspace import RunFolder
 from tests.browser.conftest import Server, assert_fits
-from tests.run_folders import run_spec, sureness_figures, write_report, write_run
+from tests.run_folders import add_running, run_spec, sureness_figures, write_report, write_run
 
 LABELS = ["ABBR", "<img src=x onerror=alert(1)>", "NUM"]
 
@@ -34,8 +34,7 @@ def folder(shared_server: Server) -> RunFolder:
     table = {**row, "confidence": pa.array([0.9], pa.float32()), "probabilities": [[0.05, 0.05, 0.9]]}
     pq.write_table(pa.table(table), made.report / "predictions.parquet")
     store = open_store(workspace)
-    store.add_run("finished", "questions", spec.preset, spec.model.source, "questions.csv")
-    assert store.move("finished", ["queued"], "running")
+    add_running(store, "finished", "questions", spec.preset, spec.model.source, "questions.csv")
     store.move("finished", ["running"], "finished", summary={"test": report["test"]})
     return made
 
@@ -57,7 +56,7 @@ def test_the_slider_says_what_comes_of_it_and_is_kept(folder: RunFolder, report:
     part = coverage["test"]
     share = f"labels {100 * part['labelled'][3] / part['rows']:.1f} % of rows at "
     expect(said).to_contain_text(share)
-    expect(report.locator("#run-decision")).to_contain_text("A row gets no label where")
+    expect(report.locator("#run-decision")).to_contain_text(f"less than {shown_share(coverage['thresholds'][3])}.")
     expect(saved.last).to_have_text("Saved with the model.")
     report.reload()
     expect(said).to_contain_text(share)

@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from core.runs.store import open_store
 from tests.browser.conftest import Server, assert_fits
-from tests.run_folders import add_model, run_spec, write_run
+from tests.run_folders import add_model, add_running, run_spec, write_run
 
 pytestmark = pytest.mark.browser
 
@@ -25,8 +25,7 @@ def exporting(shared_server: Server, shared_data: Path) -> Server:
     made = write_run(shared_server.workspace, RUN, spec, LABELS)
     add_model(made, spec, [row["text"] for row in rows], [LABELS.index(row["label"]) for row in rows], LABELS)
     store = open_store(shared_server.workspace)
-    store.add_run(RUN, spec.name, spec.preset, spec.model.source, "questions.csv")
-    store.move(RUN, ["queued"], "running")
+    add_running(store, RUN, spec.name, spec.preset, spec.model.source, "questions.csv")
     store.move(RUN, ["running"], "finished")
     return shared_server
 
