@@ -31,8 +31,10 @@ SERVE = (
 START_SECONDS = 120
 HOLDER = '<img src=x onerror="document.title=1">'
 """The name of a run that holds a queue."""
-WAIT_MS = 60_000
+WAIT_MS = 120_000
 """A page has as long as a busy machine may need."""
+TRAINING_MS = 900_000
+"""So has a run, which may wait for those of other tests before it trains, and a model that is loaded to answer."""
 
 
 def assert_fits(page: Page) -> None:

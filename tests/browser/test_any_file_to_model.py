@@ -6,11 +6,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from core.spec_files import read_spec
-from tests.browser.conftest import Server, open_fold
+from tests.browser.conftest import TRAINING_MS, Server, open_fold
 
 pytestmark = pytest.mark.browser
-
-TRAINING_MS = 600_000
 
 
 @pytest.mark.parametrize(

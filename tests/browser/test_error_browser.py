@@ -13,15 +13,13 @@ from core.correcting.marks import data_keys
 from core.runs.label_marks import marks_on
 from core.runs.store import open_store
 from core.spec_files import read_spec
-from tests.browser.conftest import Server, assert_fits
+from tests.browser.conftest import TRAINING_MS, Server, assert_fits
 from tests.error_runs import finished, measured, split_file
 from tests.label_kinds import KindRun, write_model_facts
 from tests.run_folders import add_model
 
 pytestmark = pytest.mark.browser
 
-TRAINING_MS = 600_000
-WORDS_MS = 180_000
 HOSTILE = '<img src=x onerror="document.title=1">'
 
 
@@ -106,7 +104,7 @@ def test_one_row_is_open_with_all_there_is_to_know(wrong: tuple[Server, KindRun]
     open_row.get_by_role("button", name="Find them by shared words").click()
     expect(open_row.locator(".td-like li")).not_to_have_count(0)
     open_row.locator("button[data-do=words]").first.click()
-    expect(open_row.locator(".td-words .td-word").first).to_be_visible(timeout=WORDS_MS)
+    expect(open_row.locator(".td-words .td-word").first).to_be_visible(timeout=TRAINING_MS)
     expect(open_row.locator(".td-legend")).to_contain_text("speaks for")
     expect(open_row.locator(".td-like li")).not_to_have_count(0)
     assert page.locator("img[src=x]").count() == 0 and page.title() == "Tunedesk"

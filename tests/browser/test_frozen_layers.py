@@ -8,11 +8,9 @@ from playwright.sync_api import Locator, Page, expect
 
 from core.runs.store import open_store
 from core.spec_files import read_spec
-from tests.browser.conftest import Server, assert_fits
+from tests.browser.conftest import TRAINING_MS, Server, assert_fits
 
 pytestmark = pytest.mark.browser
-
-TRAINING_MS = 300_000
 
 
 @pytest.fixture

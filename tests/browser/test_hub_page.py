@@ -20,7 +20,7 @@ from core.export.space import APP_NAME, write_space
 from core.runs.store import open_store
 from core.schema import RunSpec
 from core.workspace import RunFolder, open_workspace
-from tests.browser.conftest import Server, assert_fits, open_fold
+from tests.browser.conftest import TRAINING_MS, Server, assert_fits, open_fold
 from tests.hub_server import Hub, running_hub
 from tests.run_folders import add_model, run_spec, write_report, write_run
 
@@ -29,7 +29,6 @@ pytestmark = pytest.mark.browser
 RUN = "20261121-000000-aaaa"
 LABELS = ["ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM"]
 TOKEN, READER = "hf_goodtoken123456", "hf_readtoken123456"
-LONG_MS = 240_000
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +133,7 @@ def test_log_in_publish_and_find_it_again(hub_page: Server, hub: Hub, folder: Ru
     page.locator("#run-publish").click()
     page.reload()
     link = page.locator("#run-publications .td-download")
-    expect(link).to_be_visible(timeout=LONG_MS)
+    expect(link).to_be_visible(timeout=TRAINING_MS)
     expect(link).to_have_attribute("href", f"{hub.url}/ada/from-the-page")
     assert hub.repositories["model", "ada/from-the-page"].private
     there = hub.files("ada/from-the-page")
@@ -174,7 +173,7 @@ def test_a_model_of_the_hub_is_opened(
     place.fill("ada/public")
     page.locator("#open-go").click()
     told = page.locator("#open-told")
-    expect(told).to_contain_text(commit[:12], timeout=LONG_MS)
+    expect(told).to_contain_text(commit[:12], timeout=TRAINING_MS)
     page.reload()
     expect(told).to_contain_text("model.safetensors")
     assert_fits(page)
@@ -184,7 +183,7 @@ def test_a_model_of_the_hub_is_opened(
     hub.go_on.set()
     place.fill("ada/public")
     page.locator("#open-go").click()
-    page.wait_for_url("**run=*tab=try", timeout=LONG_MS)
+    page.wait_for_url("**run=*tab=try", timeout=TRAINING_MS)
     expect(page.locator("#run-try")).to_be_visible()
 
 
@@ -205,7 +204,7 @@ def test_the_space_answers(folder: RunFolder, tmp_path: Path, page: Page) -> Non
         page.goto(f"http://127.0.0.1:{port}")
         page.get_by_label("text").fill("How many feet are in a mile ?")
         page.get_by_role("button", name="Submit").click()
-        expect(page.get_by_label("Class")).to_have_value("NUM", timeout=LONG_MS)
+        expect(page.get_by_label("Class")).to_have_value("NUM", timeout=TRAINING_MS)
         expect(page.get_by_text("HUM").first).to_be_visible()
     finally:
         app.kill()

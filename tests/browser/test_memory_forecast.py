@@ -8,12 +8,11 @@ from playwright.sync_api import Locator, Page, expect
 
 from core.runs.store import open_store
 from core.spec_files import read_spec
-from tests.browser.conftest import Server, assert_fits, open_fold
+from tests.browser.conftest import TRAINING_MS, Server, assert_fits, open_fold
 
 pytestmark = pytest.mark.browser
 
 ROWS = 90
-TRAINING_MS = 300_000
 
 
 @pytest.fixture

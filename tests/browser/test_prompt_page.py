@@ -11,13 +11,12 @@ from playwright.sync_api import Locator, Page, expect
 
 from core.runs.store import open_store
 from core.schema import MappingSpec
-from tests.browser.conftest import Server, assert_fits, open_fold
+from tests.browser.conftest import TRAINING_MS, Server, assert_fits, open_fold
 from tests.small_llama import write_small_llama
 from ui.new_run.draft import choose_preset, new_draft, write_draft
 
 pytestmark = pytest.mark.browser
 
-TRAINING_MS = 300_000
 PRESET = "llama-3.2-1b-4bit"
 PROMPT_STEP = 3
 EVIL = "<img src=x onerror=\"document.title='hit'\">"

@@ -22,13 +22,11 @@ from core.schema import RunSpec
 from core.spec_files import spec_yaml
 from core.training.collapse import NOTICE, WITHDRAWN, Notice
 from core.workspace import Workspace, open_workspace
-from tests.browser.conftest import Server
+from tests.browser.conftest import TRAINING_MS, Server
 from tests.run_folders import add_running, run_spec, write_report, write_run
 
 pytestmark = pytest.mark.browser
 
-TRAINING_MS = 600_000
-ANSWER_MS = 180_000
 LONG = 1500
 EVIL = '<img src=x onerror="document.title=1">'
 
@@ -105,7 +103,7 @@ def test_from_a_file_to_a_model_in_hand(shared_server: Server, page: Page, quest
     open_tab(page, "Try it")
     page.locator("#try-0 textarea").fill("How many feet are in a mile ?")
     page.locator("#run-predict").click()
-    expect(page.locator("#run-result h3")).to_be_visible(timeout=ANSWER_MS)
+    expect(page.locator("#run-result h3")).to_be_visible(timeout=TRAINING_MS)
     shares = [float(text.rstrip(" %")) for text in page.locator("#run-result .td-bar-value").all_inner_texts()]
     assert shares == sorted(shares, reverse=True)
     assert sum(shares) == pytest.approx(100, abs=0.5)
@@ -122,7 +120,7 @@ def label_a_file(page: Page, folder: Path) -> None:
     # Gradio parts a name from its ending once the file is there.
     expect(page.locator("#run-file")).to_contain_text(re.compile(r"asked\s*\.csv"))
     page.locator("#run-label-file").click()
-    expect(page.locator(".td-download")).to_be_visible(timeout=ANSWER_MS)
+    expect(page.locator(".td-download")).to_be_visible(timeout=TRAINING_MS)
     page.reload()
     expect(page.locator(".td-job")).to_contain_text("40 of 40 rows")
     with page.expect_download() as download:
