@@ -97,6 +97,7 @@ def examine(workspace: str | None) -> dict[str, Any]:
         _about_python(),
         _about_packages(),
         driver,
+        *(about_other_programs() if gpus else []),
         torch_finding(Path(sys.executable), gpus),
         *_about_workspace(workspace),
         about_hub(),
@@ -190,6 +191,17 @@ def read_gpus(table: str) -> list[Gpu]:
     # A GPU that shares the computer's memory has "[N/A]" there.
     memory = [[int(cell) if cell.isdigit() else 0 for cell in row[2:]] for row in rows]
     return [Gpu(row[0], row[1], total, free) for row, (total, free) in zip(rows, memory, strict=True)]
+
+
+def about_other_programs() -> list[Finding]:
+    """Which programs hold memory of the card; nothing where none does, or before the packages are installed."""
+    if importlib.util.find_spec("pynvml") is None:
+        return []
+    from core.gpu_card import look, sharing_words
+
+    sample = look()
+    words = sharing_words(sample.others) if sample is not None else ""
+    return [Finding("Other programs", "note", words, "End them before a run that needs the room.")] if words else []
 
 
 def torch_finding(python: Path, gpus: Sequence[Gpu]) -> Finding:

@@ -14,7 +14,7 @@ from core.data.table import open_tables
 from core.models.known import require_known_sizes
 from core.runs.store import Store, open_store
 from core.schema import RunSpec
-from core.training.devices import device_named
+from core.training.device_now import Here, device_asked
 from core.training.forecast import Forecast, forecast_run
 from core.training.memory import Device
 from core.training.past_forecasts import Errors, past_forecasts
@@ -28,16 +28,17 @@ BAR = 30
 def plan(request: argparse.Namespace, workspace: Workspace) -> Answer:
     spec = spec_of_request(request, workspace)
     require_known_sizes(spec.model)
-    device, store = device_named(request.device), open_store(workspace)
+    store = open_store(workspace)
+    on = device_asked(request.device, store)
     amount = amount_for(spec, open_tables(spec.data, workspace))
-    forecast = forecast_run(store, spec, amount, device)
-    told = Answer("\n".join(_lines(spec, amount, forecast, store)), plan_content(amount, forecast, store))
+    forecast = forecast_run(store, spec, amount, on.device)
+    told = Answer("\n".join(_lines(spec, amount, forecast, on, store)), plan_content(amount, forecast, on, store))
     if request.fit:
         fit = fit_of(forecast, spec)
         told = _with(told, "fit", fit_answer(fit, Path(request.to) if request.to else None))
         if request.probe and fit.changes:
             spec = fit.spec
-            forecast = forecast_run(store, spec, amount_for(spec, open_tables(spec.data, workspace)), device)
+            forecast = forecast_run(store, spec, amount_for(spec, open_tables(spec.data, workspace)), on.device)
     if request.probe and told.code == DONE:
         note(told.text)
         told = _with(told, "probe", probe_answer(workspace, spec, forecast))
@@ -48,7 +49,7 @@ def _with(told: Answer, name: str, more: Answer) -> Answer:
     return Answer(f"{told.text}\n\n{more.text}", told.content | {name: more.content}, more.code)
 
 
-def plan_content(amount: Amount, forecast: Forecast, store: Store) -> dict[str, Any]:
+def plan_content(amount: Amount, forecast: Forecast, on: Here, store: Store) -> dict[str, Any]:
     """Bytes, seconds and tokens; null is what is not known, and `unknown` names it."""
     memory, disk, workload = forecast.memory, forecast.disk, forecast.workload
     known = {"memory": memory, "seconds": forecast.seconds, "disk": disk}
@@ -58,6 +59,7 @@ def plan_content(amount: Amount, forecast: Forecast, store: Store) -> dict[str, 
         "bytes": memory.bytes if memory is not None else None,
         "parts": {part.name: part.bytes for part in memory.parts} if memory is not None else {},
         "fits": forecast.fits,
+        "others": on.others,
         "seconds": forecast.seconds,
         "disk": asdict(disk) if disk is not None else None,
         "rows": amount.rows,
@@ -79,7 +81,7 @@ def _past(errors: Errors) -> dict[str, Any]:
     return {"runs": len(errors.shares), **{name: round(value, 4) for name, value in found.items()}}
 
 
-def _lines(spec: RunSpec, amount: Amount, forecast: Forecast, store: Store) -> list[str]:
+def _lines(spec: RunSpec, amount: Amount, forecast: Forecast, on: Here, store: Store) -> list[str]:
     rows = ", ".join(f"{part} {count:,}" for part, count in amount.rows.items())
     lines = [
         f"{spec.name or spec.preset} on {device_words(forecast.device)}",
@@ -89,7 +91,7 @@ def _lines(spec: RunSpec, amount: Amount, forecast: Forecast, store: Store) -> l
         *_memory_lines(forecast),
         "",
     ]
-    lines.append(verdict(forecast))
+    lines.append(" ".join(filter(None, [verdict(forecast), on.others])))
     if forecast.seconds is not None:
         lines.append(f"It takes about {_duration(forecast.seconds)}.")
     if forecast.disk is not None:

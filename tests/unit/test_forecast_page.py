@@ -8,18 +8,18 @@ from typing import get_args
 import pytest
 
 from core.errors import UserError
-from core.gpu_watch import Holder, Sample
+from core.gpu_card import Holder, Sample
 from core.models.layers import CachePlan
 from core.presets import load_presets
 from core.probe_jobs import Forecasted, ProbeJob, ProbeResult
 from core.runs.store import open_store
+from core.training import device_now
 from core.training.fit import MARGIN, Change, Fit
 from core.training.forecast import Forecast
 from core.training.memory import Device, MemoryForecast, MemoryPart, PartName
-from ui.new_run import draft_plan
 from ui.new_run.cards import cards_html
 from ui.new_run.draft import changed_keys, choose_preset, editing, new_draft, read_draft, spec_of
-from ui.new_run.draft_plan import device_now, fit_of, plan_of, take_fit, undo_fit
+from ui.new_run.draft_plan import fit_of, plan_of, take_fit, undo_fit
 from ui.new_run.forecast_card import device_choices, fitted_html
 from ui.new_run.memory_bar import PART_WORDS, forecast_html, rough, verdict_of, verdict_words
 from ui.new_run.preset_forecasts import preset_forecasts
@@ -179,16 +179,16 @@ def test_the_device_is_kept_with_the_draft(workspace, store):
 
 def test_what_the_running_run_holds_counts_as_free_and_others_are_named(workspace, store, monkeypatch):
     held = Sample(8 * GB, 5 * GB, 3, 40, 50.0, (Holder(7, "chrome", GB),), own_bytes=3 * GB)
-    monkeypatch.setattr(draft_plan, "device_here", lambda: Device("cuda", "RTX", 8 * GB, 3 * GB))
-    monkeypatch.setattr(draft_plan, "look", lambda own: held)
-    draft_plan._looked.cache_clear()
-    now = device_now(store)
+    monkeypatch.setattr(device_now, "device_here", lambda: Device("cuda", "RTX", 8 * GB, 3 * GB))
+    monkeypatch.setattr(device_now, "look", lambda own: held)
+    device_now._looked.cache_clear()
+    now = device_now.device_now(store)
     assert now.device.free_bytes == 6 * GB
     assert now.others == "chrome takes 1.0 GB of this card."
-    monkeypatch.setattr(draft_plan, "look", lambda own: None)
-    draft_plan._looked.cache_clear()
-    assert device_now(store).device.free_bytes == 3 * GB
-    draft_plan._looked.cache_clear()
+    monkeypatch.setattr(device_now, "look", lambda own: None)
+    device_now._looked.cache_clear()
+    assert device_now.device_now(store).device.free_bytes == 3 * GB
+    device_now._looked.cache_clear()
 
 
 # Make it fit
@@ -286,14 +286,14 @@ def test_what_was_measured_corrects_what_is_made_to_fit(workspace, store, draft)
 
 def test_each_card_says_what_it_takes_here(workspace, store, draft, monkeypatch):
     here = Device("cpu", "AMD", 16 * GB, 9 * GB)
-    monkeypatch.setattr(draft_plan, "device_here", lambda: here)
+    monkeypatch.setattr(device_now, "device_here", lambda: here)
     presets = list(load_presets().values())
     found = preset_forecasts(workspace, store, draft, presets)
     assert set(found) == {preset.name for preset in presets}
     assert re.fullmatch(r"\d+\.\d GB of memory", found["quickstart-minilm"][0])
     assert re.search(r"on a GPU: a card of \d+ GB is enough", found["mistral-7b-qlora"][0])
     small = Device("cpu", "AMD", 2 * GB, GB // 2)
-    monkeypatch.setattr(draft_plan, "device_here", lambda: small)
+    monkeypatch.setattr(device_now, "device_here", lambda: small)
     words, fits = preset_forecasts(workspace, store, draft, presets)["bert-base"]
     assert not fits and "more than this computer's memory has free" in words
     html = cards_html(presets, "bert-base", {}, has_gpu=False, forecasts={"bert-base": (f"<{words}>", fits)})

@@ -10,8 +10,14 @@ import pynvml
 import pytest
 
 from core import gpu_watch
-from core.gpu_watch import HEAT, MEMORY, POWER, SHARED, TOTAL, USE, Holder, look, sharing_words, watching
+from core.cli.arguments import parse
+from core.cli.planning import plan
+from core.doctor import about_other_programs
+from core.gpu_card import HEAT, MEMORY, POWER, USE, Holder, look, sharing_words
+from core.gpu_watch import SHARED, TOTAL, watching
 from core.runs.store import Event, MetricPoint, Progress, open_store
+from core.training import device_now
+from core.training.memory import Device
 from ui.run.live_gpu import gpu_html
 
 GB = 10**9
@@ -154,6 +160,24 @@ def test_other_programs_are_named_and_this_one_is_not(driver, neighbour):
     assert sample.others == (Holder(neighbour, name, 1_100_000_000),)
     assert sharing_words(sample.others) == f"{name} takes 1.1 GB of this card."
     assert look(own=frozenset({neighbour})).others == ()
+
+
+def test_the_command_line_names_them_too(driver, neighbour, workspace, monkeypatch):
+    name = psutil.Process(neighbour).name()
+    assert about_other_programs() == []
+    driver.compute = [process(neighbour, GB)]
+    (finding,) = about_other_programs()
+    assert (finding.state, finding.what) == ("note", f"{name} takes 1.0 GB of this card.")
+    monkeypatch.setattr(device_now, "device_here", lambda: Device("cuda", "RTX", 8 * GB, 3 * GB))
+    device_now._looked.cache_clear()
+    data = workspace.root / "data.csv"
+    data.write_text("text,label\n" + "".join(f"words {row},{row % 2}\n" for row in range(60)), encoding="utf-8")
+    asked = ["plan", "--workspace", str(workspace.root), "--data", str(data), "--text", "text", "--label", "label"]
+    told = plan(parse(asked), workspace)
+    assert f"{name} takes 1.0 GB of this card." in told.text
+    assert told.content["others"] == f"{name} takes 1.0 GB of this card."
+    assert plan(parse([*asked, "--device", "8GB"]), workspace).content["others"] == ""
+    device_now._looked.cache_clear()
 
 
 def test_words_join_programs_and_leave_out_small_ones():

@@ -31,6 +31,7 @@ ORDER = (
     "epochs",
     "step_sizes",
     "workspace",
+    "gpu_card",
     "doctor",
     "presets",
     "template_sandbox",

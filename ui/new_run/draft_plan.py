@@ -1,31 +1,27 @@
 """What the draft's run will take, on the computer's own device or on a chosen card, and what makes it fit."""
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 from core.data.amount import Amount
 from core.data.examples import PARTS
 from core.data.table import Table
 from core.errors import UserError
-from core.gpu_watch import Sample, look, sharing_words
 from core.presets import Preset
-from core.runs.store import ACTIVE, Store
+from core.runs.store import Store
 from core.schema import RunSpec
 from core.spec_files import parse_spec
-from core.training.devices import HERE, device_here, device_named
+from core.training.device_now import Here, device_asked
+from core.training.devices import HERE
 from core.training.fit import Fit, make_it_fit
 from core.training.forecast import Forecast, forecast_run
-from core.training.memory import Device
 from core.training.reading import amount_for
 from core.workspace import Workspace
 from ui.forms import label
 from ui.new_run.draft import PRESET_PARTS, SETTINGS, Draft, missing, same, unfit
 from ui.new_run.files import ROLES, open_role
 
-LOOK_SECONDS = 10
 CLASSES = 2
 """Assumed where the data are not known yet; one more makes about a thousand parameters among millions."""
 STAND_IN: dict[str, dict[str, Any]] = {
@@ -35,15 +31,6 @@ STAND_IN: dict[str, dict[str, Any]] = {
     "none": {"chat": {"conversation": "messages"}},
 }
 """A mapping in place of one that is not complete yet."""
-
-
-@dataclass(frozen=True)
-class Here:
-    """This computer's own device."""
-
-    device: Device
-    others: str = ""
-    """Which other programs hold memory of it, in words."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +58,7 @@ def plan_of(workspace: Workspace, store: Store, draft: Draft, here: Here | None 
     if unfit(draft):
         raise UserError("This model cannot learn these labels.", "Model", unfit(draft))
     is_here, words = draft.device == HERE, []
-    on = (here or device_now(store)) if is_here else Here(device_named(draft.device))
+    on = here if here and is_here else device_asked(draft.device, store)
     spec, amount = _with_data(workspace, draft)
     if amount is None:
         spec = spec or _stand_in(draft)
@@ -90,25 +77,6 @@ def plan_of(workspace: Workspace, store: Store, draft: Draft, here: Here | None 
     if wrong:
         words.append(f"With the last value that can be used of: {', '.join(wrong)}.")
     return Plan(spec, amount, forecast, tuple(words), is_here, on.others)
-
-
-def device_now(store: Store) -> Here:
-    """What a run that is training holds counts as free: the next run starts after it."""
-    device = device_here()
-    if device.kind != "cuda":
-        return Here(device)
-    runs = frozenset(run.pid for run in store.runs(states=ACTIVE) if run.pid)
-    sample = _looked(runs, int(time.monotonic() // LOOK_SECONDS))
-    if sample is None:
-        return Here(device)
-    free = min(device.total_bytes, device.free_bytes + sample.own_bytes)
-    return Here(replace(device, free_bytes=free), sharing_words(sample.others))
-
-
-@lru_cache(maxsize=1)
-def _looked(own: frozenset[int], moment: int) -> Sample | None:
-    """moment: another one asks the driver again."""
-    return look(own=own)
 
 
 def _with_data(workspace: Workspace, draft: Draft) -> tuple[RunSpec | None, Amount | None]:

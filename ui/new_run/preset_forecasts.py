@@ -5,10 +5,11 @@ from dataclasses import replace
 from core.errors import UserError
 from core.presets import Preset
 from core.runs.store import Store
+from core.training.device_now import Here, device_now
 from core.training.devices import CARD_SIZES, HERE
 from core.workspace import Workspace
 from ui.new_run.draft import Draft
-from ui.new_run.draft_plan import Here, Plan, device_now, fit_of, preset_plan
+from ui.new_run.draft_plan import Plan, fit_of, preset_plan
 from ui.new_run.memory_bar import gigabytes, place, rough, verdict_of
 
 

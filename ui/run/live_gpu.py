@@ -4,7 +4,8 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
-from core.gpu_watch import HEAT, MEMORY, NAMES, POWER, SHARED, TOTAL, USE
+from core.gpu_card import HEAT, MEMORY, NAMES, POWER, USE
+from core.gpu_watch import SHARED, TOTAL
 from core.runs.store import ACTIVE, Event, MetricPoint, Progress, Run, Store
 from ui.plots import Reference, Series, line_chart
 from ui.run.words import training_steps
