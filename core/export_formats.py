@@ -95,6 +95,12 @@ def wished_words(wish: Wish) -> str:
     return "-".join(filter(None, [wish.format, wish.precision]))
 
 
+def published_wishes(folder: RunFolder) -> list[Wish]:
+    """What may go to the hub, the run's model as it is first. A server is code to run, and no model."""
+    kinds = [name for name in formats_of(folder) if name != "server"]
+    return [Wish(name, precision) for name in kinds for precision in PRECISIONS.get(name, ("",))]
+
+
 def natural_format(facts: ModelFacts) -> Format:
     """What the run saved, as it is: of an adapter that, else the model."""
     return "adapter" if facts.is_adapter else "model"

@@ -135,10 +135,12 @@ def _check_export(request: argparse.Namespace) -> None:
         raise _MistakeError("", "export needs --to DIR, --hub USER/NAME or --hub-space USER/NAME")
     if request.to and on_hub:
         raise _MistakeError("", "--to writes here and --hub publishes: give one, then the other")
-    of_files = {"--format": request.format, "--precision": request.precision, "--zip": request.zip}
+    of_files = {"--zip": request.zip} | {
+        f"--format {name}": request.format == name for name in ("folder", "zip", "space", "server")
+    }
     unheard = [option for option, value in of_files.items() if value]
     if unheard and on_hub:
-        raise _MistakeError("", f"{', '.join(unheard)} is for --to: the hub gets the model as the run saved it")
+        raise _MistakeError("", f"{', '.join(unheard)} is for --to DIR; a Space goes out with --hub-space USER/NAME")
     if bool(request.with_data) != bool(request.data_licence):
         raise _MistakeError(
             "", "--with-data USER/NAME and --data-licence LICENCE belong together: rows go out under one"

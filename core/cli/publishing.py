@@ -11,12 +11,14 @@ from core.workspace import Workspace
 
 def publish_run(request: argparse.Namespace, workspace: Workspace) -> Answer:
     """Raises UserError."""
-    from core.export.publish import planned_files, publish
+    from core.export.publish import publish, published_wish
     from core.export.publish_job import publication_of
 
     asked = publication_of(
         run=request.run,
         repository=request.hub or "",
+        format=request.format or "",
+        precision=request.precision,
         private=not request.public,
         revision=request.revision,
         pull_request=request.pull_request,
@@ -26,13 +28,16 @@ def publish_run(request: argparse.Namespace, workspace: Workspace) -> Answer:
         space_repository=request.hub_space or "",
         replace=request.replace,
     )
-    files = planned_files(workspace.run(request.run))
+    published_wish(workspace.run(request.run), asked)
     token = _token()
-    whose = "for you alone" if asked.private else "for all to see"
-    note(f"To the hub, {whose}: {len(files)} files, {sum(size for _, size in files) / 1e6:,.1f} MB")
-    for name, size in files:
-        note(f"  {size:>14,} bytes  {name}")
-    done = publish(workspace, asked, token, _tell)
+
+    def show(files: list[tuple[str, int]]) -> None:
+        whose = "for you alone" if asked.private else "for all to see"
+        note(f"\nTo the hub, {whose}: {len(files)} files, {sum(size for _, size in files) / 1e6:,.1f} MB")
+        for name, size in files:
+            note(f"  {size:>14,} bytes  {name}")
+
+    done = publish(workspace, asked, token, _tell, show)
     note("")
     published = [{"kind": each.kind, "repository": each.repository, **vars(each.pushed)} for each in done]
     lines = [f"Published: {each['pull_request'] or each['url']}" for each in published]

@@ -9,15 +9,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal
 
 from huggingface_hub import ModelCard
 from pydantic import field_validator
 
 from core.errors import UserError
-from core.export.bundle import CARD_NAME, export_folder, export_name, export_sizes
+from core.export.bundle import CARD_NAME, export_name, export_sizes
 from core.export.data_set import require_licence, write_data_set
-from core.export.hub_upload import Kind, Pushed, Told, Upload, name_problem, push
+from core.export.hub_upload import KIND_NAMES, Kind, Pushed, Told, Upload, name_problem, push
+from core.export.make import export_run
 from core.export.space import try_space, write_space
+from core.export_formats import Format, Wish, checked, natural_format, wished_words
 from core.model_facts import run_model_facts
 from core.schema import Part
 from core.spec_files import read_spec
@@ -33,6 +36,10 @@ class Publication(Part):
     run: str
     repository: str = ""
     """USER/NAME of the model; empty: no model, only a Space."""
+    format: Literal["", Format] = ""
+    """Empty: as the run saved it."""
+    precision: str = ""
+    """Of a format with a choice; empty: its usual one."""
     private: bool = True
     """Of every repository that is made."""
     revision: str = ""
@@ -90,13 +97,29 @@ def publication_problem(asked: Publication) -> UserError | None:
     return None
 
 
-def suggested_name(folder: RunFolder, user: str) -> str:
-    return f"{user}/{export_name(folder).strip('.-')[:80]}" if user else ""
+def published_wish(folder: RunFolder, asked: Publication) -> Wish:
+    """The format that the model goes out in. Raises UserError where it does not fit the run's model, or is none."""
+    if asked.format == "server":
+        raise UserError(
+            "A server is code to run, and no model.", "format", "Publish a Space, or write it with --to DIR."
+        )
+    return checked(folder, Wish(asked.format or natural_format(run_model_facts(folder)), asked.precision))
 
 
-def planned_files(folder: RunFolder) -> list[tuple[str, int]]:
-    """What publishing the model sends: names and bytes, without writing anything. The card changes by some bytes."""
-    return export_sizes(folder)
+def suggested_name(folder: RunFolder, user: str, wish: Wish) -> str:
+    """USER/NAME; what is not the model as the run saved it gets a name of its own."""
+    if not user:
+        return ""
+    own = "" if wish.format == natural_format(run_model_facts(folder)) else f"-{wished_words(wish)}"
+    return f"{user}/{export_name(folder).strip('.-')[: 80 - len(own)]}{own}"
+
+
+def planned_files(folder: RunFolder, wish: Wish) -> list[tuple[str, int]]:
+    """What publishing the model sends: names and bytes, without writing anything. The card changes by some bytes.
+
+    None of a format that has to be made first.
+    """
+    return export_sizes(folder) if wish.format == natural_format(run_model_facts(folder)) else []
 
 
 def publish(
@@ -104,19 +127,22 @@ def publish(
     asked: Publication,
     token: str,
     tell: Callable[[int, int, str], None],
+    show: Callable[[list[tuple[str, int]]], None],
     room: Path | None = None,
 ) -> list[Done]:
     """Write, try and push everything that is asked for. `tell` takes bytes done, bytes in all (0: not known), words.
 
+    show: takes every file that goes out with its bytes, before the first of them does.
     room: a folder on the disk that has space for a copy of the model; the run's own by default. Raises UserError.
     """
     problem = publication_problem(asked)
     if problem is not None:
         raise problem
     folder = workspace.run(asked.run)
-    run_model_facts(folder)
+    wish = published_wish(folder, asked)
     with TemporaryDirectory(dir=room or folder.root, prefix="publish.") as place:
-        uploads = list(_written(folder, asked, Path(place), lambda words: tell(0, 0, words)))
+        uploads = list(_written(folder, asked, wish, Path(place), lambda words: tell(0, 0, words)))
+        show([(_named(upload, name), size) for upload in uploads for name, size in upload.files()])
         total = sum(size for upload in uploads for _, size in upload.files())
         done, before = [], 0
         for upload in uploads:
@@ -127,6 +153,10 @@ def publish(
     return done
 
 
+def _named(upload: Upload, name: str) -> str:
+    return name if upload.kind == "model" else f"{KIND_NAMES[upload.kind]}: {name}"
+
+
 def _told(tell: Callable[[int, int, str], None], before: int, total: int) -> Told:
     def told(sent: int, words: str) -> None:
         tell(before + max(0, sent), total, words)
@@ -134,7 +164,9 @@ def _told(tell: Callable[[int, int, str], None], before: int, total: int) -> Tol
     return told
 
 
-def _written(folder: RunFolder, asked: Publication, place: Path, say: Callable[[str], None]) -> Iterator[Upload]:
+def _written(
+    folder: RunFolder, asked: Publication, wish: Wish, place: Path, say: Callable[[str], None]
+) -> Iterator[Upload]:
     """The folders to push; the data set first, so that the model's card can name it, the Space last."""
     name = read_spec(folder.spec).name
     if asked.data_repository:
@@ -143,7 +175,9 @@ def _written(folder: RunFolder, asked: Publication, place: Path, say: Callable[[
         yield Upload(data, asked.data_repository, "dataset", f"{name}: the rows", asked.private, replace=asked.replace)
     if asked.repository:
         say("Writing the model")
-        model = export_folder(folder, place / "model")
+        model = export_run(
+            folder.workspace, folder.id, wish, place / "model", lambda _done, _all, words: say(words)
+        ).path
         with _hub_card(model / CARD_NAME) as card:
             _name_on_hub(card, asked)
         yield Upload(
@@ -173,4 +207,5 @@ def _name_on_hub(card: ModelCard, asked: Publication) -> None:
     if asked.data_repository:
         data["datasets"] = [asked.data_repository]
     text = card.text.replace('Replace `"."` by this folder or its name on the Hub. ', "")
+    text = text.replace("ollama create", f"hf download {asked.repository} --local-dir .\nollama create", 1)
     card.text = text.replace('model="."', f'model="{asked.repository}"').replace('"USER/NAME"', f'"{asked.repository}"')

@@ -11,6 +11,8 @@ class PublishForm:
     """The fields as they stand, also where they are half filled or cannot be."""
 
     name: str = ""
+    format: str = ""
+    """As core.export_formats.wished_words has it; empty: as the run saved it."""
     private: bool = True
     revision: str = ""
     pull_request: bool = False

@@ -19,9 +19,8 @@ from pydantic import ValidationError
 
 from core.errors import UserError, from_validation
 from core.export.hub_errors import masked
-from core.export.publish import Publication, publication_problem, publish
+from core.export.publish import Publication, publication_problem, publish, published_wish
 from core.job_processes import end, is_alive, launch, read_json, write_json
-from core.model_facts import run_model_facts
 from core.workspace import Workspace, new_id
 
 State = Literal["running", "finished", "failed", "stopped"]
@@ -41,6 +40,8 @@ class PublishJob:
     done: int
     total: int
     """Bytes; 0 before everything is written."""
+    files: tuple[tuple[str, int], ...]
+    """What goes out, names and bytes, once everything is written."""
     seconds_left: float | None
     error: dict[str, str] | None
     """The parts of a UserError of a failed job."""
@@ -63,7 +64,7 @@ def publication_of(**content: Any) -> Publication:
 def start_publishing(workspace: Workspace, asked: Publication, token: str) -> str:
     """Start the process. Returns the job's id. Raises UserError where the run has no model or is being published."""
     folder = workspace.run(asked.run)
-    run_model_facts(folder)
+    published_wish(folder, asked)
     if any(job.state == "running" for job in publish_jobs(workspace, asked.run)):
         raise UserError("This run is being published just now.", asked.run, "Wait until that is done, or stop it.")
     job = folder.publications / new_id()
@@ -97,6 +98,7 @@ def publish_job(workspace: Workspace, run_id: str, job_id: str) -> PublishJob:
         asked=Publication.model_validate_json((job / "publication.json").read_text(encoding="utf-8")),
         created=_created(job),
         **{name: status[name] for name in ("state", "words", "done", "total", "seconds_left", "error")},
+        files=tuple((name, size) for name, size in status["files"]),
         results=tuple(status["results"]),
     )
 
@@ -138,7 +140,7 @@ def _created(job: Path) -> float:
 
 
 def _write_status(job: Path, state: State, **content: Any) -> None:
-    usual = {"words": "", "done": 0, "total": 0, "seconds_left": None, "error": None, "results": []}
+    usual = {"words": "", "done": 0, "total": 0, "seconds_left": None, "error": None, "files": [], "results": []}
     write_json(job / "status.json", {"state": state, **usual, **content})
 
 
@@ -193,6 +195,7 @@ def main(place: str) -> None:
     asked = Publication.model_validate_json((job / "publication.json").read_text(encoding="utf-8"))
     workspace = Workspace(job.parents[3])
     pace, last = Pace(), 0.0
+    files: list[tuple[str, int]] = []
 
     def tell(done: int, total: int, words: str) -> None:
         nonlocal last
@@ -200,12 +203,12 @@ def main(place: str) -> None:
         if now - last > TELL_SECONDS or not done:
             last = now
             left = pace.left(done, total, now) if done else None
-            _write_status(job, "running", words=words, done=done, total=total, seconds_left=left)
+            _write_status(job, "running", words=words, done=done, total=total, seconds_left=left, files=files)
 
     try:
         results = [
             {"kind": done.kind, "repository": done.repository, **vars(done.pushed)}
-            for done in publish(workspace, asked, token, tell, room=job)
+            for done in publish(workspace, asked, token, tell, files.extend, room=job)
         ]
     except UserError as error:
         parts = {name: masked(words, token) for name, words in error.parts().items()}
@@ -220,7 +223,7 @@ def main(place: str) -> None:
         _write_status(job, "failed", error=unknown.parts())
         raise
     else:
-        _write_status(job, "finished", words="Published", results=results)
+        _write_status(job, "finished", words="Published", files=files, results=results)
 
 
 if __name__ == "__main__":

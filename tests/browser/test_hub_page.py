@@ -7,7 +7,8 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,6 +17,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from core.export.bundle import export_folder
+from core.export.publish_form import read_form
 from core.export.space import APP_NAME, write_space
 from core.runs.store import open_store
 from core.schema import RunSpec
@@ -78,10 +80,17 @@ def hub_page(hub: Hub, folder: RunFolder) -> Iterator[Server]:
     server.close()
 
 
-def assert_form_survives_a_reload(page: Page) -> None:
+def wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + TRAINING_MS / 1000
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def assert_form_survives_a_reload(page: Page, folder: RunFolder) -> None:
     page.locator("#publish-private").get_by_text("Public: everyone").click()
     page.locator("#publish-space input").check()
-    page.wait_for_timeout(1500)  # the last change is on its way
+    wait_until(lambda: (form := read_form(folder)).space and form.data and not form.private)
     page.reload()
     name = page.locator("#publish-name textarea, #publish-name input").first
     expect(name).to_have_value("ada/from-the-page")
@@ -124,7 +133,7 @@ def test_log_in_publish_and_find_it_again(hub_page: Server, hub: Hub, folder: Ru
     page.locator("#publish-language textarea, #publish-language input").first.fill("en")
     page.locator("#publish-data input").check()
     expect(page.locator("#publish-licence")).to_be_visible()
-    assert_form_survives_a_reload(page)
+    assert_form_survives_a_reload(page, folder)
     page.locator("#run-publish").click()
     expect(page.get_by_text("only with a licence")).to_be_visible()
     assert not hub.repositories
@@ -139,8 +148,26 @@ def test_log_in_publish_and_find_it_again(hub_page: Server, hub: Hub, folder: Ru
     there = hub.files("ada/from-the-page")
     assert there["model.safetensors"] == (folder.model / "model.safetensors").read_bytes()
     assert b"- en" in there["README.md"]
+    publish_as_onnx(page, hub)
     for path in folder.workspace.root.rglob("*"):
         assert not path.is_file() or TOKEN.encode() not in path.read_bytes(), path
+
+
+def publish_as_onnx(page: Page, hub: Hub) -> None:
+    """Another format: offered under a name of its own, made first, and listed before it goes out."""
+    open_fold(page, "#publish-more")
+    name = page.locator("#publish-name textarea, #publish-name input").first
+    name.fill("")
+    page.locator("#publish-format input").click()
+    page.get_by_role("option", name=re.compile("ONNX, int8")).click()
+    expect(name).to_have_attribute("placeholder", "ada/questions-quickstart-onnx-int8")
+    expect(page.locator("#publish-plan")).to_contain_text("ONNX, int8 is made first")
+    assert_fits(page)
+    page.locator("#run-publish").click()
+    link = page.locator("#run-publications .td-download")
+    expect(link).to_have_count(2, timeout=TRAINING_MS)
+    expect(link.first).to_have_attribute("href", f"{hub.url}/ada/questions-quickstart-onnx-int8")
+    assert "model.onnx" in hub.files("ada/questions-quickstart-onnx-int8")
 
 
 def test_log_in_through_the_browser_and_out(hub_page: Server, hub: Hub, page: Page) -> None:

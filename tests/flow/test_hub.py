@@ -22,11 +22,12 @@ from core.errors import UserError
 from core.export import hub_login, hub_upload
 from core.export.data_set import write_data_set
 from core.export.hub_upload import Upload, push
-from core.export.publish import Publication, publish
+from core.export.publish import Publication, planned_files, publish, published_wish, suggested_name
 from core.export.publish_job import publication_of, publish_job, start_publishing, stop_publishing
+from core.export_formats import Wish, published_wishes, wished_words
 from core.workspace import RunFolder, Workspace, open_workspace
 from tests.hub_server import Hub, running_hub
-from tests.run_folders import add_picture, run_spec, write_report, write_run
+from tests.run_folders import add_model, add_picture, run_spec, write_report, write_run
 
 RUN = "20261121-000000-aaaa"
 LABELS = ["HUM", "LOC", "NUM"]
@@ -75,9 +76,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 
 
 def published(folder: RunFolder, **changes) -> list:
-    return publish(
-        folder.workspace, publication_of(run=RUN, repository="ada/questions", **changes), TOKEN, lambda *_: None
-    )
+    asked = publication_of(run=RUN, repository="ada/questions", **changes)
+    return publish(folder.workspace, asked, TOKEN, lambda *_: None, lambda _: None)
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -269,6 +269,33 @@ def test_the_model_its_data_and_their_cards(hub: Hub, folder: RunFolder) -> None
     assert table.column_names == ["text", "label"]
     assert table.num_rows == 8
     assert not list(folder.root.glob("publish.*"))
+
+
+def test_another_format_is_made_and_told_before_it_goes_out(hub: Hub, tmp_path: Path) -> None:
+    encoder = write_run(open_workspace(tmp_path / "workspace"), RUN, run_spec(max_length=24), LABELS)
+    add_model(encoder, run_spec(max_length=24), ["Who wrote it ?", "Where is it ?", "How far ?"], [0, 1, 2], LABELS)
+    wishes = [wished_words(wish) for wish in published_wishes(encoder)]
+    assert wishes == ["model", "onnx-float32", "onnx-int8"]
+    asked = publication_of(run=RUN, repository="ada/questions-onnx", format="onnx", precision="int8")
+    wish = published_wish(encoder, asked)
+    assert planned_files(encoder, wish) == []
+    assert suggested_name(encoder, "ada", wish) == f"{suggested_name(encoder, 'ada', Wish('model'))}-onnx-int8"
+    told: list[tuple[str, int]] = []
+
+    def show(files: list[tuple[str, int]]) -> None:
+        assert not hub.repositories
+        told.extend(files)
+
+    publish(encoder.workspace, asked, TOKEN, lambda *_: None, show)
+    there = hub.files("ada/questions-onnx")
+    assert dict(told) == {name: len(content) for name, content in there.items()}
+    assert "model.onnx" in there and "model.safetensors" not in there
+    card = ModelCard(there["README.md"].decode())
+    assert card.data.library_name == "onnx"
+    assert 'snapshot_download("ada/questions-onnx")' in card.text
+    for wrong, words in (("gguf", "cannot be taken away as gguf"), ("server", "no model")):
+        with pytest.raises(UserError, match=words):
+            published_wish(encoder, publication_of(run=RUN, repository="ada/m", format=wrong))
 
 
 def test_rows_go_out_only_with_a_licence(hub: Hub, folder: RunFolder, tmp_path: Path) -> None:

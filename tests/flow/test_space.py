@@ -131,7 +131,7 @@ def test_the_app_answers_as_the_model_does(folder: RunFolder, tmp_path: Path) ->
 
 def test_it_is_tried_before_it_goes_out(hub: Hub, folder: RunFolder) -> None:  # noqa: F811
     asked = publication_of(run=RUN, space_repository="ada/try")
-    publish(folder.workspace, asked, TOKEN, lambda *_: None)
+    publish(folder.workspace, asked, TOKEN, lambda *_: None, lambda _: None)
     there = hub.files("ada/try", "space")
     assert {"app.py", "requirements.txt", "README.md", "MODEL_CARD.md", "model.safetensors"} <= set(there)
     weights = folder.model / "model.safetensors"
@@ -139,7 +139,13 @@ def test_it_is_tried_before_it_goes_out(hub: Hub, folder: RunFolder) -> None:  #
     weights.rename(hidden)
     try:
         with pytest.raises(UserError, match="app does not answer"):
-            publish(folder.workspace, publication_of(run=RUN, space_repository="ada/broken"), TOKEN, lambda *_: None)
+            publish(
+                folder.workspace,
+                publication_of(run=RUN, space_repository="ada/broken"),
+                TOKEN,
+                lambda *_: None,
+                lambda _: None,
+            )
     finally:
         hidden.rename(weights)
     assert ("space", "ada/broken") not in hub.repositories

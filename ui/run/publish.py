@@ -16,9 +16,11 @@ from core.errors import UserError
 from core.export.data_set import LICENCES
 from core.export.hub_login import required_token, who
 from core.export.hub_upload import KIND_NAMES, name_problem
+from core.export.llama_cpp import found_llama_cpp
 from core.export.publish import planned_files, suggested_name
 from core.export.publish_form import PublishForm, keep_form, read_form
 from core.export.publish_job import PublishJob, publication_of, publish_jobs, start_publishing, stop_publishing
+from core.export_formats import FORMATS, PRECISION_WORDS, Wish, published_wishes, wished_words
 from core.model_facts import run_model_facts
 from core.workspace import RunFolder, Workspace
 from ui.run.actions import QUIET, Updates, tell
@@ -33,6 +35,7 @@ class PublishPart:
     about: gr.HTML
     name: gr.Textbox
     problem: gr.HTML
+    format: gr.Dropdown
     private: gr.Radio
     revision: gr.Textbox
     pull_request: gr.Checkbox
@@ -57,8 +60,8 @@ class PublishPart:
     def asked(self) -> list[Any]:
         """The form, in the order of PublishForm."""
         return [
-            self.name, self.private, self.revision, self.pull_request, self.replace, self.language, self.space,
-            self.data, self.licence,
+            self.name, self.format, self.private, self.revision, self.pull_request, self.replace, self.language,
+            self.space, self.data, self.licence,
         ]  # fmt: skip
 
 
@@ -77,7 +80,11 @@ def build_publish(workspace: Workspace) -> PublishPart:
             min_width=260, elem_id="publish-private",
         )  # fmt: skip
     problem = gr.HTML(**quiet, elem_id="publish-problem")
-    with gr.Accordion("Branch, language, data set, Space", open=False, elem_id="publish-more"):
+    with gr.Accordion("Format, branch, language, data set, Space", open=False, elem_id="publish-more"):
+        format_ = gr.Dropdown(
+            [], label="Format", elem_id="publish-format",
+            info="Another than the run's own is made first, with its card and what loads it.",
+        )  # fmt: skip
         with gr.Row():
             revision = gr.Textbox(label="Branch", placeholder="main", max_lines=1, min_width=200)
             language = gr.Textbox(
@@ -108,8 +115,8 @@ def build_publish(workspace: Workspace) -> PublishPart:
         start = gr.Button("Publish", min_width=120, elem_id="run-publish")
     jobs = gr.HTML(**quiet, elem_id="run-publications")
     part = PublishPart(
-        about, name, problem, private, revision, pull_request, replace, language, space, data, licence, plan, stop,
-        jobs, gr.Timer(WATCHING_SECONDS, active=False),
+        about, name, problem, format_, private, revision, pull_request, replace, language, space, data, licence, plan,
+        stop, jobs, gr.Timer(WATCHING_SECONDS, active=False),
     )  # fmt: skip
     _connect(workspace, part, start)
     return part
@@ -123,18 +130,25 @@ def _connect(workspace: Workspace, part: PublishPart, start: gr.Button) -> None:
         """Who is logged in; the name offered stays a hint, so that nothing that is being typed is overwritten."""
         if not request.query_params.get("run"):
             return {}
-        return {part.about: about_html(), part.name: gr.update(placeholder=_offered_name(folder_of(request)))}
+        folder = folder_of(request)
+        offered = _offered_name(folder, chosen_wish(folder, read_form(folder)))
+        return {part.about: about_html(), part.name: gr.update(placeholder=offered)}
 
     def keep(request: gr.Request, *values: Any) -> None:
         keep_form(folder_of(request), PublishForm(*values))
 
     def begin(request: gr.Request, *values: Any) -> Updates:
         folder, form = folder_of(request), PublishForm(*values)
-        repository = form.name.strip() or _offered_name(folder)
+        wish = chosen_wish(folder, form)
+        repository = form.name.strip() or _offered_name(folder, wish)
         try:
+            if wish.format == "gguf":
+                found_llama_cpp(wish.precision)
             asked = publication_of(
                 run=folder.id,
                 repository=repository,
+                format=wish.format,
+                precision=wish.precision,
                 private=form.private,
                 revision=form.revision.strip(),
                 pull_request=form.pull_request,
@@ -159,6 +173,13 @@ def _connect(workspace: Workspace, part: PublishPart, start: gr.Button) -> None:
     def look(request: gr.Request) -> Updates:
         return publish_updates(part, folder_of(request))
 
+    def choose(request: gr.Request, *values: Any) -> Updates:
+        keep(request, *values)
+        folder = folder_of(request)
+        wish = chosen_wish(folder, PublishForm(*values))
+        jobs = publish_jobs(workspace, folder.id)
+        return {part.plan: _plan(folder, wish, jobs), part.name: gr.update(placeholder=_offered_name(folder, wish))}
+
     def check(request: gr.Request, *values: Any) -> str:
         """Keeps the form as well: two listeners on one field that each wait for the last input set each other off."""
         keep(request, *values)
@@ -170,6 +191,7 @@ def _connect(workspace: Workspace, part: PublishPart, start: gr.Button) -> None:
     typed: dict[str, Any] = {"trigger_mode": "always_last", "concurrency_limit": None, **QUIET}
     part.name.input(check, part.asked(), part.problem, **typed)
     gr.on([part.revision.input, part.language.input], keep, part.asked(), None, **typed)
+    part.format.input(choose, part.asked(), [part.plan, part.name], **typed)
     ticked = (part.private, part.pull_request, part.replace, part.space, part.data, part.licence)
     gr.on([field.input for field in ticked], keep, part.asked(), None, concurrency_limit=None, **QUIET)
     part.data.input(lambda on: gr.update(visible=on), part.data, part.licence, **QUIET)
@@ -178,16 +200,33 @@ def _connect(workspace: Workspace, part: PublishPart, start: gr.Button) -> None:
     part.timer.tick(look, None, part.moving(), concurrency_limit=None, **QUIET)
 
 
-def _offered_name(folder: RunFolder) -> str:
-    """The name it had last, else the run's under the user who is logged in."""
-    named = [job.asked.repository for job in publish_jobs(folder.workspace, folder.id) if job.asked.repository]
+def chosen_wish(folder: RunFolder, form: PublishForm) -> Wish:
+    """The format of the form; of none that this run's model has, the run's own."""
+    possible = published_wishes(folder)
+    return next((wish for wish in possible if wished_words(wish) == form.format), possible[0])
+
+
+def _format_words(wish: Wish) -> str:
+    title = FORMATS[wish.format].title
+    return f"{title}, {wish.precision}: {PRECISION_WORDS[wish.precision]}" if wish.precision else title
+
+
+def _offered_name(folder: RunFolder, wish: Wish) -> str:
+    """The name that this format had last, else the run's under the user who is logged in."""
+    jobs = [job.asked for job in publish_jobs(folder.workspace, folder.id) if job.asked.repository]
+    own = published_wishes(folder)[0]
+    named = [
+        asked.repository
+        for asked in jobs
+        if (asked.format or own.format, asked.precision) == (wish.format, wish.precision)
+    ]
     if named:
         return named[0]
     try:
         login = who()
     except UserError:
         login = None
-    return suggested_name(folder, login.name if login else "")
+    return suggested_name(folder, login.name if login else "", wish)
 
 
 def form_updates(part: PublishPart, folder: RunFolder) -> Updates:
@@ -195,6 +234,10 @@ def form_updates(part: PublishPart, folder: RunFolder) -> Updates:
     form = read_form(folder)
     values = (gr.update(value=value) for value in vars(form).values())
     return dict(zip(part.asked(), values, strict=True)) | {
+        part.format: gr.update(
+            choices=[(_format_words(wish), wished_words(wish)) for wish in published_wishes(folder)],
+            value=wished_words(chosen_wish(folder, form)),
+        ),
         part.space: gr.update(value=form.space, visible=run_model_facts(folder).family == "encoder"),
         part.licence: gr.update(value=form.licence, visible=form.data),
     }
@@ -205,7 +248,7 @@ def publish_updates(part: PublishPart, folder: RunFolder) -> Updates:
     jobs = publish_jobs(folder.workspace, folder.id)
     running = any(job.state == "running" for job in jobs)
     return {
-        part.plan: plan_html(planned_files(folder)),
+        part.plan: _plan(folder, chosen_wish(folder, read_form(folder)), jobs),
         part.jobs: publications_html(jobs),
         part.stop: gr.update(visible=running),
         part.timer: gr.Timer(active=running),
@@ -224,15 +267,31 @@ def about_html() -> str:
     return f'<p class="td-hint">You are <b>{escape(login.name)}</b> there.{reads}</p>'
 
 
-def plan_html(files: Sequence[tuple[str, int]]) -> str:
+def _plan(folder: RunFolder, wish: Wish, jobs: Sequence[PublishJob]) -> str:
+    """Of a job that is going on what it sends, else what publishing would send."""
+    going = next((job.files for job in jobs if job.state == "running" and job.files), ())
+    files = going or planned_files(folder, wish)
+    hint = (
+        "No rows of your data unless you tick the data set, no report, and nothing else of this computer. Files that "
+        "are there already are not sent again."
+    )
+    if not files:
+        return (
+            f'<p class="td-hint">{escape(_format_words(wish).partition(":")[0])} is made first. What will be uploaded '
+            f"is then listed here, with sizes, before it goes out. {hint}</p>"
+        )
+    return files_html("What is being uploaded" if going else "What will be uploaded", files, hint)
+
+
+def files_html(words: str, files: Sequence[tuple[str, int]], hint: str) -> str:
+    """Names and sizes, folded."""
     rows = "".join(
         f"<tr><th scope=row>{escape(name)}</th><td class=n>{size(bytes_)}</td></tr>" for name, bytes_ in files
     )
     total = size(sum(bytes_ for _, bytes_ in files))
     return (
-        f'<details class="td-plan"><summary>What will be uploaded: {len(files)} files, {total}</summary>'
-        f'<table><tbody>{rows}</tbody></table><p class="td-hint">No rows of your data unless you tick the data set, no '
-        "report, and nothing else of this computer. Files that are there already are not sent again.</p></details>"
+        f'<details class="td-plan"><summary>{words}: {len(files)} files, {total}</summary>'
+        f'<table><tbody>{rows}</tbody></table><p class="td-hint">{hint}</p></details>'
     )
 
 
