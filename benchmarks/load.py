@@ -224,7 +224,9 @@ async def guest(url: str, number: int, run_id: str, known: tuple[int, int, list[
             text = f"{chance.choice(ASKED)} {chance.random()} {number}?"
             return await event(client, predict, [*usual[:2], text, *usual[3:]], run_id, f"ask{number}")
 
-        await ask_look()  # opening a page is not yet an update of it
+        # Opening a page is not yet an update of it, nor the first question of one: the server makes room for either.
+        await ask_look()
+        await ask_predict()
         there.opened += 1
         await asyncio.gather(
             every(LOOK_SECONDS, ask_look, lambda: there.waits.looks),
