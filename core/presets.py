@@ -68,6 +68,13 @@ def find_preset(name: str) -> Preset:
     return presets[name]
 
 
+def wants_gpu(preset_name: str, source: str) -> bool:
+    """Whether this is a preset for NVIDIA GPUs with its own model: with a small one of somebody's own it trains on a
+    processor as well."""
+    preset = load_presets().get(preset_name)
+    return preset is not None and preset.needs_gpu and source == preset.model.source
+
+
 def preset_spec(preset: Preset, data: DataSpec, mapping: MappingSpec) -> RunSpec:
     """A run of this preset on these data, everything else at its default."""
     return RunSpec(

@@ -12,6 +12,7 @@ from core.cli.training import spec_of_request
 from core.data.amount import Amount
 from core.data.table import open_tables
 from core.models.known import require_known_sizes
+from core.presets import wants_gpu
 from core.runs.store import Store, open_store
 from core.schema import RunSpec
 from core.training.device_now import Here, device_asked
@@ -92,6 +93,8 @@ def _lines(spec: RunSpec, amount: Amount, forecast: Forecast, on: Here, store: S
         "",
     ]
     lines.append(" ".join(filter(None, [verdict(forecast), on.others])))
+    if on.device.kind == "cpu" and wants_gpu(spec.preset, spec.model.source):
+        lines.append("But it needs an NVIDIA GPU; --device 8GB says what it takes on a card of 8 GB.")
     if forecast.seconds is not None:
         lines.append(f"It takes about {_duration(forecast.seconds)}.")
     if forecast.disk is not None:

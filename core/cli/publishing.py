@@ -11,8 +11,8 @@ from core.workspace import Workspace
 
 def publish_run(request: argparse.Namespace, workspace: Workspace) -> Answer:
     """Raises UserError."""
-    from core.export.publish import publish, published_wish
-    from core.export.publish_job import publication_of
+    from core.export.publication import publication_of, published_wish
+    from core.export.publish import publish
 
     asked = publication_of(
         run=request.run,

@@ -8,23 +8,16 @@ sends only what is missing.
 
 import re
 import shutil
-import sys
-import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Any, Literal
 
-from pydantic import ValidationError
-
-from core.errors import UserError, from_validation
-from core.export.hub_errors import masked
-from core.export.publish import Publication, publication_problem, publish, published_wish
+from core.errors import UserError
+from core.export.publication import Publication, published_wish
 from core.job_processes import end, is_alive, launch, read_json, write_json
 from core.workspace import Workspace, new_id
 
 State = Literal["running", "finished", "failed", "stopped"]
-TELL_SECONDS = 0.5
 _ID = re.compile(r"[a-z0-9-]{1,64}")
 
 
@@ -49,18 +42,6 @@ class PublishJob:
     """Of a finished job, for each repository: kind, repository, url, commit, pull_request, created."""
 
 
-def publication_of(**content: Any) -> Publication:
-    """A checked request. Raises UserError."""
-    try:
-        asked = Publication(**content)
-    except ValidationError as error:
-        raise from_validation(error, "the publication") from error
-    problem = publication_problem(asked)
-    if problem is not None:
-        raise problem
-    return asked
-
-
 def start_publishing(workspace: Workspace, asked: Publication, token: str) -> str:
     """Start the process. Returns the job's id. Raises UserError where the run has no model or is being published."""
     folder = workspace.run(asked.run)
@@ -71,8 +52,8 @@ def start_publishing(workspace: Workspace, asked: Publication, token: str) -> st
     try:
         job.mkdir(parents=True)
         (job / "publication.json").write_text(asked.model_dump_json(), encoding="utf-8")
-        _write_status(job, "running", words="Starting")
-        launch(job, ["-m", "core.export.publish_job"], secret=token)
+        write_status(job, "running", words="Starting")
+        launch(job, ["-m", "core.export.publish_process"], secret=token)
     except OSError as error:
         shutil.rmtree(job, ignore_errors=True)
         raise UserError(
@@ -117,7 +98,7 @@ def stop_publishing(workspace: Workspace, run_id: str, job_id: str) -> None:
     end(job)
     if read_json(job / "status.json")["state"] == "running":
         _clear(job)
-        _write_status(job, "stopped", words="Stopped; what arrived is not sent again.")
+        write_status(job, "stopped", words="Stopped; what arrived is not sent again.")
 
 
 def _bury(job: Path) -> None:
@@ -127,7 +108,7 @@ def _bury(job: Path) -> None:
         "Publish again: what arrived is not sent twice.",
     )
     _clear(job)
-    _write_status(job, "failed", error=error.parts())
+    write_status(job, "failed", error=error.parts())
 
 
 def _clear(job: Path) -> None:
@@ -139,7 +120,7 @@ def _created(job: Path) -> float:
     return (job / "publication.json").stat().st_mtime
 
 
-def _write_status(job: Path, state: State, **content: Any) -> None:
+def write_status(job: Path, state: State, **content: Any) -> None:
     usual = {"words": "", "done": 0, "total": 0, "seconds_left": None, "error": None, "files": [], "results": []}
     write_json(job / "status.json", {"state": state, **usual, **content})
 
@@ -149,82 +130,3 @@ def _folder(workspace: Workspace, run_id: str, job_id: str) -> Path:
     if not _ID.fullmatch(job_id) or not (job / "status.json").exists():
         raise UserError(f"Run {run_id} has no publication '{job_id}'.", "job", "Reload the page to see those it has.")
     return job
-
-
-# In the process
-
-
-class Pace:
-    """Bytes done in all -> how long it will take, from those that this process sent in its last half minute."""
-
-    def __init__(self) -> None:
-        self.seen: list[tuple[float, int]] = []
-
-    def left(self, done: int, total: int, now: float) -> float | None:
-        self.seen = [each for each in self.seen if now - each[0] < 30] + [(now, done)]
-        (began, first), sent = self.seen[0], done - self.seen[0][1]
-        return (total - done) * (now - began) / sent if sent > 0 and first >= 0 and now > began else None
-
-
-class _Masking:
-    """A stream without the token, whatever is printed to it."""
-
-    def __init__(self, stream: TextIO, token: str) -> None:
-        self.stream, self.token = stream, token
-
-    def write(self, text: str) -> int:
-        self.stream.write(masked(text, self.token))
-        return len(text)
-
-    def writelines(self, lines: Iterable[str]) -> None:
-        for line in lines:
-            self.write(line)
-
-    def flush(self) -> None:
-        self.stream.flush()
-
-    def isatty(self) -> bool:
-        return False
-
-
-def main(place: str) -> None:
-    """Do the job in this folder; the token comes on standard input."""
-    job = Path(place)
-    token = sys.stdin.read().strip()
-    sys.stdout = sys.stderr = _Masking(sys.stderr, token)
-    asked = Publication.model_validate_json((job / "publication.json").read_text(encoding="utf-8"))
-    workspace = Workspace(job.parents[3])
-    pace, last = Pace(), 0.0
-    files: list[tuple[str, int]] = []
-
-    def tell(done: int, total: int, words: str) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last > TELL_SECONDS or not done:
-            last = now
-            left = pace.left(done, total, now) if done else None
-            _write_status(job, "running", words=words, done=done, total=total, seconds_left=left, files=files)
-
-    try:
-        results = [
-            {"kind": done.kind, "repository": done.repository, **vars(done.pushed)}
-            for done in publish(workspace, asked, token, tell, files.extend, room=job)
-        ]
-    except UserError as error:
-        parts = {name: masked(words, token) for name, words in error.parts().items()}
-        print(f"{parts['what']}\n  where: {parts['where']}\n  what to do: {parts['todo']}", flush=True)
-        _write_status(job, "failed", error=parts)
-    except Exception:
-        unknown = UserError(
-            "Publishing failed in a way that this program does not know.",
-            str(job / "log.txt"),
-            "Read the end of the log, and publish again.",
-        )
-        _write_status(job, "failed", error=unknown.parts())
-        raise
-    else:
-        _write_status(job, "finished", words="Published", files=files, results=results)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])

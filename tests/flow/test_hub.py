@@ -22,8 +22,9 @@ from core.errors import UserError
 from core.export import hub_login, hub_upload
 from core.export.data_set import write_data_set
 from core.export.hub_upload import Upload, push
-from core.export.publish import Publication, planned_files, publish, published_wish, suggested_name
-from core.export.publish_job import publication_of, publish_job, start_publishing, stop_publishing
+from core.export.publication import Publication, planned_files, publication_of, published_wish, suggested_name
+from core.export.publish import publish
+from core.export.publish_job import publish_job, start_publishing, stop_publishing
 from core.export_formats import Wish, published_wishes, wished_words
 from core.workspace import RunFolder, Workspace, open_workspace
 from tests.hub_server import Hub, running_hub

@@ -14,8 +14,8 @@ from huggingface_hub import SpaceCardData
 
 from core.decision import Decision, tempered
 from core.errors import UserError
+from core.export.publication import publication_of
 from core.export.publish import publish
-from core.export.publish_job import publication_of
 from core.export.space import APP_NAME, TRIAL_TEXT, app_code, try_space, write_space
 from core.model_facts import joined_text, read_model_facts
 from core.models.encoder import load_encoder, save_encoder

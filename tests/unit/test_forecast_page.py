@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 from typing import get_args
 
+import gradio as gr
 import pytest
 
 from core.errors import UserError
@@ -20,7 +21,7 @@ from core.training.memory import Device, MemoryForecast, MemoryPart, PartName
 from ui.new_run.cards import cards_html
 from ui.new_run.draft import changed_keys, choose_preset, editing, new_draft, read_draft, spec_of
 from ui.new_run.draft_plan import fit_of, plan_of, take_fit, undo_fit
-from ui.new_run.forecast_card import device_choices, fitted_html
+from ui.new_run.forecast_card import build_forecast, device_choices, fitted_html, following_view
 from ui.new_run.memory_bar import PART_WORDS, forecast_html, rough, verdict_of, verdict_words
 from ui.new_run.preset_forecasts import preset_forecasts
 from ui.new_run.probe_part import Tried, is_current, job_html, mark_of, probe_of
@@ -166,6 +167,22 @@ def test_a_model_that_cannot_learn_the_labels_has_none(workspace, store, draft):
     choose_preset(draft, "mistral-7b-qlora")
     with pytest.raises(UserError, match="cannot learn these labels"):
         plan_of(workspace, store, draft)
+
+
+def test_a_model_for_gpus_is_not_called_fitting_on_a_processor(workspace, store, draft, monkeypatch):
+    monkeypatch.setattr(device_now, "device_here", lambda: Device("cpu", "AMD", 16 * GB, 9 * GB))
+    choose_preset(draft, "llama-3.2-1b-4bit")
+    assert plan_of(workspace, store, draft).lacks_gpu
+    with gr.Blocks():
+        card = build_forecast("model")
+    shown = following_view(workspace, store, card, draft)
+    assert "needs an NVIDIA GPU" in shown[card.told] and "Fits" not in shown[card.told]
+    draft.device = "8GB"
+    assert not plan_of(workspace, store, draft).lacks_gpu
+    assert "Fits" in following_view(workspace, store, card, draft)[card.told]
+    draft.device = "here"
+    draft.put("model.source", str(workspace.root))  # a small one of the person's own
+    assert not plan_of(workspace, store, draft).lacks_gpu
 
 
 def test_the_device_is_kept_with_the_draft(workspace, store):

@@ -8,7 +8,7 @@ from core.data.amount import Amount
 from core.data.examples import PARTS
 from core.data.table import Table
 from core.errors import UserError
-from core.presets import Preset
+from core.presets import Preset, wants_gpu
 from core.runs.store import Store
 from core.schema import RunSpec
 from core.spec_files import parse_spec
@@ -44,6 +44,8 @@ class Plan:
     """Whether the device is this computer's own."""
     others: str
     """Which other programs hold memory of the device, in words."""
+    lacks_gpu: bool = False
+    """Whether the device is a processor, and the preset's model is for GPUs."""
 
 
 def tables_of(workspace: Workspace, draft: Draft) -> dict[str, Table]:
@@ -76,7 +78,8 @@ def plan_of(workspace: Workspace, store: Store, draft: Draft, here: Here | None 
     wrong = [label(SETTINGS[key]) for key in draft.raw if key.startswith(("model.", "training."))]
     if wrong:
         words.append(f"With the last value that can be used of: {', '.join(wrong)}.")
-    return Plan(spec, amount, forecast, tuple(words), is_here, on.others)
+    lacks_gpu = on.device.kind == "cpu" and wants_gpu(draft.spec["preset"], draft.get("model.source"))
+    return Plan(spec, amount, forecast, tuple(words), is_here, on.others, lacks_gpu)
 
 
 def _with_data(workspace: Workspace, draft: Draft) -> tuple[RunSpec | None, Amount | None]:

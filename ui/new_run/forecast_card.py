@@ -21,6 +21,7 @@ from ui.new_run.probe_part import ProbePart, build_probe, connect_probe, probe_v
 from ui.new_run.source import PICK_SCRIPT
 
 UNDO = "undo"
+WITHOUT_GPU = "This model needs an NVIDIA GPU, and this computer shows none. Choose a card to see what it takes there."
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,13 @@ def following_view(
     except UserError as error:
         return {
             card.told: problem_html(error),
+            card.fit: gr.update(visible=False),
+            card.changed: gr.update(visible=False),
+            **({card.probe.box: gr.update(visible=False)} if card.probe else {}),
+        }
+    if plan.lacks_gpu:
+        return {
+            card.told: f'<p class="verdict unknown" role="status">{WITHOUT_GPU}</p>',
             card.fit: gr.update(visible=False),
             card.changed: gr.update(visible=False),
             **({card.probe.box: gr.update(visible=False)} if card.probe else {}),

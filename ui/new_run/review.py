@@ -14,7 +14,7 @@ from core.errors import UserError
 from core.models.checkpoint_room import checkpoint_room
 from core.models.known import require_known_sizes
 from core.models.source import Source, check_source
-from core.presets import find_preset
+from core.presets import find_preset, wants_gpu
 from core.prompts import prompt_problems
 from core.runs.store import ACTIVE, Store, open_store
 from core.runs.supervisor import submit
@@ -166,8 +166,7 @@ def review_view(workspace: Workspace, store: Store, step: ReviewStep, draft: Dra
 
 def check_model(spec: RunSpec, has_gpu: bool) -> Source:
     """Where the run's model is. Raises UserError where it cannot be had, or not be trained here."""
-    preset = find_preset(spec.preset)
-    if preset.needs_gpu and not has_gpu and spec.model.source == preset.model.source:
+    if not has_gpu and wants_gpu(spec.preset, spec.model.source):
         raise UserError("This model needs an NVIDIA GPU, and this computer shows none.", "GPU", WITHOUT_GPU)
     require_known_sizes(spec.model)
     return check_source(spec.model)

@@ -17,9 +17,9 @@ from core.export.data_set import LICENCES
 from core.export.hub_login import required_token, who
 from core.export.hub_upload import KIND_NAMES, name_problem
 from core.export.llama_cpp import found_llama_cpp
-from core.export.publish import planned_files, suggested_name
+from core.export.publication import planned_files, publication_of, suggested_name
 from core.export.publish_form import PublishForm, keep_form, read_form
-from core.export.publish_job import PublishJob, publication_of, publish_jobs, start_publishing, stop_publishing
+from core.export.publish_job import PublishJob, publish_jobs, start_publishing, stop_publishing
 from core.export_formats import FORMATS, PRECISION_WORDS, Wish, published_wishes, wished_words
 from core.model_facts import run_model_facts
 from core.workspace import RunFolder, Workspace
