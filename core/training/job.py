@@ -12,6 +12,7 @@ from core.evaluation.multi_label import Thresholds
 from core.evaluation.predictions import Baseline, FreeAnswers, Predictions
 from core.runs.store import Progress, Store
 from core.schema import RunSpec
+from core.training.freed_memory import give_back_freed
 from core.workspace import RunFolder
 
 SECONDS_BETWEEN_WRITES = 0.5
@@ -95,6 +96,7 @@ class Job:
 
     def _begin(self, phase: str) -> None:
         self.say(phase)
+        give_back_freed()
         self.phases.append(Phase(phase, time.monotonic()))
 
     def counting(self, phase: str) -> Callable[[int, int], None]:

@@ -1,8 +1,14 @@
 """What the store knows of a run's progress from one phase to the next."""
 
+import sys
+
+import psutil
+import pytest
+
 from core.runs.store import Best, Progress, open_store
 from core.runs.supervisor import submit
 from core.schema import DataSpec, MappingSpec, RunSpec, TableFile
+from core.training.freed_memory import give_back_freed
 from core.training.job import Job
 from core.workspace import Workspace
 
@@ -39,3 +45,15 @@ def test_a_run_that_goes_on_begins_anew(workspace: Workspace) -> None:
     made.store.set_progress(made.folder.id, Progress("training", 30, 60, 1.5, 3.0, 12.0, BEST))
     made.enter("tokenising")
     assert made.store.run(made.folder.id).progress == Progress("tokenising")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc alone keeps what is freed and can give it back")
+def test_what_a_phase_has_freed_goes_back_to_the_system() -> None:
+    process = psutil.Process()
+    pieces = [bytes(2000) for _ in range(50_000)]
+    last = pieces[-1]  # keeps the heap from shrinking by itself
+    del pieces
+    before = process.memory_info().rss
+    give_back_freed()
+    assert before - process.memory_info().rss > 50_000_000
+    assert len(last) == 2000
