@@ -137,7 +137,7 @@ def test_train_takes_several_text_columns_and_settings():
         "export run --hub a/b --with-data a/c",
         "export run --hub a/b --data-licence mit",
         "export run --hub a/b --token hf_secret",
-        "export run --hub a/b --format onnx",
+        "export run --hub a/b --format server",
         "no-such-command",
         "ui --auth nopassword",
         "ui --auth user:",
