@@ -16,7 +16,8 @@ from core.schema import TableFile
 from core.workspace import RunFolder, Workspace
 from ui.run.actions import QUIET, Updates, tell
 from ui.run.label_file import FILE_TYPES, kept_upload
-from ui.run.words import interval, percent, time_left
+from ui.run.row_job import row_job_html
+from ui.run.words import interval, percent
 
 WATCHING_SECONDS = 1.5
 
@@ -96,26 +97,8 @@ def evaluate_file_updates(tab: EvaluateFile, folder: RunFolder) -> Updates:
 
 def evaluations_html(jobs: Sequence[EvaluationJob]) -> str:
     """The newest first."""
-    return f'<ol class="td-jobs">{"".join(map(_job, jobs))}</ol>' if jobs else ""
-
-
-def _job(job: EvaluationJob) -> str:
-    share = job.done / job.total if job.total else 0.0
-    found = _result(job.result) if job.result else ""
-    return (
-        f'<li class="td-job td-job-{job.state}"><div><strong dir="auto">{escape(job.name)}</strong>'
-        f"<span>{escape(_words(job))}</span></div>"
-        f'<div class="td-progress td-{job.state}"><i style="width:{share * 100:.1f}%"></i></div>{found}</li>'
-    )
-
-
-def _words(job: EvaluationJob) -> str:
-    if job.state == "failed" and job.error:
-        return f"{job.error['what']} {job.error['todo']}"
-    rows = f"{job.done:,} of {job.total:,} rows" if job.total else "reading the file"
-    if job.state == "running":
-        return f"{rows}, {time_left(job.seconds_left)}" if job.seconds_left is not None else rows
-    return rows if job.state == "finished" else f"{job.state} after {rows}"
+    items = "".join(row_job_html(job, _result(job.result) if job.result else "") for job in jobs)
+    return f'<ol class="td-jobs">{items}</ol>' if jobs else ""
 
 
 def _result(found: dict[str, Any]) -> str:

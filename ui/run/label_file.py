@@ -19,7 +19,8 @@ from core.sharing.allowance import read_allowance
 from core.sharing.guest_files import KEPT_WORDS
 from core.workspace import RunFolder, Workspace, new_id
 from ui.run.actions import QUIET, Updates, tell
-from ui.run.words import size, time_left
+from ui.run.row_job import row_job_html
+from ui.run.words import size
 from ui.sharing.roles import count, open_to_guests, seen_run, visitor
 
 WATCHING_SECONDS = 1.0
@@ -161,23 +162,8 @@ def jobs_html(run_id: str, jobs: Sequence[LabelJob]) -> str:
 
 
 def _job(run_id: str, job: LabelJob) -> str:
-    share = job.done / job.total if job.total else 0.0
-    return (
-        f'<li class="td-job td-job-{job.state}"><div><strong dir="auto">{escape(job.name)}</strong>'
-        f"<span>{escape(_job_words(job))}</span></div>"
-        f'<div class="td-progress td-{job.state}"><i style="width:{share * 100:.1f}%"></i></div>'
-        f"{_link(run_id, job.id, job.output) if job.output else ''}"
-        f"{''.join(f'<p>{escape(note)}</p>' for note in job.notes)}</li>"
-    )
-
-
-def _job_words(job: LabelJob) -> str:
-    if job.state == "failed" and job.error:
-        return f"{job.error['what']} {job.error['todo']}"
-    rows = f"{job.done:,} of {job.total:,} rows" if job.total else "reading the file"
-    if job.state == "running":
-        return f"{rows}, {time_left(job.seconds_left)}" if job.seconds_left is not None else rows
-    return rows if job.state == "finished" else f"{job.state} after {rows}"
+    link = _link(run_id, job.id, job.output) if job.output else ""
+    return row_job_html(job, link + "".join(f"<p>{escape(note)}</p>" for note in job.notes))
 
 
 def _link(run_id: str, job_id: str, output: Path) -> str:
