@@ -16,7 +16,7 @@ from core.chat_rows import Conversation, encode_conversation
 from core.cut_texts import LONGEST, longest_texts, sampled_texts, whole_tokenizer
 from core.data.amount import CHARACTERS_A_TOKEN, SPECIAL_TOKENS, Amount, Reading, amount_of, row_lengths, usable
 from core.data.conversations import read_rows
-from core.data.table import Table
+from core.data.table import Table, require_columns
 from core.errors import UserError
 from core.models.tokenizer_files import local_tokenizer_folder, tokenizer_of
 from core.prompts import Prompt, build_prompt, prompt_columns, row_text
@@ -40,6 +40,9 @@ def amount_for(spec: RunSpec, tables: Mapping[str, Table]) -> Amount:
     table does not have."""
     if spec.task == "chat":
         return _of_chat(spec, tables)
+    label = (spec.mapping.label,) if spec.mapping.label else ()
+    for table in tables.values():
+        require_columns(table, (*spec.mapping.text, *label, *spec.mapping.label_columns))
     if spec.task == "answer":
         return _of_answers(spec, tables)
     folder = local_tokenizer_folder(spec.model)

@@ -122,6 +122,13 @@ def test_the_model_s_own_tokenizer_counts_where_it_is_here(texts, workspace):
     assert not amount_for(elsewhere, open_tables(spec.data, workspace)).counted
 
 
+@pytest.mark.parametrize("mapping", [{"text": ("text",), "label": "no"}, {"text": ("no",), "label": "label"}])
+def test_a_column_that_is_not_there_is_named(texts, workspace, mapping):
+    spec = RunSpec(data=DataSpec(train=TableFile(path=str(texts))), mapping=MappingSpec(**mapping))
+    with pytest.raises(UserError, match="Column 'no' is not in"):
+        amount_for(spec, open_tables(spec.data, workspace))
+
+
 def test_a_prompt_and_its_answer_are_tokens_too(texts, workspace):
     spec = spec_of("llama-3.2-1b-4bit", data={"train": TableFile(path=str(texts))})
     plain = amount_of(open_tables(spec.data, workspace), spec.mapping, spec.split, 4096)
