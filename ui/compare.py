@@ -109,7 +109,7 @@ def build_compare(workspace: Workspace) -> None:
         return page
 
     Context.root_block.load(show, None, [head, curves, classes, specs, *rows.parts()], **QUIET)
-    rows.pair.select(choose_pair, rows.pair, [rows.which, *rows.page_parts()], **QUIET)
+    rows.pair.select(choose_pair, rows.pair, [rows.which, *rows.page_parts()], trigger_mode="always_last", **QUIET)
     inputs = [rows.pair, rows.which, rows.offset]
     for event, by in ((rows.which.select, 0), (rows.earlier.click, -1), (rows.later.click, 1)):
         event(turn(by), inputs, rows.page_parts(), **QUIET)

@@ -19,8 +19,8 @@ from core.export.hub_login import (
     start_device_login,
     who,
 )
+from ui.events import PRIVATE
 from ui.new_run.data_html import busy_html
-from ui.new_run.parts import PRIVATE
 from ui.run.actions import Updates, tell
 
 WATCHING_SECONDS = 1.5

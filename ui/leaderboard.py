@@ -8,7 +8,7 @@ import gradio as gr
 
 from core.evaluation.leaderboard import Board, Entry, leaderboard
 from core.workspace import Workspace
-from ui.new_run.parts import PRIVATE
+from ui.events import PRIVATE, presses
 from ui.run.words import duration, interval, percent, size
 
 NOTHING = (
@@ -77,7 +77,7 @@ def build_leaderboard(workspace: Workspace) -> None:
         return sort, fill(sort)
 
     section.expand(fill, sort, tables, **PRIVATE)
-    tables.click(turn, sort, [sort, tables], **PRIVATE)
+    tables.click(turn, sort, [sort, tables], **presses("leaderboard"))
 
 
 def boards_html(boards: list[Board], sort: Sort = BEST_FIRST) -> str:

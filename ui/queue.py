@@ -12,13 +12,11 @@ from core.runs.queue import Waiting, how_far, move, move_by, waiting
 from core.runs.store import ACTIVE, Run, Store, open_store
 from core.runs.supervisor import stop
 from core.workspace import Workspace
-from ui.new_run.parts import PRIVATE
+from ui.events import looks, presses
 from ui.run.actions import tell
 
 SCRIPT = Path(__file__).with_name("queue.js").read_text(encoding="utf-8")
 WATCHING_SECONDS = 2.0
-# What a look finds must not arrive after what was done since.
-IN_TURN: dict[str, Any] = PRIVATE | {"concurrency_limit": 1, "concurrency_id": "queue"}
 
 
 def build_queue(workspace: Workspace) -> None:
@@ -44,8 +42,8 @@ def build_queue(workspace: Workspace) -> None:
             tell(error)
         return fill(shown)
 
-    gr.on([Context.root_block.load, timer.tick], fill, shown, [section, shown], **IN_TURN)
-    section.click(act, shown, [section, shown], **IN_TURN)
+    gr.on([Context.root_block.load, timer.tick], fill, shown, [section, shown], **looks("queue"))
+    section.click(act, shown, [section, shown], **presses("queue"))
 
 
 def queue_html(store: Store) -> str:

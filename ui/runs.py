@@ -13,9 +13,9 @@ from core.evaluation.comparison import MOST_RUNS as MOST_COMPARED
 from core.runs.store import ACTIVE, Run, open_store
 from core.runs.sweeps import sweep_of_runs
 from core.workspace import Workspace
+from ui.events import PRIVATE, looks, presses
 from ui.leaderboard import build_leaderboard
 from ui.new_run.data_html import problem_html
-from ui.new_run.parts import PRIVATE
 from ui.open_model import build_open_model
 from ui.queue import build_queue
 from ui.run.actions import duplicate_of
@@ -125,11 +125,11 @@ def build_runs(workspace: Workspace) -> None:
         return {asking: gr.update(visible=False), **fill(*asked)}
 
     sort_state, ticked_state = sort, ticked
-    Context.root_block.load(fill, asked, filled, **PRIVATE)
-    gr.on([timer.tick, search.input, state.input], fill, asked, filled, **PRIVATE)
+    gr.on([Context.root_block.load, timer.tick], fill, asked, filled, **looks("runs"))
+    gr.on([search.input, state.input], fill, asked, filled, **looks("runs") | {"trigger_mode": "always_last"})
     more.click(lambda shown: shown + PAGE_ROWS, shown, shown, **PRIVATE).then(fill, asked, filled, **PRIVATE)
     changed = [*filled, sort, address, asking, question, doomed, confirm, ticked, comparing]
-    table.click(act, asked, changed, **PRIVATE).then(None, address, None, js=GO, **PRIVATE)
+    table.click(act, asked, changed, **presses("runs")).then(None, address, None, js=GO, **PRIVATE)
     keep.click(lambda: gr.update(visible=False), None, asking, **PRIVATE)
     confirm.click(discard, [doomed, *asked], [*filled, asking, question], **PRIVATE)
 

@@ -13,9 +13,9 @@ from gradio.context import Context
 
 from core import doctor
 from core.workspace import Workspace
+from ui.events import PRIVATE
 from ui.hub_login import build_hub_login
 from ui.new_run.data_html import busy_html
-from ui.new_run.parts import PRIVATE
 from ui.past_forecasts import past_forecasts_html
 from ui.run.words import size
 from ui.sharing.settings_cards import build_sharing_settings

@@ -15,7 +15,7 @@ from core.runs.sweep_board import WHY_VALIDATION, Entry, SweepBoard, sweep_board
 from core.runs.sweeps import resume_sweep, stop_sweep, sweeps, ungroup
 from core.sweep_spec import is_greater_better, key_words, settings_words, value_words
 from core.workspace import Workspace
-from ui.new_run.parts import PRIVATE
+from ui.events import PRIVATE, looks, presses
 from ui.run.actions import duplicate_of, tell
 from ui.run.words import METRIC_WORDS, duration
 
@@ -50,8 +50,10 @@ def build_sweeps(workspace: Workspace) -> None:
             tell(error)
         return *fill(shown), ""
 
-    gr.on([Context.root_block.load, timer.tick], fill, shown, [section, shown], **PRIVATE)
-    section.click(act, shown, [section, shown, address], **PRIVATE).then(None, address, None, js=GO, **PRIVATE)
+    gr.on([Context.root_block.load, timer.tick], fill, shown, [section, shown], **looks("sweeps"))
+    section.click(act, shown, [section, shown, address], **presses("sweeps")).then(
+        None, address, None, js=GO, **PRIVATE
+    )
 
 
 def sweeps_html(store: Store) -> str:

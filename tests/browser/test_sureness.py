@@ -1,11 +1,12 @@
 """The slider of thresholds on a run's report: what it says as it moves, and that a reload finds what was chosen."""
 
 import json
+import time
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from core.deciding import save_decision
 from core.decision import Decision, shown_share
@@ -63,6 +64,21 @@ def test_the_slider_says_what_comes_of_it_and_is_kept(folder: RunFolder, report:
     assert run_model_facts(folder).decision == Decision(temperature=3.0, abstain_below=coverage["thresholds"][3])
     report.get_by_role("tab", name="Try it").click()
     expect(report.locator("#run-try")).to_contain_text("A row gets no label where")
+
+
+def test_of_quick_moves_the_last_is_saved(folder: RunFolder, report: Page) -> None:
+    """While the first is on its way the others wait; what they carry must be theirs."""
+    thresholds = json.loads((folder.report / "report.json").read_text(encoding="utf-8"))["coverage"]["thresholds"]
+    report.route("**/queue/join*", _slowly)
+    for _ in range(4):
+        report.locator("#run-sureness input[type=range]").first.press("ArrowRight")
+    expect(report.locator("#run-decision")).to_contain_text(f"less than {shown_share(thresholds[4])}.")
+    assert run_model_facts(folder).decision.abstain_below == thresholds[4]
+
+
+def _slowly(route: Route) -> None:
+    time.sleep(1)
+    route.continue_()
 
 
 def test_a_press_finds_the_threshold_for_an_accuracy_and_another_takes_it_back(folder: RunFolder, report: Page) -> None:

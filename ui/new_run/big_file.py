@@ -12,10 +12,10 @@ from core.errors import UserError
 from core.runs.store import open_store
 from core.schema import TableFile
 from core.workspace import Workspace
+from ui.events import PRIVATE
 from ui.new_run.data_html import problem_html
 from ui.new_run.draft import Draft, read_draft
 from ui.new_run.files import ROLES, open_role
-from ui.new_run.parts import PRIVATE
 from ui.run.words import time_left
 
 WATCHING_SECONDS = 1.0

@@ -9,6 +9,7 @@ import gradio as gr
 from core.errors import UserError
 from core.runs.store import open_store
 from core.workspace import Workspace
+from ui.events import PRIVATE
 from ui.new_run.big_file import build_big_file, check_waits, connect_big_file
 from ui.new_run.chat_columns import build_chat_columns, build_kind
 from ui.new_run.checks import checks_html, find_all, fix, look
@@ -21,7 +22,7 @@ from ui.new_run.division import build_division, connect_division
 from ui.new_run.draft import Draft, read_draft
 from ui.new_run.files import open_role
 from ui.new_run.inside import build_inside
-from ui.new_run.parts import PRIVATE, build_part, connect_part
+from ui.new_run.parts import build_part, connect_part
 from ui.new_run.reading import build_lines, build_reading
 from ui.new_run.source import PICK_SCRIPT, build_source
 

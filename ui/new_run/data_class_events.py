@@ -8,6 +8,7 @@ import gradio as gr
 from core.errors import UserError
 from core.runs.store import open_store
 from core.workspace import Workspace
+from ui.events import CHOSEN, PRIVATE, without_sent
 from ui.new_run.chat_columns import choose_chat_columns, choose_kind
 from ui.new_run.class_steps import choose_fold, class_steps_view, drop_picked, merge_picked, undo_step
 from ui.new_run.columns import choose_columns, names_from_file, rename_classes
@@ -24,7 +25,6 @@ from ui.new_run.label_columns import (
     follow_label,
     rare_preview,
 )
-from ui.new_run.parts import PRIVATE
 from ui.new_run.text_template import choose_template
 
 
@@ -39,7 +39,9 @@ def connect_columns(
         table = open_role(workspace, draft, "train")
         if table and draft.kind == "multi" and draft.spec["mapping"]["label"] != before.spec["mapping"]["label"]:
             draft = follow_label(store, draft_id, table)
-        return data_view(workspace, step, draft)
+        if draft == before:  # Gradio tells of one choice in a list twice
+            return {}
+        return without_sent(data_view(workspace, step, draft), inputs[1:], chosen)
 
     def rename(draft_id: str, names: list[list[str]], offset: int) -> dict[Any, Any]:
         draft = rename_classes(store, draft_id, names)
@@ -64,10 +66,10 @@ def connect_columns(
         return data_view(workspace, step, rename_classes(store, draft_id, []))
 
     inputs = [draft_id, columns.text, columns.label, columns.joiner, columns.backslash]
-    chosen = [columns.text.input, columns.label.input, columns.backslash.input, columns.joiner.blur]
-    gr.on(chosen, choose, inputs, outputs, **PRIVATE).then(**then)
+    events = [columns.text.input, columns.label.input, columns.backslash.input, columns.joiner.blur]
+    gr.on(events, choose, inputs, outputs, **CHOSEN).then(**then)
     renamed = [step.bars, step.preview, *columns.steps.components()]
-    columns.names.input(rename, [draft_id, columns.names, step.offset], renamed, **PRIVATE).then(**then)
+    columns.names.input(rename, [draft_id, columns.names, step.offset], renamed, **CHOSEN).then(**then)
     columns.names_file.upload(name_by_file, [draft_id, columns.names_file], outputs, **PRIVATE).then(**then)
     columns.names_clear.click(clear, draft_id, outputs, **PRIVATE).then(**then)
 
@@ -82,7 +84,8 @@ def connect_labels(
         return data_view(workspace, step, choose_place(store, draft_id, table, place)) if table else {}
 
     def choose(draft_id: str, columns: list[str]) -> dict[Any, Any]:
-        return data_view(workspace, step, choose_label_columns(store, draft_id, columns))
+        view = data_view(workspace, step, choose_label_columns(store, draft_id, columns))
+        return without_sent(view, [labels.columns], [columns])
 
     def separate(draft_id: str, separator: str | None) -> dict[Any, Any]:
         return data_view(workspace, step, choose_separator(store, draft_id, separator))
@@ -95,13 +98,13 @@ def connect_labels(
         table = open_role(workspace, draft, "train")
         return rare_preview(labels, draft, draft_counts(draft, table)) if table else {}
 
-    labels.place.input(place, [draft_id, labels.place], outputs, **PRIVATE).then(**then)
-    labels.columns.input(choose, [draft_id, labels.columns], outputs, **PRIVATE).then(**then)
-    labels.separator.input(separate, [draft_id, labels.separator], outputs, **PRIVATE).then(**then)
+    labels.place.input(place, [draft_id, labels.place], outputs, **CHOSEN).then(**then)
+    labels.columns.input(choose, [draft_id, labels.columns], outputs, **CHOSEN).then(**then)
+    labels.separator.input(separate, [draft_id, labels.separator], outputs, **CHOSEN).then(**then)
     given = [draft_id, labels.rare, labels.rare_below]
     # Kept with each change; shown, which takes longer, when the field is left.
-    labels.rare_below.input(moved, given, labels.rare_said, **PRIVATE | {"trigger_mode": "always_last"})
-    gr.on([labels.rare.input, labels.rare_below.release], rare, given, outputs, **PRIVATE).then(**then)
+    labels.rare_below.input(moved, given, labels.rare_said, **CHOSEN)
+    gr.on([labels.rare.input, labels.rare_below.release], rare, given, outputs, **CHOSEN).then(**then)
 
 
 def connect_classes(
@@ -136,7 +139,7 @@ def connect_classes(
         table = open_role(workspace, read_draft(store, draft_id), "train")
         return data_view(workspace, step, choose_template(store, draft_id, table, text)) if table else {}
 
-    steps.variants.input(fold, [draft_id, steps.variants], outputs, **PRIVATE).then(**then)
+    steps.variants.input(fold, [draft_id, steps.variants], outputs, **CHOSEN).then(**then)
     steps.done.click(undo, draft_id, outputs, **PRIVATE).then(**then)
     steps.merge.click(merge, [draft_id, steps.picked, steps.into], outputs, **PRIVATE).then(**then)
     steps.drop.click(drop, [draft_id, steps.picked], outputs, **PRIVATE).then(**then)
@@ -153,7 +156,8 @@ def connect_chat(
         return data_view(workspace, step, choose_kind(store, draft_id, table, kind)) if table else {}
 
     def choose(draft_id: str, *given: str) -> dict[Any, Any]:
-        return data_view(workspace, step, choose_chat_columns(store, draft_id, *given))
+        view = data_view(workspace, step, choose_chat_columns(store, draft_id, *given))
+        return without_sent(view, fields, given)
 
-    step.chat.kind.input(switch, [draft_id, step.chat.kind], outputs, **PRIVATE).then(**then)
-    gr.on([field.input for field in fields], choose, [draft_id, *fields], outputs, **PRIVATE).then(**then)
+    step.chat.kind.input(switch, [draft_id, step.chat.kind], outputs, **CHOSEN).then(**then)
+    gr.on([field.input for field in fields], choose, [draft_id, *fields], outputs, **CHOSEN).then(**then)

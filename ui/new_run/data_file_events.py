@@ -14,18 +14,18 @@ from core.deletion import delete_draft
 from core.errors import UserError
 from core.runs.store import open_store
 from core.workspace import Workspace
+from ui.events import CHOSEN, PRIVATE, without_sent
 from ui.new_run.data_html import busy_html, problem_html
 from ui.new_run.data_view import DataStep, data_view, page_rows, preview_view
 from ui.new_run.draft import Draft, editing, read_draft
 from ui.new_run.files import given_path, keep_uploads, open_role
 from ui.new_run.inside import choose_inside
 from ui.new_run.label_columns import draft_counts
-from ui.new_run.parts import PRIVATE
 from ui.new_run.reading import read_again
 from ui.new_run.source import ask_hub, drafts_view, start_over, take_files, take_sample
 
 TELLING_SECONDS = 0.2
-ONE_AT_A_TIME: dict[str, Any] = PRIVATE | {"concurrency_limit": 1}
+ONE_AT_A_TIME: dict[str, Any] = CHOSEN | {"concurrency_limit": 1}
 
 
 def connect_source(
@@ -107,7 +107,7 @@ def connect_reading(
         told = {step.said: gr.update(value=f'<p class="quiet">{said}</p>', visible=True)} if said else {}
         return data_view(workspace, step, draft) | told
 
-    def otherwise(read: Callable[..., tuple[Draft, str]]) -> Callable[..., dict[Any, Any]]:
+    def otherwise(read: Callable[..., tuple[Draft, str]], options: list[Any]) -> Callable[..., dict[Any, Any]]:
         def follow(draft_id: str, *given: Any) -> dict[Any, Any]:
             before = read_draft(store, draft_id).file("train")
             try:
@@ -118,7 +118,7 @@ def connect_reading(
                 # A field was left as it was, or Gradio told of one choice twice; what is being typed, and what was said
                 # of the first, must stay.
                 return {step.refused: gr.update(value="", visible=False)}
-            return anew(draft, said)
+            return without_sent(anew(draft, said), options, given)
 
         return follow
 
@@ -137,10 +137,11 @@ def connect_reading(
 
     paged = [step.preview, step.position, step.back, step.forth, step.offset]
     step.change.click(toggle, is_open, [is_open, step.reading.box, step.change], **PRIVATE)
-    reading = [draft_id, *step.reading.inputs()]
-    gr.on(step.reading.changes(), otherwise(read_again), reading, outputs, **ONE_AT_A_TIME).then(**then)
+    options = step.reading.inputs()
+    read = otherwise(read_again, options)
+    gr.on(step.reading.changes(), read, [draft_id, *options], outputs, **ONE_AT_A_TIME).then(**then)
     inside = [step.inside.member, step.inside.sheet, step.inside.source]
-    chosen = [one.input for one in inside]
-    gr.on(chosen, otherwise(choose_inside), [draft_id, *inside], outputs, **ONE_AT_A_TIME).then(**then)
+    chosen, read = [one.input for one in inside], otherwise(choose_inside, inside)
+    gr.on(chosen, read, [draft_id, *inside], outputs, **ONE_AT_A_TIME).then(**then)
     step.back.click(turn(-1), [draft_id, step.offset], paged, **PRIVATE)
     step.forth.click(turn(1), [draft_id, step.offset], paged, **PRIVATE)

@@ -9,9 +9,9 @@ import gradio as gr
 from core.data.table import Table
 from core.runs.store import open_store
 from core.workspace import Workspace
+from ui.events import CHOSEN, PRIVATE, without_sent
 from ui.new_run.draft import Draft, editing
 from ui.new_run.files import open_role
-from ui.new_run.parts import PRIVATE
 
 WAYS = [
     ("By chance", "chance"),
@@ -91,8 +91,10 @@ def connect_division(
             chosen = {"by": by, "column": column or "", "stratified": stratified, "folds": folds or 0}
             draft.spec["split"] = {**(draft.spec.get("split") or {}), **chosen}
         table = open_role(workspace, draft, "train")
-        return division_view(block, draft, table) if table else {}
+        if table is None:
+            return {}
+        return without_sent(division_view(block, draft, table), inputs[1:], (by, column, stratified, folds))
 
     inputs = [draft_id, block.by, block.column, block.stratified, block.folds]
     chosen = [block.by.input, block.column.input, block.stratified.input, block.folds.input]
-    gr.on(chosen, choose, inputs, block.components(), **PRIVATE).then(check, draft_id, checked, **PRIVATE)
+    gr.on(chosen, choose, inputs, block.components(), **CHOSEN).then(check, draft_id, checked, **PRIVATE)

@@ -11,12 +11,12 @@ from core.errors import UserError
 from core.runs.store import Store, open_store
 from core.training.devices import CARD_SIZES, HERE, device_here
 from core.workspace import Workspace
+from ui.events import CHOSEN, PRIVATE
 from ui.forms import choice_words, empty_words, label, shown
 from ui.new_run.data_html import problem_html
 from ui.new_run.draft import SETTINGS, Draft, editing, read_draft, same
 from ui.new_run.draft_plan import fit_of, plan_of, take_fit, undo_fit
 from ui.new_run.memory_bar import forecast_html, verdict_of
-from ui.new_run.parts import PRIVATE
 from ui.new_run.probe_part import ProbePart, build_probe, connect_probe, probe_view, tried_of
 from ui.new_run.source import PICK_SCRIPT
 
@@ -167,6 +167,6 @@ def connect_forecast(
             workspace, card.probe, draft_id, lambda draft: following_view(workspace, store, card, draft),
             card.following(),
         )  # fmt: skip
-    card.device.input(choose, [draft_id, card.device], card.following(), **PRIVATE)
+    card.device.input(choose, [draft_id, card.device], card.following(), **CHOSEN)
     card.fit.click(make_fit, draft_id, outputs, **PRIVATE)
     card.changed.click(undo, draft_id, outputs, **PRIVATE)

@@ -12,6 +12,7 @@ from core.models.source import Source
 from core.presets import load_presets
 from core.runs.store import Store, open_store
 from core.workspace import Workspace
+from ui.events import CHOSEN, PRIVATE, presses
 from ui.forms import Field, build_field, field_updates, label, note_update, read_value, shown
 from ui.new_run.cards import availability, cards_html
 from ui.new_run.draft import (
@@ -36,7 +37,6 @@ from ui.new_run.forecast_card import (
 )
 from ui.new_run.frozen_layers import CHOOSE, LAYERS, FrozenLayers, build_frozen_layers, frozen_view, told_view
 from ui.new_run.frozen_words import frozen_of
-from ui.new_run.parts import PRIVATE
 from ui.new_run.preset_forecasts import preset_forecasts
 from ui.new_run.source import PICK_SCRIPT
 from ui.sidebar import Machine
@@ -201,7 +201,7 @@ def connect_model(
     def refresh(draft: Draft) -> dict[Any, Any]:
         return model_view(workspace, store, step, draft, presets.cards(workspace, draft))
 
-    step.cards.click(pick, draft_id, step.components(), **PRIVATE).then(**then)
+    step.cards.click(pick, draft_id, step.components(), **presses("cards")).then(**then)
     connect_forecast(workspace, step.forecast, draft_id, refresh, step.components())
     step.search.input(None, step.search, None, js=SEARCH, **PRIVATE)
     for key, field in step.fields.items():
@@ -242,7 +242,7 @@ def _connect_field(workspace: Workspace, step: ModelStep, draft_id: gr.Textbox, 
 
     # Not when a field is left as well: that could come after a reset and undo it.
     return [
-        field.input.input(change, [draft_id, field.input], outputs, **PRIVATE | {"trigger_mode": "always_last"}),
+        field.input.input(change, [draft_id, field.input], outputs, **CHOSEN),
         field.note.click(reset, draft_id, outputs, **PRIVATE),
     ]
 
@@ -262,4 +262,4 @@ def _connect_slider(workspace: Workspace, step: ModelStep, draft_id: gr.Textbox)
         }
 
     outputs = [field.note, step.frozen.told, step.fold, step.foot_status, *step.forecast.following()]
-    slider.input(move, [draft_id, slider], outputs, **PRIVATE | {"trigger_mode": "always_last"})
+    slider.input(move, [draft_id, slider], outputs, **CHOSEN)

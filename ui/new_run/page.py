@@ -10,12 +10,12 @@ from gradio.context import Context
 from core.errors import UserError
 from core.runs.store import Store, open_store
 from core.workspace import Workspace, new_id
+from ui.events import PRIVATE
 from ui.new_run.data import build_data, checked, connect_data
 from ui.new_run.data_html import problem_html
 from ui.new_run.data_view import DataStep, data_view
 from ui.new_run.draft import Draft, editing, read_draft
 from ui.new_run.model import ModelStep, Presets, build_model, connect_model, model_view
-from ui.new_run.parts import PRIVATE
 from ui.new_run.prompt import build_prompt_step, connect_prompt
 from ui.new_run.prompt_view import PromptStep, Tokenizers
 from ui.new_run.review import ReviewStep, build_review, connect_review

@@ -12,6 +12,7 @@ from core.errors import UserError
 from core.runs.store import Store, open_store
 from core.schema import TableFile
 from core.workspace import Workspace
+from ui.events import CHOSEN, PRIVATE
 from ui.forms import read_value
 from ui.new_run.data_html import facts_html, problem_html
 from ui.new_run.draft import SETTINGS, Draft, editing, read_draft
@@ -23,7 +24,6 @@ PURPOSES = {
     "validation": "Decides, while it trains, which checkpoint is kept.",
 }
 USUAL_ROWS = 200
-PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": None}
 
 
 @dataclass(frozen=True)
@@ -99,10 +99,9 @@ def connect_part(
 
     outputs = block.components()
     then: dict[str, Any] = {"fn": check, "inputs": draft_id, "outputs": checked, **PRIVATE}
-    block.source.input(choose, [draft_id, block.source], outputs, **PRIVATE).then(**then)
+    block.source.input(choose, [draft_id, block.source], outputs, **CHOSEN).then(**then)
     # Kept with each change; checked, which takes longer, when the field is left.
-    typed = PRIVATE | {"trigger_mode": "always_last"}
-    block.share.input(share_typed, [draft_id, block.share], block.problem, **typed)
+    block.share.input(share_typed, [draft_id, block.share], block.problem, **CHOSEN)
     gr.on([block.share.blur, block.share.submit], share, [draft_id, block.share], outputs, **PRIVATE).then(**then)
     block.drop.upload(upload, [draft_id, block.drop], outputs, **PRIVATE | {"show_progress": "minimal"}).then(**then)
     gr.on([block.open.click, block.path.submit], open_path, [draft_id, block.path], outputs, **PRIVATE).then(**then)

@@ -17,10 +17,10 @@ from core.runs.store import Store, open_store
 from core.schema import RunSpec
 from core.training.devices import HERE
 from core.workspace import Workspace
+from ui.events import PRIVATE
 from ui.new_run.data_html import problem_html
 from ui.new_run.draft import Draft, editing, read_draft, spec_of
 from ui.new_run.draft_plan import Plan, plan_of
-from ui.new_run.parts import PRIVATE
 
 LOOK_SECONDS = 1.5
 STEPS_OF = "training"

@@ -12,10 +12,10 @@ from core.errors import UserError
 from core.runs.store import open_store
 from core.schema import MOST_PROMPT_CHARACTERS, MappingSpec, ModelSpec
 from core.workspace import Workspace
+from ui.events import CHOSEN, PRIVATE
 from ui.forms import RESET_SCRIPT
 from ui.new_run.draft import SETTINGS, Draft, editing, keep, read_draft, usual
 from ui.new_run.files import open_role
-from ui.new_run.parts import PRIVATE
 from ui.new_run.prompt_html import legend_html
 from ui.new_run.prompt_view import (
     TEMPLATES,
@@ -158,7 +158,7 @@ def _connect_field(
     outputs = [*step.seen(), *(step.chips.values() if key == "prompt.template" else ())]
     # A textbox's input event tells of typed characters alone, not of deleted, pasted or inserted ones.
     event = field.change if isinstance(field, gr.Textbox) else field.input
-    event(change, [draft_id, field], outputs, **PRIVATE | {"trigger_mode": "always_last"})
+    event(change, [draft_id, field], outputs, **CHOSEN)
     step.notes[key].click(reset, draft_id, [field, *outputs], **PRIVATE)
 
 

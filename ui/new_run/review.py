@@ -21,6 +21,7 @@ from core.runs.supervisor import submit
 from core.schema import RunSpec
 from core.spec_files import spec_yaml
 from core.workspace import Workspace
+from ui.events import CHOSEN, PRIVATE
 from ui.new_run.cards import WITHOUT_GPU
 from ui.new_run.checks import carry_out, checks_html, cut_findings, find_all, findings_html
 from ui.new_run.data_html import busy_html, problem_html
@@ -28,7 +29,6 @@ from ui.new_run.draft import Draft, editing, read_draft, spec_of
 from ui.new_run.files import ROLES, open_role
 from ui.new_run.forecast_card import ForecastCard, build_forecast, connect_forecast, forecast_view
 from ui.new_run.frozen_words import frozen_of, frozen_sentence
-from ui.new_run.parts import PRIVATE
 from ui.new_run.probe_part import end_probe
 from ui.new_run.prompt_view import Tokenizers, check_prompt
 from ui.new_run.review_division import same_rows_words
@@ -241,7 +241,7 @@ def connect_review(
         carry_out(store, draft_id, event.key, [f for f in found if f.fix and all_here(f.fix)])
         return show(draft_id)
 
-    gr.on([step.name.input, step.name.blur], rename, [draft_id, step.name], [step.yaml, step.command], **PRIVATE)
+    gr.on([step.name.input, step.name.blur], rename, [draft_id, step.name], [step.yaml, step.command], **CHOSEN)
     for shown in (step.findings, step.model):
         shown.click(fix, draft_id, step.components(), **PRIVATE).then(
             look, draft_id, [step.model, step.start], **PRIVATE

@@ -26,12 +26,12 @@ from core.sweep_spec import (
     value_words,
 )
 from core.workspace import Workspace
+from ui.events import CHOSEN, PRIVATE
 from ui.forms import label
 from ui.new_run.data_html import problem_html
 from ui.new_run.draft import SETTINGS, Draft, editing, read_draft, spec_of
 from ui.new_run.files import open_role
 from ui.new_run.fitting import has_meaning
-from ui.new_run.parts import PRIVATE
 from ui.run.words import METRIC_WORDS, duration
 
 ROWS = 3
@@ -173,18 +173,17 @@ def connect_several(workspace: Workspace, step: Several, draft_id: gr.Textbox, r
 
     for number in range(ROWS):
         key, values = step.keys[number], step.values[number]
-        key.input(pick(number), [draft_id, key], [values, *told], **PRIVATE)
+        key.input(pick(number), [draft_id, key], [values, *told], **CHOSEN)
         # The first key pressed after the field was filled is not told of as input; leaving it is.
         gr.on(
             [values.input, values.blur],
             type_in(number),
             [draft_id, values],
             told,
-            trigger_mode="always_last",
-            **PRIVATE,
+            **CHOSEN,
         )
     for name, given in (("search", step.search), ("most", step.most), ("prune", step.prune)):
-        given.input(set_as(name), [draft_id, given], told, **PRIVATE)
+        given.input(set_as(name), [draft_id, given], told, **CHOSEN)
     _connect_start(workspace, step, draft_id, ready)
 
 

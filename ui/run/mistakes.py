@@ -145,7 +145,13 @@ def _connect_filters(tab: MistakesTab, workspace: Workspace, store: Store) -> No
         first_page, tab.filters(), tab.page_parts(), trigger_mode="always_last", **QUIET,
     )  # fmt: skip
     # By hand alone: a link that opens rows says their order itself.
-    tab.shown.input(lambda shown: "suspicion" if shown == "suspicious" else "confidence", tab.shown, tab.order, **QUIET)
+    tab.shown.input(
+        lambda shown: "suspicion" if shown == "suspicious" else "confidence",
+        tab.shown,
+        tab.order,
+        trigger_mode="always_last",
+        **QUIET,
+    )
     tab.earlier.click(previous_page, [tab.offset, *tab.filters()], tab.page_parts(), **QUIET)
     tab.later.click(next_page, [tab.offset, *tab.filters()], tab.page_parts(), **QUIET)
 
@@ -171,9 +177,11 @@ def _connect_rows(tab: MistakesTab, workspace: Workspace, store: Store) -> None:
         folder = workspace.run(request.query_params["run"])
         return _page_updates(tab, store, folder, asked_filter(*filters), offset, opened)
 
-    tab.list.openrow(open_one, [tab.offset, *tab.filters()], tab.page_parts(), **QUIET)
+    # Each press is about a row of its own: none may be dropped while another is on its way.
+    each: dict[str, Any] = QUIET | {"trigger_mode": "multiple"}
+    tab.list.openrow(open_one, [tab.offset, *tab.filters()], tab.page_parts(), **each)
     inputs = [tab.offset, tab.opened, *tab.filters()]
-    tab.list.mark(mark, inputs, [*tab.page_parts(), *tab.corrections.parts()], **QUIET)
+    tab.list.mark(mark, inputs, [*tab.page_parts(), *tab.corrections.parts()], **each)
     tab.corrections.undone.then(again, inputs, tab.page_parts(), **QUIET)
 
 
@@ -212,7 +220,7 @@ def _connect_questions(tab: MistakesTab, workspace: Workspace, store: Store, ser
             words = ""
         yield _page_updates(tab, store, folder, wanted, offset, Opened(key, words, had.like))
 
-    tab.list.ask(ask, [tab.offset, tab.opened, *tab.filters()], tab.page_parts(), **QUIET)
+    tab.list.ask(ask, [tab.offset, tab.opened, *tab.filters()], tab.page_parts(), trigger_mode="multiple", **QUIET)
 
 
 def _words_seconds(folder: RunFolder, text: str) -> float | None:

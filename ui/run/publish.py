@@ -23,6 +23,7 @@ from core.export.publish_job import PublishJob, publish_jobs, start_publishing, 
 from core.export_formats import FORMATS, PRECISION_WORDS, Wish, published_wishes, wished_words
 from core.model_facts import run_model_facts
 from core.workspace import RunFolder, Workspace
+from ui.events import CHOSEN
 from ui.run.actions import QUIET, Updates, tell
 from ui.run.words import size, time_left
 
@@ -188,12 +189,11 @@ def _connect(workspace: Workspace, part: PublishPart, start: gr.Button) -> None:
         return f'<p class="td-name-problem" role="alert">{escape(wrong)}</p>' if wrong else ""
 
     Context.root_block.load(introduce, None, [part.about, part.name], concurrency_limit=None, **QUIET)
-    typed: dict[str, Any] = {"trigger_mode": "always_last", "concurrency_limit": None, **QUIET}
-    part.name.input(check, part.asked(), part.problem, **typed)
-    gr.on([part.revision.input, part.language.input], keep, part.asked(), None, **typed)
-    part.format.input(choose, part.asked(), [part.plan, part.name], **typed)
+    part.name.input(check, part.asked(), part.problem, **CHOSEN)
+    gr.on([part.revision.input, part.language.input], keep, part.asked(), None, **CHOSEN)
+    part.format.input(choose, part.asked(), [part.plan, part.name], **CHOSEN)
     ticked = (part.private, part.pull_request, part.replace, part.space, part.data, part.licence)
-    gr.on([field.input for field in ticked], keep, part.asked(), None, concurrency_limit=None, **QUIET)
+    gr.on([field.input for field in ticked], keep, part.asked(), None, **CHOSEN)
     part.data.input(lambda on: gr.update(visible=on), part.data, part.licence, **QUIET)
     start.click(begin, part.asked(), part.moving(), **QUIET)
     part.stop.click(cancel, None, part.moving(), **QUIET)

@@ -15,7 +15,7 @@ const show = () => {
   mark.setAttribute('visibility', place ? 'visible' : 'hidden');
   for (const end of ['x1', 'x2']) mark.setAttribute(end, places.x[place]);
 };
-const rest = () => trigger('choose', { place: Number(slide().value) });
+const rest = () => trigger('choose');
 element.addEventListener('input', (event) => { if (event.target === slide()) show(); });
 element.addEventListener('change', (event) => { if (event.target === slide()) rest(); });
 element.addEventListener('click', (event) => {

@@ -26,6 +26,9 @@ from ui.run.actions import QUIET, Updates, tell
 from ui.run.picked import PICK_SCRIPT
 
 SCRIPT = (Path(__file__).parent / "sureness.js").read_text(encoding="utf-8") + PICK_SCRIPT
+# Read when the event is sent: where one waits for another, Gradio sends it with the data of the first
+# (js/core/src/dependency.ts, `dispatch(event_meta)`), and the place before last would be saved.
+PLACE = "() => Number(document.querySelector('#run-threshold input[type=range]').value)"
 MOST_TOGETHER = 10
 SETS = [("Nothing more", "one"), ("Likeliest until they sum to …", "sum"), ("The likeliest few", "top")]
 
@@ -57,12 +60,13 @@ def build_sureness(workspace: Workspace) -> SurenessBox:
             set_size = gr.Slider(
                 1, MOST_TOGETHER, 3, step=1, visible=False, label="How many classes", elem_id="run-set-size"
             )
+        place = gr.Number(visible=False)
         saved = gr.HTML(apply_default_css=False, elem_id="run-decision")
 
-    def choose(request: gr.Request, event: gr.EventData) -> str:
+    def choose(request: gr.Request, place: float) -> str:
         folder = workspace.run(request.query_params["run"])
         report = read_content(folder) or {}
-        return _saved(folder, report, Wish(abstain_below=report["coverage"]["thresholds"][event.place]))
+        return _saved(folder, report, Wish(abstain_below=report["coverage"]["thresholds"][int(place)]))
 
     def choose_set(request: gr.Request, kind: Any, percent: float, size: float) -> tuple[Any, ...]:
         wish = Wish(label_set=kind, label_set_sum=percent / 100, label_set_size=int(size))
@@ -72,7 +76,7 @@ def build_sureness(workspace: Workspace) -> SurenessBox:
 
     inputs, outputs = [label_set, set_sum, set_size], [set_sum, set_size, saved]
     changed = [
-        charts.choose(choose, None, saved, trigger_mode="always_last", **QUIET),
+        charts.choose(choose, place, saved, js=PLACE, trigger_mode="always_last", **QUIET),
         label_set.input(choose_set, inputs, outputs, trigger_mode="always_last", **QUIET),
         set_sum.input(choose_set, inputs, outputs, trigger_mode="always_last", **QUIET),
         set_size.input(choose_set, inputs, outputs, trigger_mode="always_last", **QUIET),

@@ -132,7 +132,7 @@ def _connect(workspace: Workspace, tab: TakeAwayTab, way: gr.Radio) -> None:
         card.make.click(making(name), [way, card.precision or way], moving, **QUIET)
     tab.stop.click(halt, None, moving, **QUIET)
     tab.timer.tick(look, None, moving, concurrency_limit=None, **QUIET)
-    tab.shown.input(lines, tab.shown, tab.code, **QUIET)
+    tab.shown.input(lines, tab.shown, tab.code, trigger_mode="always_last", **QUIET)
 
 
 def take_away_updates(tab: TakeAwayTab, folder: RunFolder) -> Updates:

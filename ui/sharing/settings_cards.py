@@ -11,8 +11,8 @@ from core.runs.store import open_store
 from core.sharing.allowance import NAMES, read_allowance, save_allowance
 from core.sharing.tokens import make_token, revoke_token, tokens
 from core.workspace import Workspace
+from ui.events import PRIVATE, presses
 from ui.new_run.data_html import problem_html
-from ui.new_run.parts import PRIVATE
 from ui.run.words import moment
 
 EVERY_SHARED = "every shared run"
@@ -88,7 +88,7 @@ def build_sharing_settings(workspace: Workspace) -> None:
     Context.root_block.load(show, None, [*fields, listed, run], **PRIVATE)
     save.click(keep, fields, said, **PRIVATE)
     make.click(add, [name, run], [listed, made], **PRIVATE)
-    listed.click(revoke, None, [listed, made], **PRIVATE)
+    listed.click(revoke, None, [listed, made], **presses("tokens"))
 
 
 REVOKE = """

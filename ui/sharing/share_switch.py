@@ -7,7 +7,7 @@ import gradio as gr
 
 from core.runs.store import open_store
 from core.workspace import Workspace
-from ui.new_run.parts import PRIVATE
+from ui.events import CHOSEN, PRIVATE
 
 
 def build_share_switch(workspace: Workspace, opened: gr.Button) -> None:
@@ -24,7 +24,7 @@ def build_share_switch(workspace: Workspace, opened: gr.Button) -> None:
         return _words(request.query_params["run"], on)
 
     opened.click(look, None, [shared, words], **PRIVATE)
-    shared.input(switch, shared, words, **PRIVATE)
+    shared.input(switch, shared, words, **CHOSEN)
 
 
 def _words(run_id: str, is_shared: bool) -> str:
