@@ -44,6 +44,17 @@ def assert_fits(page: Page) -> None:
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def slow_line(page: Page) -> None:
+    """From now on whatever the page asks takes most of a second to leave, so that more is pressed meanwhile."""
+    page.evaluate("""() => {
+        const straight = window.fetch;
+        window.fetch = async (address, options) => {
+            if (String(address).includes('queue/join')) await new Promise((resolve) => setTimeout(resolve, 800));
+            return straight(address, options);
+        };
+    }""")
+
+
 def open_fold(page: Page, selector: str) -> None:
     """Open a fold and let its fields be filled.
 

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from core.runs.store import open_store
-from tests.browser.conftest import WAIT_MS, Server, assert_fits
+from tests.browser.conftest import WAIT_MS, Server, assert_fits, slow_line
 from tests.unit.test_leaderboard import finished, table
 
 
@@ -44,6 +44,15 @@ def test_from_two_ticks_to_rows_and_settings_that_differ(two_runs: Server, page:
     page.reload()
     expect(body).to_contain_text("“Run poor” is worse than “Run good”", timeout=WAIT_MS)
     assert_fits(page)
+
+
+def test_two_quick_ticks_both_count(two_runs: Server, page: Page):
+    page.goto(f"{two_runs.url}/runs")
+    expect(page.get_by_label("Compare Run poor")).to_be_visible(timeout=WAIT_MS)
+    slow_line(page)
+    for name in ("good", "poor"):
+        page.get_by_label(f"Compare Run {name}").check()
+    expect(page.get_by_role("link", name="Compare 2 runs")).to_be_visible(timeout=WAIT_MS)
 
 
 def test_an_address_without_runs_says_what_to_do(two_runs: Server, page: Page):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import Server, assert_fits
+from tests.browser.conftest import Server, assert_fits, slow_line
 
 COMMENTED = (
     "# made by a tool\nid;text;label;score\n"
@@ -56,6 +56,23 @@ def test_each_assumption_is_shown_and_the_rows_follow(shared_server: Server, pag
     page.locator("#skip-lines input, #skip-lines textarea").press("Enter")
     expect(facts).to_contain_text("no header")
     assert_fits(page)
+
+
+def test_what_is_chosen_while_another_choice_is_read_counts_too(
+    shared_server: Server, page: Page, tmp_path: Path
+) -> None:
+    path = tmp_path / "shop.csv"
+    path.write_text(COMMENTED, encoding="utf-8")
+    open_file(page, shared_server, path)
+    page.locator("#change-reading").click()
+    expect(page.locator("#ragged-rows")).to_be_visible()
+    slow_line(page)
+    page.locator("#ragged-rows").get_by_text("are left out and listed").click()
+    choose(page, "Decimals after a", "point  0.5")
+    facts = page.locator("#file-facts")
+    expect(facts).to_contain_text("40 rows")
+    expect(facts).not_to_contain_text("decimal comma")
+    expect(page.locator("#ragged-rows").get_by_label("are left out and listed")).to_be_checked()
 
 
 def test_a_big_file_is_shown_at_once_and_read_behind_it(shared_server: Server, page: Page, tmp_path: Path) -> None:

@@ -1,19 +1,18 @@
 """The slider of thresholds on a run's report: what it says as it moves, and that a reload finds what was chosen."""
 
 import json
-import time
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, expect
 
 from core.deciding import save_decision
 from core.decision import Decision, shown_share
 from core.model_facts import run_model_facts
 from core.runs.store import open_store
 from core.workspace import RunFolder
-from tests.browser.conftest import Server, assert_fits
+from tests.browser.conftest import Server, assert_fits, slow_line
 from tests.run_folders import add_running, run_spec, sureness_figures, write_report, write_run
 
 LABELS = ["ABBR", "<img src=x onerror=alert(1)>", "NUM"]
@@ -69,16 +68,11 @@ def test_the_slider_says_what_comes_of_it_and_is_kept(folder: RunFolder, report:
 def test_of_quick_moves_the_last_is_saved(folder: RunFolder, report: Page) -> None:
     """While the first is on its way the others wait; what they carry must be theirs."""
     thresholds = json.loads((folder.report / "report.json").read_text(encoding="utf-8"))["coverage"]["thresholds"]
-    report.route("**/queue/join*", _slowly)
+    slow_line(report)
     for _ in range(4):
         report.locator("#run-sureness input[type=range]").first.press("ArrowRight")
     expect(report.locator("#run-decision")).to_contain_text(f"less than {shown_share(thresholds[4])}.")
     assert run_model_facts(folder).decision.abstain_below == thresholds[4]
-
-
-def _slowly(route: Route) -> None:
-    time.sleep(1)
-    route.continue_()
 
 
 def test_a_press_finds_the_threshold_for_an_accuracy_and_another_takes_it_back(folder: RunFolder, report: Page) -> None:
