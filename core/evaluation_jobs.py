@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.errors import UserError
-from core.job_processes import end, is_alive, launch, read_json
-from core.label_jobs import State, write_status
+from core.job_processes import State, bury, gone_error, job_folders, launch, new_job, read_json, stop, write_json
+from core.label_jobs import write_status
 from core.model_facts import require_classes, run_model_facts
 from core.schema import Part, TableFile
-from core.workspace import RunFolder, Workspace, new_id
+from core.workspace import RunFolder, Workspace
 
 
 class EvaluationRequest(Part):
@@ -60,7 +59,6 @@ def start_evaluation(
     """
     folder = workspace.run(run_id)
     require_classes(run_model_facts(folder))
-    job = folder.evaluations / new_id()
     request = EvaluationRequest(
         run=run_id,
         file=file,
@@ -69,46 +67,30 @@ def start_evaluation(
         label_column=label_column,
         created=time.time(),
     )
-    try:
-        job.mkdir(parents=True)
-        (job / "job.json").write_text(request.model_dump_json(), encoding="utf-8")
+    with new_job(workspace, folder.evaluations, f"Evaluating on {request.name}") as job:
+        write_json(job / "job.json", request.model_dump(mode="json"))
         write_status(job, "running")
         launch(job, ["-m", "core.evaluation_worker"])
-    except OSError as error:
-        raise UserError(
-            f"Evaluating on {request.name} could not be started ({error.strerror}).",
-            str(workspace.root),
-            "Free some space or choose another workspace with --workspace DIR.",
-        ) from error
     return job.name
 
 
 def evaluation_jobs(folder: RunFolder) -> list[EvaluationJob]:
     """Every job of a run, the newest first."""
-    return [_job(path.parent) for path in sorted(folder.evaluations.glob("*/status.json"), reverse=True)]
+    return [_job(job) for job in job_folders(folder.evaluations)]
 
 
 def stop_evaluations(folder: RunFolder) -> None:
     """End those that run; those that have ended stay as they are."""
     for job in evaluation_jobs(folder):
         path = folder.evaluations / job.id
-        if job.state == "running":
-            end(path)
-            if read_json(path / "status.json")["state"] == "running":
-                write_status(path, "stopped")
+        if job.state == "running" and stop(path):
+            write_status(path, "stopped")
 
 
 def _job(path: Path) -> EvaluationJob:
     request = request_of(path)
-    was_running = read_json(path / "status.json")["state"] == "running"
-    # Read again: its last word may have come meanwhile.
-    if was_running and not is_alive(path, request.created) and read_json(path / "status.json")["state"] == "running":
-        gone = UserError(
-            "Evaluating ended without a word: its process is gone.",
-            str(path / "log.txt"),
-            "Start it again. If it ends again, close other programs, as memory may be short, and read the log.",
-        )
-        write_status(path, "failed", error=gone.parts())
+    if bury(path, request.created):
+        write_status(path, "failed", error=gone_error(path, "Evaluating"))
     status = read_json(path / "status.json")
     return EvaluationJob(
         id=path.name,

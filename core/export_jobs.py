@@ -8,15 +8,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
 
 from core.errors import UserError
 from core.export_formats import Wish, checked
-from core.job_processes import end, is_alive, launch, read_json, remove_partials, write_json
+from core.job_processes import State, bury, gone_error, job_folders, launch, new_job, read_json, stop, write_json
 from core.model_facts import MODEL_FACTS_FILE
-from core.workspace import RunFolder, Workspace, new_id
-
-State = Literal["running", "finished", "failed", "stopped"]
+from core.workspace import RunFolder, Workspace
 
 
 @dataclass(frozen=True)
@@ -69,39 +66,27 @@ def start_export(workspace: Workspace, run_id: str, wish: Wish, name: str) -> st
             raise UserError("This is being made already.", wish.format, "Wait for it, or stop it first.")
         if older.wish == wish:
             shutil.rmtree(folder.exports / older.id, ignore_errors=True)
-    job = folder.exports / new_id()
     request = ExportRequest(wish, f"{name}.zip" if wish.zipped else name, time.time())
-    try:
-        job.mkdir(parents=True)
+    with new_job(workspace, folder.exports, f"Making the {wish.format}") as job:
         write_json(job / "job.json", asdict(request))
         write_export_status(job, "running")
         launch(job, ["-m", "core.export.make"])
-    except OSError as error:
-        shutil.rmtree(job, ignore_errors=True)
-        raise UserError(
-            f"Making the {wish.format} could not be started ({error.strerror}).",
-            str(workspace.root),
-            "Free some space or choose another workspace with --workspace DIR.",
-        ) from error
     return job.name
 
 
 def export_jobs(workspace: Workspace, run_id: str) -> list[ExportJob]:
     """Every export of a run, the newest first."""
     folder = workspace.run(run_id)
-    return [_job(folder, path.parent) for path in sorted(folder.exports.glob("*/status.json"), reverse=True)]
+    return [_job(folder, place) for place in job_folders(folder.exports)]
 
 
 def stop_exports(workspace: Workspace, run_id: str) -> None:
     """End those that are being made, and remove what they have half written."""
     folder = workspace.run(run_id)
     for job in export_jobs(workspace, run_id):
-        if job.state == "running":
-            place = folder.exports / job.id
-            end(place)
-            remove_partials(place)
-            if read_json(place / "status.json")["state"] == "running":
-                write_export_status(place, "stopped")
+        place = folder.exports / job.id
+        if job.state == "running" and stop(place):
+            write_export_status(place, "stopped")
 
 
 def export_request(job: Path) -> ExportRequest:
@@ -123,8 +108,8 @@ def write_export_status(
 
 def _job(folder: RunFolder, place: Path) -> ExportJob:
     request = export_request(place)
-    if read_json(place / "status.json")["state"] == "running" and not is_alive(place, request.created):
-        _bury(place)
+    if bury(place, request.created):
+        write_export_status(place, "failed", error=gone_error(place, "It"))
     status = read_json(place / "status.json")
     facts = folder.model / MODEL_FACTS_FILE
     return ExportJob(
@@ -138,16 +123,3 @@ def _job(folder: RunFolder, place: Path) -> ExportJob:
         error=status["error"],
         notes=tuple(status["notes"]),
     )
-
-
-def _bury(job: Path) -> None:
-    """Note that a job's process is gone, unless its last word came meanwhile."""
-    if read_json(job / "status.json")["state"] != "running":
-        return
-    remove_partials(job)
-    error = UserError(
-        "It ended without a word: its process is gone.",
-        str(job / "log.txt"),
-        "Start it again. If it ends again, close other programs, as memory may be short, and read the log.",
-    )
-    write_export_status(job, "failed", error=error.parts())

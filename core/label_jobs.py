@@ -5,7 +5,6 @@ status.json (how it goes), log.txt, and the labelled file once it is whole. So a
 """
 
 import re
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +12,10 @@ from pathlib import Path
 from typing import Literal
 
 from core.errors import UserError
-from core.job_processes import end, is_alive, launch, read_json, remove_partials, write_json
+from core.job_processes import State, bury, gone_error, job_folders, launch, new_job, read_json, stop, write_json
 from core.model_facts import require_classes, run_model_facts
 from core.schema import Part, TableFile
-from core.workspace import Workspace, new_id
-
-State = Literal["running", "finished", "failed", "stopped"]
+from core.workspace import Workspace
 
 
 class JobRequest(Part):
@@ -82,7 +79,6 @@ def start_label_job(
     """
     folder = workspace.run(run_id)
     require_classes(run_model_facts(folder))
-    job = folder.predictions / new_id()
     name = Path(file.path).name
     stem = re.sub(r"[^\w-]+", "_", name.split(".")[0])[:80] or "table"
     request = JobRequest(
@@ -96,28 +92,20 @@ def start_label_job(
         most_rows=most_rows,
         created=time.time(),
     )
-    try:
-        job.mkdir(parents=True)
-        (job / "job.json").write_text(request.model_dump_json(), encoding="utf-8")
+    with new_job(workspace, folder.predictions, f"Labelling {name}") as job:
+        write_json(job / "job.json", request.model_dump(mode="json"))
         write_status(job, "running")
         launch(job, ["-m", "core.predict", "file"])
-    except OSError as error:
-        shutil.rmtree(job, ignore_errors=True)
-        raise UserError(
-            f"Labelling {name} could not be started ({error.strerror}).",
-            str(workspace.root),
-            "Free some space or choose another workspace with --workspace DIR.",
-        ) from error
     return job.name
 
 
 def label_job(workspace: Workspace, run_id: str, job_id: str) -> LabelJob:
     """How a job stands. Raises UserError where there is none of that id."""
     job = _folder(workspace, run_id, job_id)
-    if read_json(job / "status.json")["state"] == "running" and not is_alive(job, job_folder_request(job).created):
-        _bury(job)
-    status = read_json(job / "status.json")
     request = job_folder_request(job)
+    if bury(job, request.created):
+        write_status(job, "failed", error=gone_error(job, "Labelling"))
+    status = read_json(job / "status.json")
     return LabelJob(
         id=job.name,
         state=status["state"],
@@ -135,31 +123,14 @@ def label_job(workspace: Workspace, run_id: str, job_id: str) -> LabelJob:
 
 def label_jobs(workspace: Workspace, run_id: str) -> list[LabelJob]:
     """Every job of a run, the newest first."""
-    predictions = workspace.run(run_id).predictions
-    ids = sorted((path.parent.name for path in predictions.glob("*/status.json")), reverse=True)
-    return [label_job(workspace, run_id, job_id) for job_id in ids]
+    return [label_job(workspace, run_id, job.name) for job in job_folders(workspace.run(run_id).predictions)]
 
 
 def cancel_label_job(workspace: Workspace, run_id: str, job_id: str) -> None:
     """End a running job and remove what it has half written; a job that has ended is left as it is."""
     job = _folder(workspace, run_id, job_id)
-    end(job)
-    if read_json(job / "status.json")["state"] == "running":
-        remove_partials(job)
+    if stop(job):
         write_status(job, "stopped")
-
-
-def _bury(job: Path) -> None:
-    """Note that a job's process is gone, unless its last word came meanwhile."""
-    if read_json(job / "status.json")["state"] != "running":
-        return
-    remove_partials(job)
-    error = UserError(
-        "Labelling ended without a word: its process is gone.",
-        str(job / "log.txt"),
-        "Start it again. If it ends again, close other programs, as memory may be short, and read the log.",
-    )
-    write_status(job, "failed", error=error.parts())
 
 
 def job_folder_request(job: Path) -> JobRequest:
@@ -188,9 +159,8 @@ def write_status(
 
 
 def _folder(workspace: Workspace, run_id: str, job_id: str) -> Path:
-    predictions = workspace.run(run_id).predictions
     # Taken from what is there, so that no id can name a place elsewhere.
-    found = [path.parent for path in predictions.glob("*/status.json") if path.parent.name == job_id]
+    found = [job for job in job_folders(workspace.run(run_id).predictions) if job.name == job_id]
     if not found:
         raise UserError(f"Run {run_id} has no labelling '{job_id}'.", "job", "Reload the page to see those it has.")
     return found[0]

@@ -9,16 +9,15 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from core.errors import UserError
 from core.export.hub_errors import masked
 from core.hub_model import HubModel, OutOfReachError
-from core.job_processes import end, is_alive, launch, read_json, remove_partials, write_json
+from core.job_processes import State, bury, gone_error, job_folders, launch, new_job, read_json, stop, write_json
 from core.opening import Asked, look, open_model
-from core.workspace import Workspace, new_id
+from core.workspace import Workspace
 
-State = Literal["running", "finished", "failed", "stopped"]
 TELL_SECONDS = 0.5
 KNOWN_SHARE = 0.02
 """So much has to be there before it is said how long the rest takes: the first small files tell nothing of that."""
@@ -54,55 +53,34 @@ def start_opening(workspace: Workspace, asked: Asked, token: str | None) -> str:
             shutil.rmtree(workspace.openings / older.id, ignore_errors=True)
         elif older.asked.model == asked.model:
             raise UserError(f"{asked.model} is being opened already.", asked.model, "Wait for it, or stop it first.")
-    job = workspace.openings / new_id()
-    try:
-        job.mkdir(parents=True)
+    with new_job(workspace, workspace.openings, "Opening") as job:
         write_json(job / "job.json", {**asdict(asked), "created": time.time()})
         _write_status(job, "running", words="Asking the hub")
         launch(job, ["-m", "core.opening_jobs"], secret=token or "")
-    except OSError as error:
-        shutil.rmtree(job, ignore_errors=True)
-        raise UserError(
-            f"Opening could not be started ({error.strerror}).",
-            str(workspace.root),
-            "Free some space, or choose another workspace with --workspace DIR.",
-        ) from None
     return job.name
 
 
 def opening_jobs(workspace: Workspace) -> list[OpeningJob]:
     """Those that run, and what came of the last ones; the newest first."""
-    return [_job(path.parent) for path in sorted(workspace.openings.glob("*/status.json"), reverse=True)]
+    return [_job(place) for place in job_folders(workspace.openings)]
 
 
 def stop_opening(workspace: Workspace, job_id: str) -> None:
     """End a running job, and remove what it has fetched."""
     for job in opening_jobs(workspace):
-        if job.id == job_id and job.state == "running":
-            place = workspace.openings / job.id
-            end(place)
-            remove_partials(place)
-            if read_json(place / "status.json")["state"] == "running":
-                _write_status(place, "stopped", words="Stopped; nothing of it was kept.")
+        place = workspace.openings / job.id
+        if job.id == job_id and job.state == "running" and stop(place):
+            _write_status(place, "stopped", words="Stopped; nothing of it was kept.")
 
 
 def _job(place: Path) -> OpeningJob:
     asked = read_json(place / "job.json")
     created = asked.pop("created")
-    if read_json(place / "status.json")["state"] == "running" and not is_alive(place, created):
-        _bury(place)
+    if bury(place, created):
+        _write_status(place, "failed", error=gone_error(place, "Opening", "Open it again."))
     status = read_json(place / "status.json")
     files = tuple((name, size) for name, size in status.pop("files"))
     return OpeningJob(id=place.name, asked=Asked(**asked), files=files, **status)
-
-
-def _bury(job: Path) -> None:
-    """Note that a job's process is gone, unless its last word came meanwhile."""
-    if read_json(job / "status.json")["state"] != "running":
-        return
-    remove_partials(job)
-    error = UserError("Opening ended without a word: its process is gone.", str(job / "log.txt"), "Open it again.")
-    _write_status(job, "failed", error=error.parts())
 
 
 def _write_status(job: Path, state: State, **content: Any) -> None:

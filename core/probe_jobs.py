@@ -9,19 +9,20 @@ import shutil
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from core.errors import UserError
-from core.job_processes import end, is_alive, launch, read_json, write_json
-from core.label_jobs import State
+from core.job_processes import State, bury, gone_error, job_folders, launch, new_job, read_json, stop, write_json
 from core.runs.causes import out_of_memory_kills
 from core.runs.store import ACTIVE, open_store
 from core.schema import Part, RunSpec
 from core.training.forecast import Forecast
 from core.training.measuring import forecast_content
 from core.training.memory import Workload
-from core.workspace import Workspace, new_id
+from core.workspace import Workspace
 
+SCRATCH = "scratch"
+"""The workspace of the run that is tried, in the job's folder."""
 KEPT = 10
 """Jobs that have ended, the newest; older ones go when another begins."""
 TOO_LARGE = 1.05
@@ -117,38 +118,26 @@ def start_probe(
     """
     _require_quiet(workspace)
     _tidy(workspace)
-    job = workspace.probes / new_id()
     content = forecast_content(forecast)
     told = Forecasted(
         free_bytes=forecast.device.free_bytes,
         **{name: content[name] for name in ("kind", "device", "bytes", "compared_bytes", "seconds")},
     )
     request = ProbeRequest(spec=spec, forecast=told, kills=out_of_memory_kills(), created=time.time())
-    try:
-        job.mkdir(parents=True)
-        (job / "job.json").write_text(request.model_dump_json(), encoding="utf-8")
+    with new_job(workspace, workspace.probes, "The probe") as job:
+        write_json(job / "job.json", request.model_dump(mode="json"))
         write_probe_status(job, "running", phase="starting")
         launch(job, ["-m", "core.probe_worker"])
-    except OSError as error:
-        shutil.rmtree(job, ignore_errors=True)
-        raise UserError(
-            f"The probe could not be started ({error.strerror}).",
-            str(workspace.root),
-            "Free some space or choose another workspace with --workspace DIR.",
-        ) from error
     return job.name
 
 
 def probe_job(workspace: Workspace, job_id: str) -> ProbeJob:
     """How a job stands. Raises UserError where there is none of that id."""
     job = _folder(workspace, job_id)
-    status, request = read_json(job / "status.json"), request_of(job)
-    if status["state"] == "running" and not is_alive(job, request.created):
-        # Read again: its last word may have come meanwhile.
-        status = read_json(job / "status.json")
-        if status["state"] == "running":
-            _bury(job, request)
-            status = read_json(job / "status.json")
+    request = request_of(job)
+    if bury(job, request.created, SCRATCH):
+        write_probe_status(job, "failed", **_why_gone(job, request))
+    status = read_json(job / "status.json")
     return ProbeJob(
         id=job.name,
         state=status["state"],
@@ -164,15 +153,13 @@ def probe_job(workspace: Workspace, job_id: str) -> ProbeJob:
 
 def probe_jobs(workspace: Workspace) -> list[ProbeJob]:
     """The newest first."""
-    return [probe_job(workspace, job.name) for job in _all(workspace)]
+    return [probe_job(workspace, job.name) for job in job_folders(workspace.probes)]
 
 
 def stop_probe(workspace: Workspace, job_id: str) -> None:
     """End one that runs; one that has ended stays as it is."""
     job = _folder(workspace, job_id)
-    end(job)
-    shutil.rmtree(job / "scratch", ignore_errors=True)
-    if read_json(job / "status.json")["state"] == "running":
+    if stop(job, SCRATCH):
         write_probe_status(job, "stopped")
 
 
@@ -267,33 +254,22 @@ def _require_quiet(workspace: Workspace) -> None:
 
 def _tidy(workspace: Workspace) -> None:
     """None runs now."""
-    for old in _all(workspace)[KEPT:]:
+    for old in job_folders(workspace.probes)[KEPT:]:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _bury(job: Path, request: ProbeRequest) -> None:
-    """Note that a job's process is gone, and why as far as it is known."""
-    shutil.rmtree(job / "scratch", ignore_errors=True)
+def _why_gone(job: Path, request: ProbeRequest) -> dict[str, Any]:
+    """What write_probe_status gets of one whose process is gone: whether memory was short, as far as it is known."""
     kills = out_of_memory_kills()
     if kills is not None and request.kills is not None and kills > request.kills:
         error = UserError("It does not fit: the computer ran out of memory.", "training.batch_size", TODO)
-        write_probe_status(job, "failed", error=error.parts(), out_of_memory=True)
-        return
-    error = UserError(
-        "The probe ended without a word: its process is gone.",
-        str(job / "log.txt"),
-        "Start it again. If it ends again, close other programs, as memory may be short, and read the log.",
-    )
-    write_probe_status(job, "failed", error=error.parts())
-
-
-def _all(workspace: Workspace) -> list[Path]:
-    return [path.parent for path in sorted(workspace.probes.glob("*/status.json"), reverse=True)]
+        return {"error": error.parts(), "out_of_memory": True}
+    return {"error": gone_error(job, "The probe")}
 
 
 def _folder(workspace: Workspace, job_id: str) -> Path:
     # Taken from what is there, so that no id can name a place elsewhere.
-    found = [job for job in _all(workspace) if job.name == job_id]
+    found = [job for job in job_folders(workspace.probes) if job.name == job_id]
     if not found:
         raise UserError(f"There is no probe '{job_id}'.", "probe", "Start one.")
     return found[0]

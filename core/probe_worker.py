@@ -18,7 +18,7 @@ import psutil
 from core.errors import UserError
 from core.job_processes import write_json
 from core.masking import mask_output, masked_error
-from core.probe_jobs import TODO, ProbeRequest, ProbeResult, request_of, write_probe_status, write_result
+from core.probe_jobs import SCRATCH, TODO, ProbeRequest, ProbeResult, request_of, write_probe_status, write_result
 from core.runs.store import Store, open_store
 from core.runs.supervisor import submit
 from core.schema import RunSpec
@@ -41,7 +41,7 @@ def run_job(job: Path, own_process: bool = False) -> int:
     if own_process:
         leave_out_unused(request.spec)
     workspace = Workspace(job.parent.parent)
-    scratch = job / "scratch"
+    scratch = job / SCRATCH
     shutil.rmtree(scratch, ignore_errors=True)
     try:
         probed = _probed(job, request, workspace, scratch)

@@ -6,19 +6,17 @@ it is in no file, no argument and no environment. So a job that is cut off canno
 sends only what is missing.
 """
 
-import re
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from core.errors import UserError
 from core.export.publication import Publication, published_wish
-from core.job_processes import end, is_alive, launch, read_json, write_json
-from core.workspace import Workspace, new_id
+from core.job_processes import State, bury, gone_error, job_folders, launch, new_job, read_json, stop, write_json
+from core.workspace import Workspace
 
-State = Literal["running", "finished", "failed", "stopped"]
-_ID = re.compile(r"[a-z0-9-]{1,64}")
+ROOMS = "publish.*"
+"""Where core.export.publish writes what goes out."""
 
 
 @dataclass(frozen=True)
@@ -48,32 +46,21 @@ def start_publishing(workspace: Workspace, asked: Publication, token: str) -> st
     published_wish(folder, asked)
     if any(job.state == "running" for job in publish_jobs(workspace, asked.run)):
         raise UserError("This run is being published just now.", asked.run, "Wait until that is done, or stop it.")
-    job = folder.publications / new_id()
-    try:
-        job.mkdir(parents=True)
-        (job / "publication.json").write_text(asked.model_dump_json(), encoding="utf-8")
+    with new_job(workspace, folder.publications, "Publishing") as job:
+        write_json(job / "publication.json", asked.model_dump(mode="json"))
         write_status(job, "running", words="Starting")
         launch(job, ["-m", "core.export.publish_process"], secret=token)
-    except OSError as error:
-        shutil.rmtree(job, ignore_errors=True)
-        raise UserError(
-            f"Publishing could not be started ({error.strerror}).",
-            str(workspace.root),
-            "Free some space, or choose another workspace with --workspace DIR.",
-        ) from None
     return job.name
 
 
 def publish_job(workspace: Workspace, run_id: str, job_id: str) -> PublishJob:
     """How a job stands. Raises UserError where there is none of that id."""
     job = _folder(workspace, run_id, job_id)
+    if bury(job, _created(job), ROOMS):
+        write_status(
+            job, "failed", error=gone_error(job, "Publishing", "Publish again: what arrived is not sent twice.")
+        )
     status = read_json(job / "status.json")
-    if status["state"] == "running" and not is_alive(job, _created(job)):
-        # Its last word may have come meanwhile.
-        status = read_json(job / "status.json")
-        if status["state"] == "running":
-            _bury(job)
-            status = read_json(job / "status.json")
     return PublishJob(
         id=job.name,
         asked=Publication.model_validate_json((job / "publication.json").read_text(encoding="utf-8")),
@@ -86,34 +73,14 @@ def publish_job(workspace: Workspace, run_id: str, job_id: str) -> PublishJob:
 
 def publish_jobs(workspace: Workspace, run_id: str) -> list[PublishJob]:
     """Every job of a run, the newest first."""
-    places = workspace.run(run_id).publications.glob("*/status.json")
-    return [
-        publish_job(workspace, run_id, name) for name in sorted((path.parent.name for path in places), reverse=True)
-    ]
+    return [publish_job(workspace, run_id, job.name) for job in job_folders(workspace.run(run_id).publications)]
 
 
 def stop_publishing(workspace: Workspace, run_id: str, job_id: str) -> None:
     """End a running job; what arrived stays on the hub, unseen until a commit names it."""
     job = _folder(workspace, run_id, job_id)
-    end(job)
-    if read_json(job / "status.json")["state"] == "running":
-        _clear(job)
+    if stop(job, ROOMS):
         write_status(job, "stopped", words="Stopped; what arrived is not sent again.")
-
-
-def _bury(job: Path) -> None:
-    error = UserError(
-        "Publishing ended without a word: its process is gone.",
-        str(job / "log.txt"),
-        "Publish again: what arrived is not sent twice.",
-    )
-    _clear(job)
-    write_status(job, "failed", error=error.parts())
-
-
-def _clear(job: Path) -> None:
-    for folder in job.glob("publish.*"):
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _created(job: Path) -> float:
@@ -126,7 +93,8 @@ def write_status(job: Path, state: State, **content: Any) -> None:
 
 
 def _folder(workspace: Workspace, run_id: str, job_id: str) -> Path:
-    job = workspace.run(run_id).publications / job_id
-    if not _ID.fullmatch(job_id) or not (job / "status.json").exists():
+    # Taken from what is there, so that no id can name a place elsewhere.
+    found = [job for job in job_folders(workspace.run(run_id).publications) if job.name == job_id]
+    if not found:
         raise UserError(f"Run {run_id} has no publication '{job_id}'.", "job", "Reload the page to see those it has.")
-    return job
+    return found[0]
