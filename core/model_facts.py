@@ -10,7 +10,7 @@ from core.decision import AS_IT_IS, Decision
 from core.errors import UserError
 from core.schema import FOUR_BIT_METHODS, Family, Head, LabelKind, Pooling, Task
 from core.text_template import filled
-from core.workspace import RunFolder
+from core.workspace import RunFolder, no_run
 
 MODEL_FACTS_FILE = "tunedesk.json"
 PROMPT_FILE = "prompt.json"
@@ -118,7 +118,9 @@ def write_model_facts(model: Path, facts: ModelFacts) -> None:
 
 
 def run_model_facts(folder: RunFolder) -> ModelFacts:
-    """The facts of a run's model. Raises UserError where the run has no model yet."""
+    """The facts of a run's model. Raises UserError where there is no such run, or it has no model yet."""
+    if not folder.root.is_dir():
+        raise no_run(folder.id)
     if not folder.model.is_dir():
         raise UserError(
             f"Run {folder.id} has no model yet.",

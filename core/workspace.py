@@ -12,6 +12,11 @@ from core.errors import UserError
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
 
+def no_run(run_id: str) -> UserError:
+    """The error for an id that no run has."""
+    return UserError(f"There is no run '{run_id}'.", "run", "Take an id from `python launch.py runs` or the Runs page.")
+
+
 def new_id() -> str:
     """A short id that sorts by time, e.g. `20261121-081530-3f9a`."""
     return time.strftime("%Y%m%d-%H%M%S-", time.gmtime()) + secrets.token_hex(2)
@@ -189,9 +194,7 @@ class Workspace:
     def run(self, run_id: str) -> RunFolder:
         """The folder of a run. Raises UserError for an id that could name anything else."""
         if not _ID.fullmatch(run_id):
-            raise UserError(
-                f"'{run_id}' is not a run's id.", "run", "Take an id from `python launch.py runs` or the Runs page."
-            )
+            raise no_run(run_id)
         return RunFolder(self.runs / run_id)
 
 

@@ -34,7 +34,7 @@ from core.runs.records import MetricPoint as MetricPoint
 from core.runs.records import Progress as Progress
 from core.runs.records import Run as Run
 from core.runs.upgrade import upgrade
-from core.workspace import RunFolder, Workspace, new_id
+from core.workspace import RunFolder, Workspace, new_id, no_run
 
 BUSY_TIMEOUT_SECONDS = 60
 
@@ -154,9 +154,7 @@ class Store:
         with self.connection() as connection:
             row = connection.execute(f"SELECT {RUN_COLUMNS} FROM runs WHERE id = ?", (run_id,)).fetchone()  # noqa: S608
         if row is None:
-            raise UserError(
-                f"There is no run '{run_id}'.", "run", "Take an id from `python launch.py runs` or the Runs page."
-            )
+            raise no_run(run_id)
         return run_of(row)
 
     def runs(self, limit: int = 50, offset: int = 0, states: Iterable[str] = ()) -> list[Run]:

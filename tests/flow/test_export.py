@@ -139,7 +139,7 @@ def test_places_that_cannot_be(folder: RunFolder, tmp_path: Path) -> None:
         export_folder(folder, tmp_path / "file")
     with pytest.raises(UserError, match="cannot be written"):
         export_zip(folder, tmp_path / "file" / "x.zip")
-    with pytest.raises(UserError, match="no model yet"):
+    with pytest.raises(UserError, match="There is no run"):
         export_run(folder.workspace, "20261121-000000-bbbb", Wish("model", zipped=True), tmp_path, quiet)
 
 

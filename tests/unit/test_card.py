@@ -206,8 +206,10 @@ def test_without_a_report_the_card_says_so(folder: RunFolder) -> None:
 
 
 def test_a_run_without_a_model_has_no_card(workspace: Workspace) -> None:
+    without = workspace.run("20261121-000000-bbbb")
+    without.root.mkdir()
     with pytest.raises(UserError, match="no model yet"):
-        model_card(workspace.run("20261121-000000-bbbb"))
+        model_card(without)
 
 
 def local_base(tmp_path: Path, readme: str | None) -> Path:

@@ -12,8 +12,8 @@ from transformers import (
 
 from core.errors import UserError
 from core.models.architecture import encoder_layers, learning_rate_depths, trainable_parameters
-from core.models.freezing import apply_method, with_chosen_layers
-from core.models.layers import suggested_frozen_layers
+from core.models.freezing import apply_method
+from core.models.layers import suggested_frozen_layers, with_chosen_layers
 from core.schema import LoraSpec, ModelSpec, TrainingSpec
 from core.training.trainers import _optimizer
 from core.training.unfreezing import GradualUnfreezing

@@ -179,6 +179,23 @@ def test_wrong_request_has_code_2_and_its_three_parts(workspace, tmp_path):
     assert "Traceback" not in done.stderr
 
 
+OF_A_RUN = (
+    ["resume", "no-such-run"],
+    ["stop", "no-such-run"],
+    ["predict", "no-such-run", "{data}", "out.csv"],
+    ["evaluate", "no-such-run", "{data}"],
+    ["decide", "no-such-run"],
+    ["mistakes", "no-such-run"],
+    ["correct", "no-such-run", "--to", "corrected.csv"],
+    ["compare", "no-such-run", "neither"],
+    ["share", "no-such-run"],
+    ["export", "no-such-run", "--to", "away"],
+    ["export", "no-such-run", "--to", "away", "--format", "model"],
+    ["export", "no-such-run", "--to", "away", "--format", "space"],
+    ["export", "no-such-run", "--hub", "somebody/something"],
+)
+
+
 @pytest.mark.parametrize(
     ("words", "what"),
     [
@@ -193,9 +210,9 @@ def test_wrong_request_has_code_2_and_its_three_parts(workspace, tmp_path):
          "not a setting"),
         (["train", "--data", "{data}", "--text", "text", "--label", "label", "--class-names", "{data}"],
          "class names for 2 labels"),
-        (["resume", "no-such-run"], "no-such-run"),
         (["stop", "../../etc"], "There is no run"),
-        (["predict", "no-such-run", "{data}", "out.csv"], "no-such-run"),
+        (["export", "NOSUCH", "--to", "away", "--format", "model"], "There is no run 'NOSUCH'."),
+        *((words, "There is no run 'no-such-run'.") for words in OF_A_RUN),
     ],
 )  # fmt: skip
 def test_requests_that_cannot_be_carried_out_queue_nothing(words, what, workspace, tmp_path, capsys):

@@ -96,7 +96,7 @@ def test_a_database_of_a_newer_version_is_refused(workspace):
 
 @pytest.mark.parametrize("run_id", ["../x", "a/b", "", ".", "A", "a" * 65, "-a"])
 def test_an_id_cannot_leave_the_workspace(workspace, run_id):
-    with pytest.raises(UserError, match="is not a run's id"):
+    with pytest.raises(UserError, match="There is no run"):
         workspace.run(run_id)
 
 
