@@ -14,7 +14,6 @@ from transformers import PreTrainedModel
 from core.errors import UserError
 from core.models.architecture import embeddings, encoder_layers, head_parameter_names
 from core.models.known import require_layers
-from core.models.layers import suggested_frozen_layers
 from core.schema import ModelSpec
 
 
@@ -40,15 +39,6 @@ def frozen_layer_count(model: PreTrainedModel, spec: ModelSpec) -> int | None:
     if spec.method == "head":
         return len(encoder_layers(model))
     return spec.frozen_layers if spec.method == "freeze" else None
-
-
-def with_chosen_layers(spec: ModelSpec, layers: int, rows: int) -> ModelSpec:
-    """The spec with `frozen_layers` for a model of so many layers and so many train rows, if it is to be chosen."""
-    if spec.method != "freeze" or not spec.choose_frozen_layers:
-        return spec
-    return spec.model_copy(
-        update={"frozen_layers": suggested_frozen_layers(layers, rows), "choose_frozen_layers": False}
-    )
 
 
 def _body_parameters(model: PreTrainedModel) -> Iterator[nn.Parameter]:

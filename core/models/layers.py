@@ -60,6 +60,15 @@ def suggested_frozen_layers(layers: int, rows: int) -> int:
     return 0
 
 
+def with_chosen_layers(spec: ModelSpec, layers: int, rows: int) -> ModelSpec:
+    """The spec with `frozen_layers` for a model of so many layers and so many train rows, if it is to be chosen."""
+    if spec.method != "freeze" or not spec.choose_frozen_layers:
+        return spec
+    return spec.model_copy(
+        update={"frozen_layers": suggested_frozen_layers(layers, rows), "choose_frozen_layers": False}
+    )
+
+
 def suggestion_words(layers: int, rows: int) -> str:
     """What `suggested_frozen_layers` comes to, and why."""
     frozen = suggested_frozen_layers(layers, rows)

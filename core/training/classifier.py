@@ -22,8 +22,9 @@ from core.models.architecture import encoder_layers
 from core.models.causal import choose_backend, load_causal_classifier, with_adapter
 from core.models.device import best_device
 from core.models.encoder import load_encoder, save_encoder
-from core.models.freezing import apply_method, frozen_layer_count, with_chosen_layers
+from core.models.freezing import apply_method, frozen_layer_count
 from core.models.inference import class_logits, probabilities_of
+from core.models.layers import with_chosen_layers
 from core.models.offloading import embeddings_moved, offload_checkpoints
 from core.models.prefix_cache import CachedRows, can_be_skipped, fill_cache, plan_cache, skipped_prefix
 from core.models.tokens import TokenRows, tokenise

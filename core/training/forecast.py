@@ -8,7 +8,7 @@ import psutil
 from core.data.amount import Amount
 from core.models.checkpoint_room import CheckpointRoom, checkpoint_room
 from core.models.known import known_of
-from core.models.layers import CachePlan, plan_states, suggested_frozen_layers
+from core.models.layers import CachePlan, plan_states, with_chosen_layers
 from core.models.parameters import likely_used_tokens
 from core.models.sizes import Sizes
 from core.runs.store import Store
@@ -57,7 +57,7 @@ def forecast_run(store: Store, spec: RunSpec, amount: Amount, device: Device) ->
     if sizes is None:
         unknown = f"The sizes of {spec.model.source} are not known before it is loaded."
         return Forecast(None, None, device, None, (unknown,), spec, _usual(spec, amount))
-    spec = with_chosen_layers(spec, sizes, amount.rows["train"])
+    spec = _with_frozen_layers(spec, sizes, amount.rows["train"])
     cache = _cache(spec, sizes, amount, store)
     on_device = cache.bytes if cache is not None and cache.place == "memory" and device.kind == "cpu" else 0
     workload = Workload(
@@ -89,13 +89,11 @@ def forecast_run(store: Store, spec: RunSpec, amount: Amount, device: Device) ->
     )
 
 
-def with_chosen_layers(spec: RunSpec, sizes: Sizes, rows: int) -> RunSpec:
+def _with_frozen_layers(spec: RunSpec, sizes: Sizes, rows: int) -> RunSpec:
     """The spec with the number of frozen layers that the worker will choose for so many train rows."""
-    model = spec.model
-    if model.method != "freeze" or not model.choose_frozen_layers:
-        return spec
-    frozen = suggested_frozen_layers(sizes.layers, rows)
-    return spec.model_copy(update={"model": model.model_copy(update={"frozen_layers": frozen})})
+    frozen = with_chosen_layers(spec.model, sizes.layers, rows).frozen_layers
+    # It still says that they are to be chosen: what makes a run fit tells that apart (core.training.method_choices).
+    return spec.model_copy(update={"model": spec.model.model_copy(update={"frozen_layers": frozen})})
 
 
 def _usual(spec: RunSpec, amount: Amount) -> int:

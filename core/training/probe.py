@@ -24,9 +24,8 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from core.data.examples import PARTS, DataFacts
 from core.data.split import write_split
 from core.epochs import epochs_of
-from core.models.freezing import with_chosen_layers
 from core.models.known import known_of
-from core.models.layers import plan_states
+from core.models.layers import plan_states, with_chosen_layers
 from core.schema import RunSpec
 from core.training.job import Job
 from core.training.machine import peak_memory
