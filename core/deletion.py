@@ -1,9 +1,10 @@
-"""What goes with a run or a draft that is deleted: its labelling jobs, and the uploads that nothing else needs.
+"""What goes with a run or a draft that is deleted: work that goes on with it, and the uploads that nothing else needs.
 
 And what goes by itself after a day: uploads that were never used, and files of guests.
 
 An upload lies in a folder named by an id of its own. Whatever text names that id needs it: a run's spec.yaml, a draft,
-a labelling job. So a file that a run came from is never removed, not even where its spec can no longer be read.
+a labelling, an evaluation. So a file that a run came from is never removed, not even where its spec can no longer be
+read.
 """
 
 import json
@@ -17,8 +18,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from core.errors import UserError
-from core.export_jobs import stop_exports
-from core.label_jobs import cancel_label_job, label_jobs
+from core.job_processes import job_folders, stop
+from core.label_jobs import cancel_label_job
 from core.runs import supervisor
 from core.runs.store import ACTIVE, open_store
 from core.sharing.guest_files import KEPT_SECONDS, old_guest_jobs
@@ -27,19 +28,21 @@ from core.workspace import Workspace
 TIDY_SECONDS = 600.0
 LEAST_AGE_SECONDS = 3600
 """Younger uploads may be on their way into a draft, of this program or another one over the same workspace."""
+NAMING = ("spec.yaml", "predictions/*/job.json", "evaluations/*/job.json")
+"""Files of a run's folder that name uploads."""
 
 _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
 
 
 def delete_run(workspace: Workspace, run_id: str) -> None:
-    """Delete a run with its folder, what is being labelled with it, and its uploads. Raises UserError while it runs."""
+    """Delete a run with its folder and its uploads, and end what is at work with it (labelling, evaluating, exporting,
+    publishing). Raises UserError while it runs."""
     folder = workspace.run(run_id)
-    uploads = _named(folder.root.glob("spec.yaml")) | _named(folder.predictions.glob("*/job.json"))
+    uploads = _named(file for pattern in NAMING for file in folder.root.glob(pattern))
     if open_store(workspace).run(run_id).state not in ACTIVE:
-        for job in label_jobs(workspace, run_id):
-            if job.state == "running":
-                cancel_label_job(workspace, run_id, job.id)
-        stop_exports(workspace, run_id)
+        for jobs in (folder.predictions, folder.evaluations, folder.exports, folder.publications):
+            for job in job_folders(jobs):
+                stop(job)
     supervisor.delete(workspace, run_id)
     _remove(workspace, uploads)
 
@@ -93,7 +96,7 @@ def _remove(workspace: Workspace, uploads: set[str]) -> None:
     """Remove those uploads that nothing names any more."""
     if not uploads:
         return
-    needed = _named(workspace.runs.glob("*/spec.yaml")) | _named(workspace.runs.glob("*/predictions/*/job.json"))
+    needed = _named(file for pattern in NAMING for file in workspace.runs.glob(f"*/{pattern}"))
     for _, _, content in open_store(workspace).drafts():
         needed |= _ids(json.dumps(content))
     for upload in uploads - needed:

@@ -12,13 +12,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
 import psutil
 
 from core.errors import UserError
+from core.files import replacing
 from core.runs.supervisor import PROJECT, worker_environment
 from core.workspace import Workspace, new_id
 
@@ -75,7 +76,8 @@ def launch(job: Path, words: Sequence[str], secret: str = "") -> None:
             start_new_session=True,
         )
     if child.stdin is not None:
-        with child.stdin as pipe:
+        # A process that is over already is found by whoever looks at the job.
+        with suppress(BrokenPipeError), child.stdin as pipe:
             pipe.write(secret.encode())
     # Someone has to read its exit code, or it stays in the process table.
     threading.Thread(target=child.wait, name=f"job {job.name}", daemon=True).start()
@@ -175,6 +177,5 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    partial = path.with_suffix(".json.partial")
-    partial.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
-    partial.replace(path)
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")

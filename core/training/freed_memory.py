@@ -12,6 +12,11 @@ import sys
 def give_back_freed() -> None:
     """Also what only cycles still hold. Nothing is given back where the C library is not glibc."""
     gc.collect()
+    give_back_pieces()
+
+
+def give_back_pieces() -> None:
+    """What is freed already. Nothing is given back where the C library is not glibc."""
     if sys.platform != "linux":
         return
     try:

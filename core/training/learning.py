@@ -27,6 +27,7 @@ from core.training.machine import machine_facts, peak_memory
 from core.training.measuring import Pace, forecast_of
 from core.training.saved_state import GoingOn, is_over
 from core.training.stopwatch import Stopwatch
+from core.training.trimming import Trimming
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,8 @@ def learn(
         trainer.add_callback(GoingOn(trainer, whole, job.say))
     stopwatch = Stopwatch()
     trainer.add_callback(stopwatch)
+    if best_device().type == "cpu":
+        trainer.add_callback(Trimming())
     job.enter("training")
     trainer.train(resume_from_checkpoint=str(whole[-1]) if whole else None)
     if callback.stopped:

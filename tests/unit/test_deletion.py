@@ -64,10 +64,32 @@ def test_a_deleted_run_takes_its_labelling_and_its_uploads(workspace: Workspace)
     labelling(workspace, run_id, labelled, child.pid)
     delete_run(workspace, run_id)
     child.wait(30)
-    assert not psutil.pid_exists(child.pid)
     assert not workspace.run(run_id).root.exists()
     assert (shared.exists(), own.exists(), labelled.exists()) == (True, False, False)
     assert open_store(workspace).run(other).id == other
+
+
+@pytest.mark.parametrize("kind", ["predictions", "evaluations", "exports", "publications"])
+def test_work_with_a_deleted_run_is_ended(workspace: Workspace, kind: str) -> None:
+    run_id = run_of(workspace, uploaded(workspace, 0))
+    open_store(workspace).move(run_id, ["queued"], "stopped")
+    child = subprocess.Popen(SLEEPING)
+    job = labelling(workspace, run_id, uploaded(workspace, 1), child.pid)
+    job.parent.rename(job.parents[1] / kind)
+    delete_run(workspace, run_id)
+    child.wait(30)
+    assert not workspace.run(run_id).root.exists()
+
+
+def test_the_file_of_an_evaluation_stays_while_the_run_does(workspace: Workspace) -> None:
+    run_id, file = run_of(workspace, uploaded(workspace, 0)), uploaded(workspace, 1)
+    child = subprocess.Popen(SLEEPING)
+    job = labelling(workspace, run_id, file, child.pid)
+    job.parent.rename(job.parents[1] / "evaluations")
+    child.kill()
+    child.wait(30)
+    remove_unneeded_uploads(workspace)
+    assert file.exists()
 
 
 def test_files_of_guests_go_after_a_day_and_count_until_then(workspace: Workspace) -> None:
