@@ -1,17 +1,20 @@
-"""Memory of whole runs on a processor beside what was forecast for them, on real data sets with rows of many lengths.
+"""Memory and time of whole runs on a processor beside what was forecast, on real data sets with rows of many lengths.
 
     python benchmarks/run_memory.py [NAME ...]
 
-Needs ../shared/data beside the project. Each line is `launch.py train` on some rows of a data set for some steps, as
-its worker itself told forecast and measurement. Those marked with * set the constants of core/training/memory.py; how
-much the forecast is worth elsewhere is what the others say.
+Needs ../shared/data beside the project. Each line is `launch.py train` on some rows of a data set for some steps,
+without baselines, as its worker itself told forecast and measurement. Those marked with * set the constants of
+core/training/memory.py; how much the forecast is worth elsewhere is what the others say. Memory is told without the
+correction by earlier runs; time rests on the runs before it in this list, so that the first has none.
 """
 
+import statistics
 import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -59,36 +62,51 @@ CASES = [
 ]
 
 
-def main(names: list[str]) -> int:
+def main(names: list[str], workspace: Workspace) -> int:
     print(heading("torch", "transformers", "peft"))
     errors: dict[bool, list[float]] = {True: [], False: []}
+    times: list[float] = []
     for case in CASES:
         if names and case.name not in names:
             continue
-        told, taken = measured(case)
+        run = measured(case, workspace)
+        told, taken = run["uncorrected_bytes"], run["bytes"]
         error = told / taken - 1
         errors[case.sets_constants].append(error)
         mark = "*" if case.sets_constants else " "
-        print(f"{case.name:54}{mark} {told / 1e9:.2f} GB told  {taken / 1e9:.2f} GB taken  {error:+6.1%}", flush=True)
+        line = f"{case.name:54}{mark} {told / 1e9:.2f} GB told  {taken / 1e9:.2f} GB taken  {error:+6.1%}"
+        if run["forecast_seconds"] is not None:
+            seconds = run["seconds"]
+            times.append(run["forecast_seconds"] / seconds - 1)
+            line += f"  {run['forecast_seconds']:4.0f} s told  {seconds:4.0f} s taken  {times[-1]:+6.1%}"
+        print(line, flush=True)
     for words, sets in (("those that set the constants", True), ("the others", False)):
         within = sum(abs(error) <= GOAL for error in errors[sets])
         low = sum(error < TOO_LOW for error in errors[sets])
         print(f"{words}: within 10 % in {within} of {len(errors[sets])}, too low by more than 5 % in {low}")
+    if times:
+        apart = [abs(error) for error in times]
+        print(f"time: {statistics.median(apart):.0%} off in the median, {max(apart):.0%} at most, of {len(times)}")
     return 0
 
 
-def measured(case: Case) -> tuple[int, int]:
-    """Bytes told and taken, of the whole process."""
+def measured(case: Case, workspace: Workspace) -> dict[str, Any]:
+    """What the run itself has kept of forecast and measurement: bytes of the whole process, seconds."""
     with tempfile.TemporaryDirectory() as folder:
         train, test = (_some_rows(case.data, *part, folder) for part in (("train", TRAIN_ROWS), ("test", TEST_ROWS)))
-        settings = (f"model.method={case.method}", f"training.max_steps={STEPS}", *case.more)
+        settings = (
+            f"model.method={case.method}",
+            f"training.max_steps={STEPS}",
+            "evaluation.baselines=false",
+            *case.more,
+        )
         words = ["--data", train, "--test", test, "--text", "text", "--label", case.label]
         words += [word for setting in settings for word in ("--set", setting)]
-        command = [sys.executable, PROJECT / "launch.py", "--no-venv", "--workspace", folder, "train", *words]
+        command = [sys.executable, PROJECT / "launch.py", "--no-venv", "--workspace", workspace.root, "train", *words]
         subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
-        store = open_store(Workspace(Path(folder)))
+        store = open_store(workspace)
         [event] = store.events(store.runs(limit=1)[0].id, MEASURED)
-        return event.detail["uncorrected_bytes"], event.detail["bytes"]
+        return dict(event.detail)
 
 
 def _some_rows(data: str, part: str, rows: int, folder: str) -> str:
@@ -99,4 +117,5 @@ def _some_rows(data: str, part: str, rows: int, folder: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    with tempfile.TemporaryDirectory() as kept:
+        sys.exit(main(sys.argv[1:], Workspace(Path(kept))))

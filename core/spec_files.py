@@ -1,5 +1,6 @@
 """A RunSpec as YAML and as plain content: read, checked, written, and changed by `--set key=value`."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,19 @@ from pydantic import ValidationError
 from core.errors import UserError, from_validation
 from core.schema import RunSpec
 from core.spec_settings import settings
+
+
+class _Loader(yaml.SafeLoader):
+    """Of bare words only true and false are anything but text, as in YAML 1.2: `prefix_cache: off`, a class named `no`
+    and a column named 2024-12-31 are the words that they are."""
+
+
+_BOOLEAN, _TIMESTAMP = "tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp"
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in (_BOOLEAN, _TIMESTAMP)]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(_BOOLEAN, re.compile("^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
 
 
 def parse_spec(content: dict[str, Any], source: str) -> RunSpec:
@@ -22,7 +36,7 @@ def parse_spec(content: dict[str, Any], source: str) -> RunSpec:
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML file that holds a mapping. Raises UserError where it cannot be read or holds something else."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506  it is a SafeLoader
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}).", str(path), "Check the path.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -70,7 +84,7 @@ def with_overrides(content: dict[str, Any], overrides: list[str]) -> dict[str, A
 def setting_value(text: str) -> Any:
     """YAML 1.1 reads `1e-4` as text; people mean the number. What is no YAML, as `,`, is the text that it is."""
     try:
-        value = yaml.safe_load(text)
+        value = yaml.load(text, _Loader)  # noqa: S506  it is a SafeLoader
     except yaml.YAMLError:
         return text
     if isinstance(value, str):
