@@ -67,9 +67,9 @@ def test_overrides_read_numbers_lists_and_empty_values_and_leave_the_original_al
 
 def test_words_of_yaml_1_1_are_the_words_that_they_are(tmp_path):
     """`off` and `no` are no booleans, a date is text: as values of a command, and in a file."""
-    changes = ["training.prefix_cache=off", "split.column=2024-12-31", "mapping.drop_classes=[no, NO]"]
+    changes = ["training.prefix_cache=off", "split.column=2024-12-31", "mapping.dropped_classes=[no, NO]"]
     spec = parse_spec(with_overrides(SMALLEST, changes), "the command line")
-    assert (spec.training.prefix_cache, spec.split.column, spec.mapping.drop_classes) == (
+    assert (spec.training.prefix_cache, spec.split.column, spec.mapping.dropped_classes) == (
         "off", "2024-12-31", ("no", "NO"),
     )  # fmt: skip
     file = tmp_path / "spec.yaml"
