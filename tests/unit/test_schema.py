@@ -73,8 +73,12 @@ def test_words_of_yaml_1_1_are_the_words_that_they_are(tmp_path):
         "off", "2024-12-31", ("no", "NO"),
     )  # fmt: skip
     file = tmp_path / "spec.yaml"
-    file.write_text(spec_yaml(spec).replace("'", ""), encoding="utf-8")
-    assert read_spec(file) == spec
+    settings_of_it = "training: {prefix_cache: off}\nsplit: {column: 2024-12-31}\n"
+    file.write_text(
+        f"data: {{train: {{path: a.csv}}}}\nmapping: {{text: [text], label: yes}}\n{settings_of_it}", encoding="utf-8"
+    )
+    read = read_spec(file)
+    assert (read.training.prefix_cache, read.split.column, read.mapping.label) == ("off", "2024-12-31", "yes")
 
 
 def test_every_setting_has_what_a_form_needs():
