@@ -6,8 +6,10 @@ that starts something. A choice in a form would then be shown and not kept, a ti
 (js/core/src/dependency.ts, `dispatch(event_meta)`), so it is for events that carry none.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
+
+import gradio as gr
 
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": None}
 CHOSEN = PRIVATE | {"trigger_mode": "always_last"}
@@ -25,6 +27,25 @@ def looks(about: str) -> dict[str, Any]:
 def presses(about: str) -> dict[str, Any]:
     """For presses that each mean a thing of their own, such as rows of a list: none is dropped."""
     return looks(about) | {"trigger_mode": "multiple"}
+
+
+def chosen_in_turn(about: str) -> dict[str, Any]:
+    """For what a person sets in a form that presses fill anew: Gradio's queue takes up events of different kinds in an
+    order drawn by chance (queueing.py, `get_events`), and a choice could be kept before the press that came before it.
+    """
+    return looks(about) | {"trigger_mode": "always_last"}
+
+
+def fills(
+    event: Callable[..., Any], fn: Callable[..., Any], inputs: gr.Textbox, outputs: Sequence[Any], **how: Any
+) -> Any:
+    """Wire an event that fills a form anew. Until it has, the form takes nothing: it would be overwritten.
+
+    Returns the event, for what follows it.
+    """
+    filled = event(fn, inputs, outputs, js="(sent) => { tunedeskHold(); return sent; }", **how)
+    filled.then(None, None, None, js="() => { tunedeskFree(); return []; }", **PRIVATE)
+    return filled
 
 
 def without_sent(view: dict[Any, Any], inputs: Sequence[Any], sent: Sequence[Any]) -> dict[Any, Any]:

@@ -24,6 +24,24 @@
   });
   document.addEventListener('keydown', (event) => { if (event.key === 'Escape') show(false); });
 
+  /* While the form of a new run is filled anew it takes nothing, but for another card. */
+  let fillings = 0;
+  let held = [];
+  window.tunedeskHold = () => {
+    fillings += 1;
+    const fields = document.querySelectorAll('#new-run :is(input, textarea):not(:disabled)');
+    fields.forEach((field) => { field.disabled = true; });
+    held.push(...fields);
+    document.querySelectorAll('#new-run .foot').forEach((foot) => { foot.inert = true; });
+  };
+  window.tunedeskFree = () => {
+    fillings -= 1;
+    if (fillings > 0) return;
+    held.forEach((field) => { field.disabled = false; });
+    held = [];
+    document.querySelectorAll('#new-run .foot').forEach((foot) => { foot.inert = false; });
+  };
+
   /* A Gradio text field tells the server of keys that make a character, not of what is deleted or pasted: so that is
      told as one more key. */
   let told = false;

@@ -13,7 +13,7 @@ from core.runs.supervisor import submit
 from core.schema import DataSpec, MappingSpec, RunSpec, TableFile
 from core.spec_files import read_spec
 from core.workspace import Workspace
-from tests.browser.conftest import WAIT_MS, Server, assert_fits, open_fold
+from tests.browser.conftest import WAIT_MS, Server, assert_fits, open_fold, slow_line
 
 pytestmark = pytest.mark.browser
 
@@ -175,6 +175,21 @@ def test_what_is_deleted_or_pasted_is_kept_at_once(shared_server: Server, page: 
     page.reload()
     expect(rate).to_have_value("0.0005")
     assert draft_spec(shared_server, page)["split"]["validation"] == 0.07
+
+
+def test_what_is_typed_after_a_card_was_picked_is_kept(shared_server: Server, page: Page, questions: Path) -> None:
+    upload(page, shared_server, questions)
+    opened(page)
+    to_model(page)
+    epochs = page.locator("#field-training-epochs")
+    slow_line(page)
+    page.locator(".preset[data-key=bert-base]").click()
+    fill(epochs.locator("input"), "0.05")
+    expect(epochs).to_contain_text("Changed; was")
+    expect(epochs.locator("input")).to_have_value("0.05")
+    page.locator("#to-review").click()
+    expect(page.locator("#sentences")).to_contain_text("BERT")
+    assert draft_spec(shared_server, page)["training"]["epochs"] == 0.05
 
 
 def test_a_file_dropped_while_another_is_checked_is_checked_itself(

@@ -11,7 +11,7 @@ from core.errors import UserError
 from core.runs.store import Store, open_store
 from core.training.devices import CARD_SIZES, HERE, device_here
 from core.workspace import Workspace
-from ui.events import CHOSEN, PRIVATE
+from ui.events import chosen_in_turn, fills, looks
 from ui.forms import choice_words, empty_words, label, shown
 from ui.new_run.data_html import problem_html
 from ui.new_run.draft import SETTINGS, Draft, editing, read_draft, same
@@ -21,6 +21,8 @@ from ui.new_run.probe_part import ProbePart, build_probe, connect_probe, probe_v
 from ui.new_run.source import PICK_SCRIPT
 
 UNDO = "undo"
+FORM = "the form of a new run"
+"""What its choices and presses wait for each other by."""
 WITHOUT_GPU = "This model needs an NVIDIA GPU, and this computer shows none. Choose a card to see what it takes there."
 
 
@@ -167,6 +169,6 @@ def connect_forecast(
             workspace, card.probe, draft_id, lambda draft: following_view(workspace, store, card, draft),
             card.following(),
         )  # fmt: skip
-    card.device.input(choose, [draft_id, card.device], card.following(), **CHOSEN)
-    card.fit.click(make_fit, draft_id, outputs, **PRIVATE)
-    card.changed.click(undo, draft_id, outputs, **PRIVATE)
+    card.device.input(choose, [draft_id, card.device], card.following(), **chosen_in_turn(FORM))
+    fills(card.fit.click, make_fit, draft_id, outputs, **looks(FORM))
+    fills(card.changed.click, undo, draft_id, outputs, **looks(FORM))

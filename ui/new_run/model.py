@@ -12,7 +12,7 @@ from core.models.source import Source
 from core.presets import load_presets
 from core.runs.store import Store, open_store
 from core.workspace import Workspace
-from ui.events import CHOSEN, PRIVATE, presses
+from ui.events import PRIVATE, chosen_in_turn, fills, looks, presses
 from ui.forms import Field, build_field, field_updates, label, note_update, read_value, shown
 from ui.new_run.cards import availability, cards_html
 from ui.new_run.draft import (
@@ -29,6 +29,7 @@ from ui.new_run.draft import (
 )
 from ui.new_run.fitting import METHOD, ONLY_WITH, has_meaning, method_choices
 from ui.new_run.forecast_card import (
+    FORM,
     ForecastCard,
     build_forecast,
     connect_forecast,
@@ -201,7 +202,7 @@ def connect_model(
     def refresh(draft: Draft) -> dict[Any, Any]:
         return model_view(workspace, store, step, draft, presets.cards(workspace, draft))
 
-    step.cards.click(pick, draft_id, step.components(), **presses("cards")).then(**then)
+    fills(step.cards.click, pick, draft_id, step.components(), **presses(FORM)).then(**then)
     connect_forecast(workspace, step.forecast, draft_id, refresh, step.components())
     step.search.input(None, step.search, None, js=SEARCH, **PRIVATE)
     for key, field in step.fields.items():
@@ -242,8 +243,8 @@ def _connect_field(workspace: Workspace, step: ModelStep, draft_id: gr.Textbox, 
 
     # Not when a field is left as well: that could come after a reset and undo it.
     return [
-        field.input.input(change, [draft_id, field.input], outputs, **CHOSEN),
-        field.note.click(reset, draft_id, outputs, **PRIVATE),
+        field.input.input(change, [draft_id, field.input], outputs, **chosen_in_turn(FORM)),
+        field.note.click(reset, draft_id, outputs, **looks(FORM)),
     ]
 
 
@@ -262,4 +263,4 @@ def _connect_slider(workspace: Workspace, step: ModelStep, draft_id: gr.Textbox)
         }
 
     outputs = [field.note, step.frozen.told, step.fold, step.foot_status, *step.forecast.following()]
-    slider.input(move, [draft_id, slider], outputs, **CHOSEN)
+    slider.input(move, [draft_id, slider], outputs, **chosen_in_turn(FORM))

@@ -21,7 +21,7 @@ from core.runs.supervisor import submit
 from core.schema import RunSpec
 from core.spec_files import spec_yaml
 from core.workspace import Workspace
-from ui.events import CHOSEN, PRIVATE
+from ui.events import CHOSEN, PRIVATE, fills
 from ui.new_run.cards import WITHOUT_GPU
 from ui.new_run.checks import carry_out, checks_html, cut_findings, find_all, findings_html
 from ui.new_run.data_html import busy_html, problem_html
@@ -243,7 +243,7 @@ def connect_review(
 
     gr.on([step.name.input, step.name.blur], rename, [draft_id, step.name], [step.yaml, step.command], **CHOSEN)
     for shown in (step.findings, step.model):
-        shown.click(fix, draft_id, step.components(), **PRIVATE).then(
+        fills(shown.click, fix, draft_id, step.components(), **PRIVATE).then(
             look, draft_id, [step.model, step.start], **PRIVATE
         )
     connect_forecast(
