@@ -188,7 +188,7 @@ def test_what_is_typed_after_a_card_was_picked_is_kept(shared_server: Server, pa
     expect(epochs).to_contain_text("Changed; was")
     expect(epochs.locator("input")).to_have_value("0.05")
     page.locator("#to-review").click()
-    expect(page.locator("#sentences")).to_contain_text("BERT")
+    expect(page.locator("#sentences")).to_contain_text("bert-base-cased")
     assert draft_spec(shared_server, page)["training"]["epochs"] == 0.05
 
 
