@@ -36,6 +36,11 @@ WORKER = [sys.executable, "-m", "core.training.worker"]
 STOP_GRACE_SECONDS = 120
 KILL_GRACE_SECONDS = 10
 START_GRACE_SECONDS = 60
+FEW_SHAPES = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64", "LRU_CACHE_CAPACITY": "16"}
+"""On a processor oneDNN (and ideep, PyTorch's bridge to it) keeps what it prepared for each shape of product, with room
+to work in: 1,024 of them, more memory than a small model takes, as batches of texts have many shapes
+(oneapi-src.github.io/oneDNN/dev_guide_primitive_cache.html; ideep's lru_cache.hpp). benchmarks/processor_memory.py has
+both sides."""
 
 
 def submit(workspace: Workspace, spec: RunSpec, run_id: str | None = None, draft_id: str = "") -> str:
@@ -256,6 +261,7 @@ def run_to_end(workspace: Workspace, run_id: str, on_change: Callable[[Run], Non
 def worker_environment() -> dict[str, str]:
     """What a worker inherits: nothing in it may ask for a key, phone home or colour a log."""
     return {
+        **FEW_SHAPES,
         **os.environ,
         "PYTHONUNBUFFERED": "1",
         "PYTHONIOENCODING": "utf-8",

@@ -1,7 +1,7 @@
 """On a processor, memory that steps have freed goes back to the system every few of them. Worker only.
 
 Batches of unlike lengths leave glibc's heap in pieces that the next batch cannot use, so that it grows for a whole run.
-benchmarks/trimming.py prints what this saves and what it costs.
+benchmarks/processor_memory.py prints what this saves and what it costs.
 """
 
 from typing import Any

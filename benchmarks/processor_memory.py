@@ -1,12 +1,16 @@
-"""What giving freed memory back while it trains saves on a processor, and what it costs: both sides in one run.
+"""What keeps a worker's memory low on a processor, what it saves and what it costs: all sides in one run.
 
-    python benchmarks/trimming.py [ROUNDS]
+    python benchmarks/processor_memory.py [ROUNDS]
+
+Giving freed memory back while it trains (core/training/trimming.py), and preparing few shapes of products at once
+(FEW_SHAPES of core/runs/supervisor.py).
 
 MiniLM learns whole from rows of random tokens, of as many lengths as texts have (log-normal, 8 to 256 tokens), in the
 batches of a real run. Each side has a process of its own, in turn; of several rounds the median is told.
 """
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -18,14 +22,20 @@ PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))
 
 from benchmarks.machine import heading  # noqa: E402  the project is found only now
+from core.runs.supervisor import FEW_SHAPES  # noqa: E402
 
 STEPS, BATCH, CLASSES, VOCABULARY = 120, 32, 6, 5000
-SIDES = ("as it was freed", "given back")
+SIDES: dict[str, tuple[bool, dict[str, str]]] = {
+    "neither": (False, {}),
+    "given back": (True, {}),
+    "few shapes": (False, FEW_SHAPES),
+    "both, as a worker": (True, FEW_SHAPES),
+}
 
 
 def main() -> int:
     if sys.argv[1:2] == ["--side"]:
-        print(json.dumps(measured(trims=sys.argv[2] == SIDES[1])))
+        print(json.dumps(measured(trims=SIDES[sys.argv[2]][0])))
         return 0
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
     print(heading("torch", "transformers"))
@@ -33,11 +43,19 @@ def main() -> int:
     for _ in range(rounds):
         for side in SIDES:
             command = [sys.executable, __file__, "--side", side]
-            told = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)
+            without = {name: value for name, value in os.environ.items() if name not in FEW_SHAPES}
+            told = subprocess.run(
+                command,
+                env=without | SIDES[side][1],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+                check=True,
+            )
             found[side].append(json.loads(told.stdout.splitlines()[-1]))
     for side in SIDES:
         grown, seconds = (statistics.median(one[name] for one in found[side]) for name in ("grown", "seconds"))
-        print(f"{side:16} grew by {grown / 1e9:.2f} GB  {seconds:6.1f} s for {STEPS} steps of {BATCH} rows")
+        print(f"{side:18} grew by {grown / 1e9:.2f} GB  {seconds:6.1f} s for {STEPS} steps of {BATCH} rows")
     return 0
 
 
