@@ -29,8 +29,8 @@ WORKSPACES = 40 * 2**20
 CUDABlas.cpp); PyTorch counts the first as its own."""
 SPARE_SHARE = {"cuda": 0.05, "cpu": 0.9}
 """Of what comes and goes that the allocator holds and cannot give out. PyTorch's on CUDA: batches differ in length; an
-estimate, to be corrected by benchmarks/gpu_memory.py. On a processor glibc's, with what oneDNN keeps prepared: by so much
-more than torch had given out do whole runs grow, with batches of many lengths, where some layers or adapters learn
+estimate, to be corrected by benchmarks/gpu_memory.py. On a processor glibc's, with what oneDNN keeps prepared: by so
+much more than torch had given out do whole runs grow, with batches of many lengths, where some layers or adapters learn
 (benchmarks/run_memory.py, MiniLM, 2026-11-22)."""
 SPARE_SHARE_WHOLE = 0.45
 """The same on a processor where all layers learn."""
@@ -38,7 +38,7 @@ PROCESS = 925 * 10**6
 """Bytes of a worker on the processor once it has imported what an encoder's training takes, before it loads the model
 (torch 2.14 built for CUDA, 2026-11-22)."""
 PROCESS_GROWS = 125 * 10**6
-"""By what it reads data with, imports as it goes and needs to write a checkpoint (benchmarks/run_memory.py, 2026-11-22)."""
+"""By what it reads data with, imports as it goes and needs to write a checkpoint (benchmarks/run_memory.py)."""
 FRAMEWORK = {"cuda": CUDA_CONTEXT + WORKSPACES, "cpu": PROCESS + PROCESS_GROWS}
 
 

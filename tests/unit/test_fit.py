@@ -60,12 +60,13 @@ def cases(draw):
         gradient_checkpointing=draw(st.booleans()),
         shorten_to_fit=draw(st.booleans()),
         optimizer=draw(st.sampled_from(["adamw", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit"])),
+        adversarial=draw(st.sampled_from(["off", "on"] if (family, model.method) == ("encoder", "full") else ["off"])),
     )
     spec = RunSpec(data=DATA, mapping=MAPPING, model=model, training=training)
     tokens = draw(st.integers(1, length))
     answers = draw(st.integers(0, tokens)) if spec.task == "answer" else 0
     kept = draw(st.sampled_from([0, 10**8, 10**10])) if model.method in ("freeze", "head") else 0
-    work = replace(workload(name, tokens, answers), cached_bytes=kept)
+    work = replace(workload(name, tokens, answers), cached_bytes=kept, adversarial=training.adversarial == "on")
     return spec, work, draw(st.integers(1, tokens))
 
 
