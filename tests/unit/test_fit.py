@@ -219,6 +219,15 @@ def test_another_method_is_the_last_resort_and_said_to_be():
     assert found[first - 1].time > 1
 
 
+def test_where_embeddings_learn_no_more_nothing_moves_them():
+    spec, work = of_preset("bert-base", adversarial="on"), replace(workload("bert-base", 256), adversarial=True)
+    found = [make_it_fit(spec, work, card(size / 10), 256) for size in range(40, 8, -1)]
+    others = [fit.spec for fit in found if fit.spec.model.method != "full"]
+    assert others
+    for other in others:
+        assert RunSpec.model_validate(other.model_dump(mode="json")).training.adversarial == "off"
+
+
 def test_where_nothing_fits_the_least_and_a_smaller_model_are_named():
     spec = of_preset("mistral-7b-qlora")
     fit = make_it_fit(spec, workload("mistral-7b-qlora", 512, 3), card(4), 512)
