@@ -459,8 +459,8 @@ class TrainingSpec(Part):
     adversarial: Literal["off", "auto", "on"] = setting(
         "off",
         "Learn each batch a second time with its words' embeddings moved against the model (arXiv 1605.07725): better "
-        "where classes have few rows, for twice the time. Encoders that learn as a whole. auto: where classes have "
-        "fewer than 150 rows on average.",
+        "where many classes have few rows each, for twice the time. Encoders that learn as a whole. auto: from 20 "
+        "classes on, where they have fewer than 150 rows on average.",
     )
     adversarial_distance: float = setting(
         1.0, "How far the embeddings are moved, all of a batch's together. Farther is harder to learn.", gt=0, le=100

@@ -139,8 +139,13 @@ def test_resumed_it_ends_with_the_same_weights(tmp_path):
         (spec_of(adversarial="auto", gradual_unfreezing=True), 34, False),
     ],
 )
-def test_auto_is_where_classes_have_few_rows_and_embeddings_learn(spec, classes, found):
+def test_auto_is_where_they_have_few_rows_and_embeddings_learn(spec, classes, found):
     assert is_adversarial(spec, 5000, classes) is found
+
+
+@pytest.mark.parametrize(("classes", "found"), [(6, False), (19, False), (20, True)])
+def test_auto_is_for_many_classes(classes, found):
+    assert is_adversarial(spec_of(adversarial="auto"), 500, classes) is found
 
 
 @pytest.mark.parametrize(
