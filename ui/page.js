@@ -48,7 +48,7 @@
   document.addEventListener('keydown', () => { told = false; }, true);
   document.addEventListener('keypress', () => { told = true; }, true);
   document.addEventListener('input', (event) => {
-    if (!told && event.target.closest('#step-model .field, #parts .short')) {
+    if (!told && event.target.closest('#step-model .field, #search-settings, #parts .short')) {
       event.target.dispatchEvent(new KeyboardEvent('keypress', {key: 'Unidentified', bubbles: true}));
     }
     told = false;
