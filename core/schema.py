@@ -456,15 +456,6 @@ class TrainingSpec(Part):
     contrastive_temperature: float = setting(
         0.07, "Of the contrastive term: lower looks more at the nearest texts.", gt=0, le=10
     )
-    adversarial: Literal["off", "auto", "on"] = setting(
-        "off",
-        "Learn each batch a second time with its words' embeddings moved against the model (arXiv 1605.07725): better "
-        "where many classes have few rows each, for twice the time. Encoders that learn as a whole. auto: from 20 "
-        "classes on, where they have fewer than 150 rows on average.",
-    )
-    adversarial_distance: float = setting(
-        1.0, "How far the embeddings are moved, all of a batch's together. Farther is harder to learn.", gt=0, le=100
-    )
     layer_decay: float = setting(
         1.0,
         "Each layer learns this many times as fast as the one above it; below 1 the lower layers change less.",
@@ -569,11 +560,6 @@ class RunSpec(Part):
                 f"loss {self.training.loss} is not for labels of kind {self.mapping.kind}; choose one of "
                 f"auto, {', '.join(losses)}"
             )
-        if self.training.adversarial == "on" and not self.embeddings_learn:
-            raise ValueError(
-                "adversarial moves embeddings that learn from the first step: choose an encoder with method full and "
-                "without gradual_unfreezing, or set training.adversarial to auto"
-            )
         if self.model.head != "model" and self.model.family != "encoder":
             raise ValueError("only encoders take a linear or two-layer head; set model.head to model")
         if self.mapping.kind in ("multi", "soft") and self.task != "classify":
@@ -581,12 +567,6 @@ class RunSpec(Part):
                 f"labels of kind {self.mapping.kind} need a head: choose an encoder, or method head-on-llm"
             )
         return self
-
-    @property
-    def embeddings_learn(self) -> bool:
-        """From the first step, those of an encoder."""
-        model = self.model
-        return model.family == "encoder" and model.method == "full" and not self.training.gradual_unfreezing
 
     @property
     def task(self) -> "Task":

@@ -9,12 +9,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import nn
 from torch.utils.data import DataLoader, Sampler
 from transformers import Trainer
 
-from core.training.adversarial import Adversary, moved_against
 from core.training.saved_state import CheckpointWriter
 
 ALIKE = 1.08
@@ -94,36 +91,9 @@ class ClassifierTrainer(Trainer):
 
     batches: RowBatches
     writer: CheckpointWriter
-    adversary: Adversary | None = None
-    """None: batches are learned as they are."""
 
     def get_train_dataloader(self) -> DataLoader[dict[str, object]]:
         return batch_loader(self, self.batches)
-
-    def training_step(
-        self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None = None
-    ) -> torch.Tensor:
-        """Gradients of a batch, added to those there are. With an adversary they are the mean of those of the batch as
-        it is and against moved embeddings; the loss is that of the batch as it is."""
-        if self.adversary is None:
-            return super().training_step(model, inputs, num_items_in_batch)
-        gradient = self.adversary.embeddings.grad
-        before = None if gradient is None else gradient.clone()
-        loss = super().training_step(model, dict(inputs), num_items_in_batch)
-        with moved_against(self.adversary, before):
-            super().training_step(model, dict(inputs), num_items_in_batch)
-        return 2 * loss
-
-    def compute_loss(
-        self,
-        model: nn.Module,
-        inputs: dict[str, Any],
-        return_outputs: bool = False,
-        num_items_in_batch: torch.Tensor | int | None = None,
-    ) -> Any:
-        """Halved where it is one of the two of an adversarial step; an evaluation has the outputs beside it."""
-        found = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        return found / 2 if self.adversary is not None and isinstance(found, torch.Tensor) else found
 
     def _get_output_dir(self, trial: Any) -> str:
         return str(self.writer.staged or super()._get_output_dir(trial))

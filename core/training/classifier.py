@@ -16,7 +16,6 @@ from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast, set_seed
 
 from core.data.examples import DataFacts
-from core.epochs import is_adversarial
 from core.evaluation.multi_label import tuned_thresholds
 from core.evaluation.predictions import Baseline, Predictions
 from core.models.architecture import encoder_layers
@@ -122,8 +121,6 @@ def _load(
     chosen = with_chosen_layers(spec.model, layers, rows)
     if chosen is not spec.model:
         job.say(f"Of {layers} layers the lowest {chosen.frozen_layers} stay as they are: there are {rows:,} train rows")
-    if is_adversarial(spec, rows, len(facts.labels) if facts.kind == "single" else 0):
-        job.say("Each batch is learned a second time, with its words' embeddings moved against the model")
     if spec.training.gradient_checkpointing and spec.training.offload_checkpoints:
         offload_checkpoints(encoder)
     return apply_method(encoder, chosen), tokenizer, spec.model_copy(update={"model": chosen}), baseline

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import psutil
 
 from core.data.amount import Amount
-from core.epochs import is_adversarial
 from core.models.checkpoint_room import CheckpointRoom, checkpoint_room
 from core.models.known import known_of
 from core.models.layers import CachePlan, plan_states, with_chosen_layers
@@ -68,7 +67,6 @@ def forecast_run(store: Store, spec: RunSpec, amount: Amount, device: Device) ->
         _answer_tokens(spec, amount),
         on_device,
         memory_ratio(store, device.kind, spec.model.family),
-        is_adversarial(spec, amount.rows["train"], amount.classes if spec.mapping.kind == "single" else 0),
         likely_used_tokens(sizes, sum(amount.tokens.values())),
     )
     cached = cache is not None and cache.place is not None

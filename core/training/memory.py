@@ -18,8 +18,6 @@ from core.training.moments import Moment, moments_of
 PartName = Literal["weights", "adapter", "gradients", "optimizer", "activations", "logits", "cache", "framework"]
 GRADIENT_BYTES = 4
 """Weights that learn are float32, and so are their gradients."""
-EMBEDDINGS_BESIDE = 3
-"""Tables of an adversarial step: the embeddings as they were, and their gradients before the batch and of it alone."""
 CUDA_CONTEXT = 500 * 10**6
 """Bytes that CUDA takes for itself before the first tensor: its context, and the kernels of torch, bitsandbytes and
 Triton. Not torch's, so that torch's own figures lack it. 300 to 600 MB by GPU and driver are what people report; not
@@ -66,8 +64,6 @@ class Workload:
     """What frozen layers say, where it is kept in the device's memory."""
     measured_ratio: float = 1.0
     """Of what runs like it took here to what was forecast (core/training/past_forecasts.py)."""
-    adversarial: bool = False
-    """Whether each batch is learned against moved embeddings too."""
     used_tokens: int | None = None
     """Of the vocabulary, that occur in the rows: an encoder that learns as a whole trains their embeddings alone.
     None: not known, so that all are counted."""
@@ -105,11 +101,8 @@ def forecast_memory(
     done = pass_of(spec, workload, device, unsloth)
     tensors = learning_tensors(workload.sizes, spec.model, workload.classes, workload.used_tokens)
     gradients = GRADIENT_BYTES * sum(tensor.all for tensor in tensors)
-    before = gradients if workload.adversarial or spec.training.gradient_accumulation > 1 else 0
-    if workload.adversarial:
-        before += EMBEDDINGS_BESIDE * FLOAT32 * _used_embeddings(workload)
     free = device.free_bytes - sum(part.bytes for part in held)
-    moments = moments_of(spec, done, workload.classes, workload.answer_tokens, gradients, before, free)
+    moments = moments_of(spec, done, workload.classes, workload.answer_tokens, gradients, free)
     highest = max(moments, key=lambda moment: moment.bytes)
     whole = device.kind == "cpu" and spec.model.method == "full"
     share = 1 + (SPARE_SHARE_WHOLE if whole else SPARE_SHARE[device.kind])
@@ -150,7 +143,8 @@ def _held(spec: RunSpec, workload: Workload, device: Device) -> list[MemoryPart]
         words += ", those of its layers in 4 bits with their scales"
     if model.method == "full" and model.family == "encoder" and workload.used_tokens is not None:
         # What trains is a copy of the rows that are used; the whole table stays in the computer's memory.
-        weights += FLOAT32 * (_used_embeddings(workload) - (sizes.token_embeddings if device.kind == "cuda" else 0))
+        used = min(workload.used_tokens, sizes.vocabulary) * sizes.hidden_size
+        weights += 4 * (used - (sizes.token_embeddings if device.kind == "cuda" else 0))
     if away := _embeddings_away(spec, workload, device):
         weights -= away
         words += f"; token embeddings, {away / 1e6:,.0f} MB, wait in main memory"
@@ -169,12 +163,6 @@ def _held(spec: RunSpec, workload: Workload, device: Device) -> list[MemoryPart]
         MemoryPart("optimizer", averages.held, f"Two averages of each number that learns.{paged}"),
         MemoryPart("cache", workload.cached_bytes, "What frozen layers say, computed once."),
     ]
-
-
-def _used_embeddings(workload: Workload) -> int:
-    """Numbers in the embeddings of the tokens that occur, as far as that is known."""
-    sizes = workload.sizes
-    return min(workload.used_tokens or sizes.vocabulary, sizes.vocabulary) * sizes.hidden_size
 
 
 def _passing(moment: Moment) -> list[MemoryPart]:

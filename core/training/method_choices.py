@@ -84,8 +84,5 @@ def _method(spec: RunSpec, layers: int, device: Device, method: str, words: str)
     if method in ("freeze", "head") and spec.training.prefix_cache in ("auto", "memory") and device.kind == "cpu":
         kept = "What frozen layers say is kept on disk, as memory is short."
         changes.append(change_of(spec.training, "training", "prefix_cache", "disk", kept))
-    if spec.training.adversarial == "on":
-        off = "An adversary moves embeddings that learn, and there they do not."
-        changes.append(change_of(spec.training, "training", "adversarial", "off", off))
     time = passes(applied(spec, [choice_of(changes)]), layers) / passes(spec, layers)
     return choice_of(changes, time)

@@ -51,11 +51,10 @@ class Moment:
 
 
 def moments_of(
-    spec: RunSpec, done: Pass, classes: int, answer_tokens: int, gradients: int, before: int, free: int
+    spec: RunSpec, done: Pass, classes: int, answer_tokens: int, gradients: int, free: int
 ) -> tuple[Moment, ...]:
-    """done: a training step's. gradients: bytes of all. before: of those that are there as the last pass of a step
-    begins. free: bytes beside what is always there."""
-    found = [*_step(spec, done, answer_tokens, gradients, before), _evaluation(spec, done, classes, answer_tokens)]
+    """done: a training step's. gradients: bytes of all. free: bytes beside what is always there."""
+    found = [*_step(spec, done, answer_tokens, gradients), _evaluation(spec, done, classes, answer_tokens)]
     if spec.task == "chat" or (spec.task == "answer" and spec.evaluation.generated_rows):
         found.append(_answers(spec, done))
     has_frozen = spec.model.family == "encoder" and done.learning_layers < done.sizes.layers
@@ -64,8 +63,10 @@ def moments_of(
     return tuple(found)
 
 
-def _step(spec: RunSpec, done: Pass, answer_tokens: int, gradients: int, before: int) -> list[Moment]:
+def _step(spec: RunSpec, done: Pass, answer_tokens: int, gradients: int) -> list[Moment]:
+    """With several batches a step, gradients of those before are there all along."""
     training, what = spec.training, f"{done.rows:,} x {done.tokens:,} tokens"
+    added_up = gradients if training.gradient_accumulation > 1 else 0
     checkpointing = training.gradient_checkpointing and done.learning_layers > 0
     offloaded = training.offload_checkpoints and not (done.unsloth and spec.model.max_length < UNSLOTH_OFFLOADS_FROM)
     kept = kept_bytes(done, checkpointing=checkpointing, offloaded=offloaded)
@@ -84,13 +85,13 @@ def _step(spec: RunSpec, done: Pass, answer_tokens: int, gradients: int, before:
     if spec.model.method == "full" and spec.model.family == "causal" and done.autocast:
         logits += done.sizes.token_embeddings * done.number
     longest = "a training step on the longest rows"
-    found = [Moment("step", f"{_most_in(longest)}.", kept + widest, words, gradients=before)]
+    found = [Moment("step", f"{_most_in(longest)}.", kept + widest, words, gradients=added_up)]
     if logits:
         loss = f"{_most_in(longest)}, as its loss is computed."
         states = done.positions * done.sizes.hidden_size * 2 * done.weights
-        found.append(Moment("loss", loss, kept + states, words, logits, logit_words, gradients=before))
+        found.append(Moment("loss", loss, kept + states, words, logits, logit_words, gradients=added_up))
     at_the_end = f"{_most_in('a training step')}, when all gradients are there."
-    working = lowest if done.learning_layers and not before else 0
+    working = lowest if done.learning_layers and not added_up else 0
     return [*found, Moment("gradients", at_the_end, working, f"{what}: the lowest layer.", gradients=gradients)]
 
 

@@ -23,7 +23,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from core.data.examples import PARTS, DataFacts
 from core.data.split import write_split
-from core.epochs import epochs_of, is_adversarial
+from core.epochs import epochs_of
 from core.models.known import known_of
 from core.models.layers import plan_states, with_chosen_layers
 from core.schema import RunSpec
@@ -90,10 +90,6 @@ def _as_the_run_will_be(job: Job, facts: DataFacts) -> tuple[RunSpec, int]:
     """The spec as all rows call for it, not the few that are kept; and the bytes of what frozen layers say of all rows,
     where these are kept in memory."""
     spec = job.spec
-    classes = len(facts.labels) if spec.mapping.kind == "single" else 0
-    if spec.training.adversarial == "auto":
-        decided = "on" if is_adversarial(spec, facts.parts["train"], classes) else "off"
-        spec = spec.model_copy(update={"training": spec.training.model_copy(update={"adversarial": decided})})
     known = known_of(spec.model)
     if spec.model.family != "encoder" or spec.model.method not in ("freeze", "head") or known.sizes is None:
         return spec, 0

@@ -21,7 +21,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from core.epochs import epochs_of, is_adversarial
+from core.epochs import epochs_of
 from core.models.architecture import head_parameter_names, learning_rate_depths, output_layer
 from core.models.device import best_device
 from core.models.freezing import frozen_layer_count
@@ -29,7 +29,6 @@ from core.models.losses import Features, balanced_weights, training_loss
 from core.models.prefix_cache import CachedRows
 from core.models.tokens import TokenRows, collate
 from core.schema import Family, LabelKind, RunSpec, TrainingSpec
-from core.training.adversarial import Adversary
 from core.training.batches import ClassifierTrainer, RowBatches
 from core.training.callbacks import StoreCallback
 from core.training.collapse import class_shares, watch_figures
@@ -92,18 +91,9 @@ def classifier_trainer(
         optimizers=(_optimizer(model, training, arguments), None),
     )
     trainer.batches = batches
-    if is_adversarial(spec, len(train), classes if kind == "single" else 0):
-        trainer.adversary = Adversary(_embeddings(model), training.adversarial_distance)
     trainer.writer = checkpoint_writer(training, folder, model, identity or {})
     watch_disk(callbacks, trainer.writer)
     return trainer
-
-
-def _embeddings(model: PreTrainedModel | PeftModel) -> torch.nn.Parameter:
-    """Of an encoder's tokens: float32 [tokens, hidden]."""
-    weight = model.get_input_embeddings().weight
-    assert isinstance(weight, torch.nn.Parameter)
-    return weight
 
 
 def checkpoint_writer(

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from core.epochs import epochs_of, is_adversarial
+from core.epochs import epochs_of
 from core.models.layers import work_of_a_step
 from core.models.sizes import Sizes
 from core.schema import ADAPTER_METHODS, Method, RunSpec
@@ -69,8 +69,6 @@ def work_of(spec: RunSpec, sizes: Sizes, amount: "Amount", cached: bool) -> Work
     length = tokens["train"] / max(1, rows["train"])
     forward = forward_operations(sizes, length)
     token = _training_share(spec, sizes, cached) * forward
-    if is_adversarial(spec, rows["train"], _classes(spec, amount)):
-        token *= 2
     seen, steps, epochs = _training_length(spec, amount)
     evaluations = steps / spec.training.evaluate_every_steps if spec.training.evaluate_every_steps else epochs
     above = work_of_a_step(sizes.layers, frozen_layers(spec, sizes)).cached if cached else 1.0
@@ -87,11 +85,6 @@ def work_of(spec: RunSpec, sizes: Sizes, amount: "Amount", cached: bool) -> Work
         folds * sum(tokens.values()) if spec.evaluation.baselines and spec.task != "chat" else 0,
         _written_rows(spec, rows),
     )
-
-
-def _classes(spec: RunSpec, amount: "Amount") -> int:
-    """One a row; 0 where a row has none or several."""
-    return amount.classes if spec.mapping.kind == "single" else 0
 
 
 def forward_operations(sizes: Sizes, length: float) -> float:
@@ -129,7 +122,8 @@ def _training_length(spec: RunSpec, amount: "Amount") -> tuple[float, int, float
     if training.max_steps is not None:
         epochs = training.max_steps / steps_an_epoch
         return epochs * rows, training.max_steps, epochs
-    epochs = epochs_of(training, rows, _classes(spec, amount))
+    classes = amount.classes if spec.mapping.kind == "single" else 0
+    epochs = epochs_of(training, rows, classes)
     return epochs * rows, math.ceil(steps_an_epoch * epochs), epochs
 
 
@@ -143,7 +137,8 @@ def _once_tokens(spec: RunSpec, amount: "Amount", share: float, cached: bool) ->
     if spec.task != "classify":
         return found + (tokens["test"] if spec.evaluation.untuned else 0)
     if spec.evaluation.baselines and spec.model.family == "encoder":
-        voting = min(rows["train"], voting_rows_affordable(spec, rows, _classes(spec, amount)))
+        classes = amount.classes if spec.mapping.kind == "single" else 0
+        voting = min(rows["train"], voting_rows_affordable(spec, rows, classes))
         found += held_out + voting * tokens["train"] / max(1, rows["train"])
     return found
 

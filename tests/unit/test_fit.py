@@ -60,13 +60,12 @@ def cases(draw):
         gradient_checkpointing=draw(st.booleans()),
         shorten_to_fit=draw(st.booleans()),
         optimizer=draw(st.sampled_from(["adamw", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit"])),
-        adversarial=draw(st.sampled_from(["off", "on"] if (family, model.method) == ("encoder", "full") else ["off"])),
     )
     spec = RunSpec(data=DATA, mapping=MAPPING, model=model, training=training)
     tokens = draw(st.integers(1, length))
     answers = draw(st.integers(0, tokens)) if spec.task == "answer" else 0
     kept = draw(st.sampled_from([0, 10**8, 10**10])) if model.method in ("freeze", "head") else 0
-    work = replace(workload(name, tokens, answers), cached_bytes=kept, adversarial=training.adversarial == "on")
+    work = replace(workload(name, tokens, answers), cached_bytes=kept)
     return spec, work, draw(st.integers(1, tokens))
 
 
@@ -217,15 +216,6 @@ def test_another_method_is_the_last_resort_and_said_to_be():
     assert "full" not in methods[first:]
     assert found[first].changes[0].words.startswith("Nothing else fits")
     assert found[first - 1].time > 1
-
-
-def test_where_embeddings_learn_no_more_nothing_moves_them():
-    spec, work = of_preset("bert-base", adversarial="on"), replace(workload("bert-base", 256), adversarial=True)
-    found = [make_it_fit(spec, work, card(size / 10), 256) for size in range(40, 8, -1)]
-    others = [fit.spec for fit in found if fit.spec.model.method != "full"]
-    assert others
-    for other in others:
-        assert RunSpec.model_validate(other.model_dump(mode="json")).training.adversarial == "off"
 
 
 def test_where_nothing_fits_the_least_and_a_smaller_model_are_named():

@@ -165,8 +165,6 @@ def test_work_follows_what_learns():
     assert full.steps == 32 * 4
     again = work_of(spec_of(training={"gradient_checkpointing": True}), sizes, AMOUNT, False)
     assert again.token == 4 * forward
-    against = work_of(spec_of(training={"adversarial": "on"}), sizes, AMOUNT, False)
-    assert (against.token, against.evaluation) == (6 * forward, full.evaluation)
     frozen = spec_of(model={"method": "freeze", "frozen_layers": 4})
     assert work_of(frozen, sizes, AMOUNT, False).token == pytest.approx((4 + 3 * 2) / 6 * forward)
     kept = work_of(frozen, sizes, AMOUNT, True)

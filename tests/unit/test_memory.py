@@ -67,17 +67,6 @@ def test_gradients_are_there_in_a_step_where_batches_are_added_up():
     assert added["evaluation"] == one["evaluation"]
 
 
-def test_gradients_are_there_in_the_second_pass_of_an_adversarial_step():
-    spec, work = of_preset("bert-base"), replace(work_of(of_preset("bert-base")), used_tokens=1000)
-    plain, against = (
-        dict(forecast_memory(spec, replace(work, adversarial=word), CARD, unsloth=False).moments)
-        for word in (False, True)
-    )
-    layers = 4 * (work.sizes.body - work.sizes.token_embeddings)
-    assert against["step"] - plain["step"] == pytest.approx(layers, rel=0.12)
-    assert against["evaluation"] == plain["evaluation"]
-
-
 def test_a_processor_takes_neither_paged_nor_8_bit_averages():
     spec = of_preset("llama-3.2-3b-4bit")
     assert spec.training.optimizer == "paged_adamw_8bit"

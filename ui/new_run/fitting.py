@@ -16,7 +16,6 @@ ONLY_WITH: dict[str, tuple[str, ...]] = {
     **{key: ("classify",) for key in SETTINGS if key.startswith(("training.focal", "training.contrastive"))},
     **{key: ("freeze", "head") for key in SETTINGS if key.startswith(("training.prefix_cache", "training.cache"))},
     "training.gradual_unfreezing": ("full", "freeze"),
-    **{key: ("encoder",) for key in SETTINGS if key.startswith("training.adversarial")},
     "training.loss": ("classify",),
     "training.batch_tokens": ("classify",),
     "model.double_quantization": FOUR_BIT_METHODS,

@@ -13,7 +13,7 @@ import yaml
 from core.data.findings import counted
 from core.data.labels import has_label_columns
 from core.data.table import Table
-from core.epochs import epochs_of, is_adversarial
+from core.epochs import epochs_of
 from core.presets import Preset, find_preset, preset_spec
 from core.prompts import prompt_columns
 from core.schema import PACKAGED_ENCODER, DataSpec, MappingSpec, RunSpec, short_name
@@ -115,22 +115,16 @@ def _training(spec: RunSpec, tables: dict[str, Table], usable: int, classes: int
     training = spec.training
     batch = training.batch_size * training.gradient_accumulation
     train_rows = planned_rows(spec, tables, usable)["train"]
-    of_one = classes if spec.mapping.kind == "single" else 0
-    epochs = epochs_of(training, train_rows, of_one)
+    epochs = epochs_of(training, train_rows, classes if spec.mapping.kind == "single" else 0)
     steps = math.ceil(train_rows / batch) * epochs
     limit = f", at most {training.max_steps:,} steps" if training.max_steps else ""
     # Of an answer's length the prompt's own sentence says more.
     cut = f"; texts longer than {spec.model.max_length} tokens are cut" if spec.task == "classify" else ""
     passes = f"{number_words(epochs)} pass{'es' if epochs != 1 else ''}"
     why = " (chosen by the number of rows and classes)" if training.epochs is None else ""
-    against = (
-        " Each batch is learned twice, the second time with its words moved against the model (adversarial training)."
-        if is_adversarial(spec, train_rows, of_one)
-        else ""
-    )
     return (
         f"It makes {bold(passes)} over the training rows{why} in batches of {batch}, about {math.ceil(steps):,} steps"
-        f"{limit}, with a learning rate of {bold(number_words(training.learning_rate))}{cut}.{against}"
+        f"{limit}, with a learning rate of {bold(number_words(training.learning_rate))}{cut}."
     )
 
 
