@@ -132,7 +132,7 @@ def _ours(spec: Any, root: Path) -> dict[str, Any]:
     from core.runs.store import open_store
     from core.runs.supervisor import submit
     from core.training.job import Job
-    from core.training.worker import _labelled_texts
+    from core.training.worker import labelled_texts
     from core.workspace import open_workspace
 
     workspace = open_workspace(root / "workspace")
@@ -140,7 +140,7 @@ def _ours(spec: Any, root: Path) -> dict[str, Any]:
     store = open_store(workspace)
     store.claim_next()
     facts = write_split(spec, workspace, folder)
-    parts = {part: _labelled_texts(folder, part, facts) for part in ("train", "validation", "test")}
+    parts = {part: labelled_texts(folder, part, facts) for part in ("train", "validation", "test")}
     kept = {"bytes": 0, "seconds": 0.0}
     trainers = []
     fill, load, make = classifier.fill_cache, classifier._load, classifier.classifier_trainer
@@ -183,13 +183,13 @@ def _trainer(spec: Any, root: Path) -> dict[str, Any]:
     from core.models.encoder import load_encoder
     from core.models.freezing import apply_method
     from core.runs.supervisor import submit
-    from core.training.worker import _labelled_texts
+    from core.training.worker import labelled_texts
     from core.workspace import open_workspace
 
     workspace = open_workspace(root / "workspace")
     folder = workspace.run(submit(workspace, spec))
     facts = write_split(spec, workspace, folder)
-    parts = {part: _labelled_texts(folder, part, facts) for part in ("train", "validation", "test")}
+    parts = {part: labelled_texts(folder, part, facts) for part in ("train", "validation", "test")}
     set_seed(spec.training.seed)
     model, tokenizer = load_encoder(spec.model, facts.labels)
     model = _plainly_frozen(apply_method(model, spec.model))

@@ -187,7 +187,7 @@ def score(task: dict[str, Any]) -> dict[str, Any]:
     from core.models.causal import Backend, choose_backend, load_causal
 
     spec = run_spec(task)
-    asked = choose_backend(spec.model) if task["side"] == "unsloth" else Backend("transformers", "")
+    asked = choose_backend(spec.model, spec.training) if task["side"] == "unsloth" else Backend("transformers", "")
     if asked.name != task["side"]:
         raise RuntimeError(asked.reason)
     from core.evaluation.label_trees import TREE_TOKENS

@@ -24,7 +24,7 @@ def ours(
     """As core.training.answers does it."""
     from core.models.causal import choose_backend, load_causal, with_adapter
 
-    backend = choose_backend(spec.model)
+    backend = choose_backend(spec.model, spec.training)
     from core.evaluation.label_trees import TREE_TOKENS
     from core.training import sft
     from core.workspace import RunFolder

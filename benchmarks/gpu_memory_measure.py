@@ -62,7 +62,8 @@ def device_of(cap: float | None) -> Device:
     total = torch.cuda.get_device_properties(0).total_memory
     if cap is None:
         return Device("cuda", "the card", total, total)
-    torch.cuda.set_per_process_memory_fraction((cap - CUDA_CONTEXT) / total)
+    # A card of so many gigabytes has a little less than that.
+    torch.cuda.set_per_process_memory_fraction(min(1.0, (cap - CUDA_CONTEXT) / total))
     return Device("cuda", "the card", int(cap), int(cap))
 
 
@@ -73,7 +74,9 @@ def capped(task: dict[str, Any], spec: RunSpec, workload: Workload) -> tuple[Mem
         return forecast, 0
     cap = task.get("cap")
     if cap is None and task["capped"]:
-        cap = next((size * 2**30 for size in CAPS if forecast.bytes <= size * 2**30), None)
+        total = torch.cuda.get_device_properties(0).total_memory
+        fitting = (size * 2**30 for size in CAPS if forecast.bytes <= size * 2**30 <= 1.02 * total)
+        cap = next(fitting, None)
     if cap is None:
         return forecast, 0
     return forecast_memory(spec, workload, device_of(cap)), cap / 2**30
@@ -208,17 +211,20 @@ def fit(task: dict[str, Any]) -> dict[str, Any]:
 
 
 def make(task: dict[str, Any]) -> dict[str, Any]:
-    """A language model as gpu_llm.py makes it, or an encoder of the preset's shape with MiniLM's tokenizer."""
+    """A language model as gpu_llm.py makes it, or an encoder of the preset's shape with a small tokenizer: its rows are
+    random numbers, so that the tokenizer pads them and no more."""
     if task["model"] != "bert":
         return build(task)
-    from transformers import AutoConfig, AutoModel, AutoTokenizer
+    from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
 
-    from core.models.source import packaged_encoder
+    from tests.small_tokenizers import LLAMA_3_SPECIAL, llama_3_tokens
 
     content = dict(find_preset(PRESETS["bert"]).config)
     shape = {"hidden_size": 192, "num_hidden_layers": 2, "intermediate_size": 256} if task["tiny"] else {}
     model = AutoModel.from_config(AutoConfig.for_model(content.pop("model_type"), **content | shape))
-    AutoTokenizer.from_pretrained(packaged_encoder()).save_pretrained(task["folder"])
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=llama_3_tokens(), **LLAMA_3_SPECIAL)
+    tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.save_pretrained(task["folder"])
     model.save_pretrained(task["folder"])
     return {"parameters": model.num_parameters()}
 

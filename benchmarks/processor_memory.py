@@ -53,10 +53,16 @@ def main() -> int:
                 check=True,
             )
             found[side].append(json.loads(told.stdout.splitlines()[-1]))
+            print(_line(side, found[side][-1]), flush=True)
+    print(f"Medians of {rounds}:")
     for side in SIDES:
-        grown, seconds = (statistics.median(one[name] for one in found[side]) for name in ("grown", "seconds"))
-        print(f"{side:18} grew by {grown / 1e9:.2f} GB  {seconds:6.1f} s for {STEPS} steps of {BATCH} rows")
+        print(_line(side, {name: statistics.median(one[name] for one in found[side]) for name in found[side][0]}))
     return 0
+
+
+def _line(side: str, found: dict[str, float]) -> str:
+    seconds = found["seconds"]
+    return f"{side:18} grew by {found['grown'] / 1e9:.2f} GB  {seconds:6.1f} s for {STEPS} steps of {BATCH} rows"
 
 
 def measured(trims: bool) -> dict[str, float]:

@@ -21,7 +21,7 @@ Row = list[float]
 Ask = Callable[[list[ModelText]], list[Row]]
 
 
-@dataclass
+@dataclass(eq=False)
 class _Waiting:
     key: Hashable
     texts: list[ModelText]

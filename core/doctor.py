@@ -28,7 +28,7 @@ from core.installing import existing
 REQUIREMENTS = Path(__file__).resolve().parents[1] / "requirements.txt"
 SHOWN_PACKAGES = (
     "torch", "transformers", "peft", "trl", "unsloth", "bitsandbytes", "accelerate", "datasets", "tokenizers",
-    "safetensors", "huggingface_hub", "gradio", "duckdb", "pyarrow", "pandas", "pydantic", "scikit-learn", "plotly",
+    "safetensors", "huggingface_hub", "gradio", "duckdb", "pyarrow", "pandas", "pydantic", "scikit-learn",
 )  # fmt: skip
 HUB_TIMEOUT_SECONDS = 5
 TORCH_TIMEOUT_SECONDS = 120

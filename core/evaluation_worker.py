@@ -14,6 +14,7 @@ from core.evaluate_run import evaluate_file
 from core.evaluation_jobs import request_of
 from core.files import replacing
 from core.label_jobs import write_status
+from core.masking import mask_output, masked_error
 from core.workspace import RunFolder
 
 SECONDS_BETWEEN_WRITES = 0.5
@@ -42,7 +43,7 @@ def run_job(job: Path) -> int:
         with replacing(job / "result.json") as target:
             target.write_text(json.dumps(result, ensure_ascii=False), encoding="utf-8")
     except UserError as error:
-        write_status(job, "failed", error=error.parts())
+        write_status(job, "failed", error=masked_error(error).parts())
         return 1
     except Exception as error:  # noqa: BLE001  the process's outer edge: the page must learn how it ended
         traceback.print_exc()
@@ -50,11 +51,12 @@ def run_job(job: Path) -> int:
         words = UserError(
             f"Evaluating failed ({type(error).__name__}: {first_line}).", str(job / "log.txt"), "Read the log."
         )
-        write_status(job, "failed", error=words.parts())
+        write_status(job, "failed", error=masked_error(words).parts())
         return 1
     write_status(job, "finished", done=result["rows"], total=result["rows"])
     return 0
 
 
 if __name__ == "__main__":
+    mask_output()
     sys.exit(run_job(Path(sys.argv[1]).resolve()))

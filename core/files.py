@@ -1,10 +1,46 @@
-"""Files that are whole or not there. Light, so that a GPU machine without DuckDB has it too."""
+"""Paths as people write them, and files that are whole or not there. Light, so that a GPU machine without DuckDB has
+it too."""
 
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from core.errors import UserError
+
+LONGEST_SHOWN = 80
+
+
+def path_given(text: str) -> Path:
+    """A path as a person wrote it, `~` resolved. Raises UserError where no file can be called so."""
+    try:
+        path = Path(text).expanduser()
+        path.exists()
+    except (OSError, RuntimeError) as error:  # longer than names can be; the home of somebody who is not here
+        reason = error.strerror if isinstance(error, OSError) else str(error).rstrip(".")
+        shown = text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
+        raise UserError(f"'{shown}' is not a path ({reason}).", "path", "Check its spelling.") from error
+    return path
+
+
+def folder_given(text: str) -> Path | None:
+    """The folder on this computer that a model's name stands for, if it does: other names are a hub's."""
+    try:
+        path = path_given(text)
+    except UserError:
+        return None
+    return path if path.is_dir() else None
+
+
+def folder_bytes(folder: Path) -> int:
+    """Bytes of all files in a folder; one that goes away meanwhile counts nothing."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += (Path(parent) / name).lstat().st_size
+    return total
 
 
 @contextmanager

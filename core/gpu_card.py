@@ -136,7 +136,7 @@ def _name(pid: int) -> str:
         return f"process {pid}"
 
 
-def sharing_words(others: tuple[Holder, ...], card: str = "this card") -> str:
+def sharing_words(others: tuple[Holder, ...]) -> str:
     """`chrome takes 1.1 GB of this card.`; '' where nobody takes what is worth a word."""
     taken: dict[str, int] = {}
     for holder in others:
@@ -144,4 +144,4 @@ def sharing_words(others: tuple[Holder, ...], card: str = "this card") -> str:
     told = [f"{name} takes {size / 1e9:.1f} GB" for name, size in taken.items() if size >= WORTH_NAMING]
     if not told:
         return ""
-    return f"{', '.join(told[:-1])}{' and ' if len(told) > 1 else ''}{told[-1]} of {card}."
+    return f"{', '.join(told[:-1])}{' and ' if len(told) > 1 else ''}{told[-1]} of this card."

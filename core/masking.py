@@ -43,26 +43,27 @@ def secret_values(environment: Mapping[str, str] | None = None) -> tuple[str, ..
     return tuple(sorted(found, key=len, reverse=True))
 
 
-def masked(text: str, secrets: tuple[str, ...] | None = None) -> str:
-    """The text without what must not be written."""
-    for value in secret_values() if secrets is None else secrets:
+def masked(text: str, secrets: tuple[str, ...] | None = None, token: str | None = None) -> str:
+    """The text without what must not be written. token: of the hub, where one is at hand, whatever it looks like."""
+    known = secret_values() if secrets is None else secrets
+    for value in (token, *known) if token else known:
         text = text.replace(value, HIDDEN)
     for form, instead in _FORMS:
         text = form.sub(instead, text)
     return text
 
 
-def masked_error(error: UserError) -> UserError:
+def masked_error(error: UserError, token: str | None = None) -> UserError:
     """The same error, fit to be kept."""
-    return UserError(*(masked(part) for part in error.parts().values()))
+    return UserError(*(masked(part, token=token) for part in error.parts().values()))
 
 
 class MaskedStream(io.TextIOBase):
     """A text stream that masks each line before it passes it on; a line that is not ended waits for its end."""
 
-    def __init__(self, to: TextIO) -> None:
+    def __init__(self, to: TextIO, token: str | None = None) -> None:
         self._to = to
-        self._secrets = secret_values()
+        self._secrets = (*([token] if token else ()), *secret_values())
         self._line = ""
 
     def write(self, text: str) -> int:
@@ -92,11 +93,14 @@ class MaskedStream(io.TextIOBase):
         return self._to.encoding
 
 
-def mask_output() -> None:
-    """From here on everything that this process prints or logs is masked; a subprocess it starts is not."""
+def mask_output(token: str | None = None) -> None:
+    """From here on everything that this process prints or logs is masked; a subprocess it starts is not.
+
+    token: of the hub, which this process was handed.
+    """
     for name in ("stdout", "stderr"):
         before = getattr(sys, name)
-        stream = MaskedStream(before)
+        stream = MaskedStream(before, token)
         setattr(sys, name, stream)
         atexit.register(stream.end)
         # A library that was imported before has taken the stream as it was.

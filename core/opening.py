@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from core.data.examples import DataFacts, write_data_facts
 from core.errors import UserError
 from core.export_formats import Tell
+from core.files import folder_given, path_given
 from core.hub_model import ENDINGS, HubModel, OutOfReachError, cached, fetch, look_up
 from core.model_facts import MODEL_FACTS_FILE, ModelFacts, read_model_facts, write_model_facts
 from core.models.source import check_source
@@ -57,8 +58,9 @@ def quiet(done: int, total: int, words: str) -> None:
 
 def on_this_computer(model: str) -> bool:
     """Whether it names a folder, or a zip, here; else it is a hub repository."""
-    folder = Path(model).expanduser()
-    return folder.is_dir() or (folder.suffix.lower() == ".zip" and folder.is_file())
+    if folder_given(model) is not None:
+        return True
+    return model.lower().endswith(".zip") and path_given(model).is_file()
 
 
 def open_model(
@@ -70,7 +72,7 @@ def open_model(
     UserError where there is no such model, it was not made here, is of a format that only other programs load, or its
     base cannot be had.
     """
-    with _found(workspace, asked, token, tell, room or workspace.root) as found:
+    with _found(asked, token, tell, room or workspace.root) as found:
         facts = _facts(found.folder, asked)
         folder = workspace.run(new_id())
         facts = replace(facts, run=folder.id, name=asked.name or facts.name)
@@ -103,7 +105,7 @@ def look(asked: Asked, token: str | None) -> HubModel:
 
 
 @contextmanager
-def _found(workspace: Workspace, asked: Asked, token: str | None, tell: Tell, room: Path) -> Iterator[_Found]:
+def _found(asked: Asked, token: str | None, tell: Tell, room: Path) -> Iterator[_Found]:
     """The folder with the model's files, fetched from the hub where it is no folder here."""
     if on_this_computer(asked.model):
         yield _Found(_folder(asked.model), Path(asked.model).name, is_ours=False)
@@ -122,7 +124,7 @@ def _found(workspace: Workspace, asked: Asked, token: str | None, tell: Tell, ro
 
 
 def _folder(model: str) -> Path:
-    folder = Path(model).expanduser()
+    folder = path_given(model)
     if folder.is_file():
         raise UserError(f"{folder.name} is a zip.", str(folder), "Unpack it, and open the folder.")
     if (folder / MODEL_FACTS_FILE).is_file():
@@ -138,6 +140,7 @@ def _folder(model: str) -> Path:
 def _facts(place: Path, asked: Asked) -> ModelFacts:
     try:
         facts = read_model_facts(place)
+        spec_of(facts)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise UserError(
             f"{MODEL_FACTS_FILE} of {asked.model} is damaged: it does not say what the model is.",

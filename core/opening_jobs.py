@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import UserError
-from core.export.hub_errors import masked
 from core.hub_model import HubModel, OutOfReachError
 from core.job_processes import State, bury, gone_error, job_folders, launch, new_job, read_json, stop, write_json
+from core.masking import mask_output, masked_error
 from core.opening import Asked, look, open_model
 from core.workspace import Workspace
 
@@ -97,6 +97,7 @@ def main(place: str) -> None:
     """Do the job in this folder; the token, where there is one, comes on standard input."""
     job = Path(place)
     token = sys.stdin.read().strip() or None
+    mask_output(token)
     content = read_json(job / "job.json")
     del content["created"]
     asked, workspace = Asked(**content), Workspace(job.parents[1])
@@ -105,7 +106,7 @@ def main(place: str) -> None:
         _write_status(job, "running", words="Fetching", **known)
         run = open_model(workspace, asked, token, _Telling(job, known), room=job)
     except UserError as error:
-        parts = {name: masked(words, token) for name, words in error.parts().items()}
+        parts = masked_error(error, token).parts()
         print(f"{parts['what']}\n  where: {parts['where']}\n  what to do: {parts['todo']}", flush=True)
         _write_status(job, "failed", error=parts)
     else:

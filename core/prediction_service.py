@@ -14,14 +14,13 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from core.answers_together import Together
 from core.decision import tempered
 from core.errors import UserError
-from core.label_jobs import LabelJob, cancel_label_job, label_job, label_jobs, start_label_job
 from core.model_facts import (
     ModelFacts,
     ModelText,
@@ -30,10 +29,7 @@ from core.model_facts import (
     run_model_facts,
 )
 from core.runs.supervisor import PROJECT, worker_environment
-from core.schema import TableFile
 from core.workspace import RunFolder, Workspace
-
-__all__ = ["LabelJob", "PredictionService", "cancel_label_job", "label_job", "label_jobs", "start_label_job"]
 
 IDLE_SECONDS = 300.0
 START_SECONDS = 180.0
@@ -126,29 +122,8 @@ class PredictionService:
         folder = self.workspace.run(run_id)
         return server is not None and server.ready and folder.model.is_dir() and server.serves(folder)
 
-    def start_label_job(
-        self,
-        run_id: str,
-        file: TableFile,
-        file_format: Literal["csv", "parquet"] = "csv",
-        top_k: int = 1,
-        *,
-        text_columns: Sequence[str] = (),
-        spreadsheet_safe: bool = True,
-    ) -> str:
-        """Label a whole file in a process of its own; see core.label_jobs. Returns the job's id. Raises UserError."""
-        return start_label_job(
-            self.workspace,
-            run_id,
-            file,
-            file_format,
-            top_k,
-            text_columns=text_columns,
-            spreadsheet_safe=spreadsheet_safe,
-        )
-
     def close(self) -> None:
-        """End the model's process. Label jobs go on."""
+        """End the model's process."""
         if self._server is not None:
             self._server.kill()
 
@@ -252,7 +227,9 @@ class _Server:
         self._number += 1
         assert self._process.stdin is not None
         try:
-            self._process.stdin.write(json.dumps({"id": self._number, **request}).encode() + b"\n")
+            # Half a surrogate pair, as JSON can spell it, is no character; a tokenizer would fail at it.
+            line = json.dumps({"id": self._number, **request}, ensure_ascii=False).encode("utf-8", "replace")
+            self._process.stdin.write(line + b"\n")
             self._process.stdin.flush()
         except OSError:
             self._raise_ended()

@@ -67,6 +67,11 @@ def _probed(job: Path, request: ProbeRequest, workspace: Workspace, scratch: Pat
     if refused:
         store.add_event(RUN, "backend_refused", {"reason": refused})
     with _telling(job, store) as tell:
+        if request.spec.model.family == "causal":
+            from core.models.causal import choose_backend
+
+            # Only then: where unsloth is used, it has to come before transformers, which the probe imports.
+            choose_backend(request.spec.model, request.spec.training, refused or "")
         from core.training.probe import probe
 
         return probe(Job(request.spec, own.run(RUN), store), workspace, tell)

@@ -14,6 +14,8 @@ import gradio as gr
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": None}
 CHOSEN = PRIVATE | {"trigger_mode": "always_last"}
 """For what a person sets: the last choice is the one that is kept."""
+GO = "(address) => { if (address) window.location.href = address; }"
+"""What a browser does with an address that an event has given."""
 
 
 def looks(about: str) -> dict[str, Any]:

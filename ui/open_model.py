@@ -15,11 +15,10 @@ from core.export.hub_login import current_token
 from core.opening import Asked, on_this_computer, open_model
 from core.opening_jobs import OpeningJob, opening_jobs, start_opening, stop_opening
 from core.workspace import Workspace
-from ui.events import PRIVATE
+from ui.events import GO, PRIVATE
 from ui.new_run.data_html import problem_html
 from ui.run.words import size, time_left
 
-GO = "(address) => { if (address) window.location.href = address; }"
 WATCHING_SECONDS = 1.0
 ABOUT = (
     '<p class="quiet">A model, adapter or merged folder that was taken away from here (unpack a zip first), or a hub '

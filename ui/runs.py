@@ -13,7 +13,7 @@ from core.evaluation.comparison import MOST_RUNS as MOST_COMPARED
 from core.runs.store import ACTIVE, Run, open_store
 from core.runs.sweeps import sweep_of_runs
 from core.workspace import Workspace
-from ui.events import PRIVATE, looks, presses
+from ui.events import GO, PRIVATE, looks, presses
 from ui.leaderboard import build_leaderboard
 from ui.new_run.data_html import problem_html
 from ui.open_model import build_open_model
@@ -26,7 +26,6 @@ from ui.sweeps import build_sweeps
 PAGE_ROWS = 50
 MOST_RUNS = 10_000
 WATCHING_SECONDS = 3.0
-GO = "(address) => { if (address) window.location.href = address; }"
 STATE_CHOICES = [
     ("every state", ""), ("finished", "finished"), ("running", "running"), ("queued", "queued"), ("stopped", "stopped"),
     ("interrupted", "interrupted"), ("failed", "failed"),

@@ -1,17 +1,16 @@
 """Settings: light or dark, where everything lies and how much room it takes, and what the doctor says."""
 
-import os
 import platform
 import shutil
 from functools import cache, partial
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from gradio.context import Context
 
 from core import doctor
+from core.files import folder_bytes
 from core.workspace import Workspace
 from ui.events import PRIVATE
 from ui.hub_login import build_hub_login
@@ -52,7 +51,7 @@ def build_settings(workspace: Workspace) -> None:
                 again = gr.Button("Look again", size="md", min_width=120)
 
     def measure() -> str:
-        return _room_html(workspace, {name: _folder_size(workspace.root / name) for name in PURPOSES})
+        return _room_html(workspace, {name: folder_bytes(workspace.root / name) for name in PURPOSES})
 
     def examine() -> str:
         return _doctor_html(_examined(workspace))
@@ -90,16 +89,6 @@ def _room_html(workspace: Workspace, sizes: dict[str, int] | None) -> str:
         f"<tr><th scope=row>free</th><td>on this disk</td><td class=n>{free}</td></tr></tbody></table>"
         '<p class="quiet">Another one is chosen at the start, with --workspace DIR or TUNEDESK_HOME.</p>'
     )
-
-
-def _folder_size(folder: Path) -> int:
-    """Bytes of all files in a folder; one that goes away meanwhile counts nothing."""
-    total = 0
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            path = Path(parent) / name
-            total += path.lstat().st_size if path.exists() else 0
-    return total
 
 
 def _doctor_html(content: dict[str, Any] | None) -> str:

@@ -15,13 +15,12 @@ from core.runs.sweep_board import WHY_VALIDATION, Entry, SweepBoard, sweep_board
 from core.runs.sweeps import resume_sweep, stop_sweep, sweeps, ungroup
 from core.sweep_spec import is_greater_better, key_words, settings_words, value_words
 from core.workspace import Workspace
-from ui.events import PRIVATE, looks, presses
+from ui.events import GO, PRIVATE, looks, presses
 from ui.run.actions import duplicate_of, tell
 from ui.run.words import METRIC_WORDS, duration
 
 SCRIPT = Path(__file__).with_name("queue.js").read_text(encoding="utf-8")
 WATCHING_SECONDS = 3.0
-GO = "(address) => { if (address) window.location.href = address; }"
 MOST_SHOWN = 30
 """Sweeps, the newest first."""
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 640, 220, 60, 28, 190

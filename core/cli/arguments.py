@@ -240,6 +240,9 @@ def _run_commands(command: Command) -> None:
     stop.add_argument("run", metavar="RUN")
     resume = command("resume", "go on with a stopped, interrupted or failed run, or a stopped sweep")
     resume.add_argument("run", metavar="RUN")
+    resume.add_argument(
+        "--as-it-is", action="store_true", help="of a run: train no further, measure and keep its best checkpoint"
+    )
     add_queue(command("queue", "list the runs that wait and what for; `queue move RUN N` changes the order"))
     command("leaderboard", "runs and baselines on the same test rows, the best first, with what the paired tests say")
     compare = command("compare", "two runs or more side by side: figures, paired tests, classes, rows, settings")

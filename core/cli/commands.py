@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def main(request: argparse.Namespace) -> int:
-    """Carry out a request from core.arguments. Prints the answer; returns the exit code."""
+    """Carry out a request from core.cli.arguments. Prints the answer; returns the exit code."""
     try:
         workspace = open_workspace(request.workspace)
         answer = _function_of(request.command)(request, workspace)

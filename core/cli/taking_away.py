@@ -2,9 +2,9 @@
 
 import argparse
 import sys
-from pathlib import Path
 
 from core.cli.answer import Answer, note
+from core.files import path_given
 from core.workspace import Workspace
 
 
@@ -21,7 +21,7 @@ def export(request: argparse.Namespace, workspace: Workspace) -> Answer:
     as_saved = request.format in (None, "folder", "zip")
     chosen = default_wish(workspace.run(request.run)).format if as_saved else request.format
     wish = Wish(chosen, request.precision, request.zip or request.format == "zip")
-    made = export_run(workspace, request.run, wish, Path(request.to).expanduser(), _tell)
+    made = export_run(workspace, request.run, wish, path_given(request.to), _tell)
     note("")
     content = {
         "run": request.run,
@@ -38,7 +38,7 @@ def _space(request: argparse.Namespace, workspace: Workspace) -> Answer:
     """The model with a small Gradio app beside it, started and asked once."""
     from core.export.space import try_space, write_space
 
-    written = write_space(workspace.run(request.run), Path(request.to).expanduser())
+    written = write_space(workspace.run(request.run), path_given(request.to))
     note("Starting the app and asking it one text")
     try_space(written)
     content = {"run": request.run, "format": "space", "path": str(written.absolute())}

@@ -21,6 +21,7 @@ from core.data.mapping import suggest_mapping
 from core.data.samples import make_docstrings
 from core.data.table import Table, open_table, open_tables
 from core.errors import UserError, from_validation
+from core.files import folder_given, path_given
 from core.model_findings import model_findings
 from core.models.checkpoint_room import checkpoint_room
 from core.models.known import require_known_sizes
@@ -94,6 +95,9 @@ def demo(_request: argparse.Namespace, workspace: Workspace) -> Answer:
 
 
 def resume(request: argparse.Namespace, workspace: Workspace) -> Answer:
+    if request.as_it_is:
+        supervisor.finish(workspace, request.run)
+        return follow(request.run, workspace)
     if find_sweep(open_store(workspace), request.run) is not None:
         resume_sweep(workspace, request.run)
         note(f"Sweep {request.run} goes on.")
@@ -178,15 +182,15 @@ def _with_absolute_paths(spec: RunSpec) -> RunSpec:
     """Paths as the person's shell means them; the worker runs in another folder."""
 
     def absolute(path: str) -> str:
-        return str(Path(path).expanduser().absolute())
+        return str(path_given(path).absolute())
 
     files = {
         part: file.model_copy(update={"path": absolute(file.path), "more": tuple(map(absolute, file.more))})
         for part, file in (("train", spec.data.train), ("validation", spec.data.validation), ("test", spec.data.test))
         if file is not None
     }
-    is_folder = Path(spec.model.source).expanduser().is_dir()
-    source = absolute(spec.model.source) if is_folder else spec.model.source
+    folder = folder_given(spec.model.source)
+    source = str(folder.absolute()) if folder is not None else spec.model.source
     changed = {"data": spec.data.model_copy(update=files), "model": spec.model.model_copy(update={"source": source})}
     return spec.model_copy(update=changed)
 

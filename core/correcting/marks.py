@@ -32,11 +32,17 @@ def data_key(file: TableFile, sha256: str) -> str:
 
 
 def data_keys(folder: RunFolder) -> dict[str, str]:
-    """Role -> key of each file of a run. Raises UserError where the run has no split yet."""
+    """Role -> key of each file of a run. Raises UserError where the run has no split yet, or no data at all."""
     return _keys(read_spec(folder.spec), read_data_facts(folder))
 
 
 def _keys(spec: RunSpec, facts: DataFacts) -> dict[str, str]:
+    if not facts.files:
+        raise UserError(
+            "This run was opened from a model, so it has no rows whose labels could be corrected.",
+            "run",
+            "Take the run that trained it.",
+        )
     files = {"train": spec.data.train, "validation": spec.data.validation, "test": spec.data.test}
     return {role: data_key(file, facts.files[role]["sha256"]) for role, file in files.items() if file is not None}
 

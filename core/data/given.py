@@ -13,6 +13,7 @@ from core.data.hub_data import PREFIX, Told, fetch, look_up, parse_hub_name
 from core.data.reading.contents import entries_of, find_members, part_of
 from core.data.table import Table, first_look
 from core.errors import UserError
+from core.files import path_given
 from core.schema import TableFile
 from core.workspace import Workspace
 
@@ -77,7 +78,7 @@ def _of_hub(words: Sequence[str], options: dict[str, object], workspace: Workspa
 
 def _named(word: str) -> list[_Named]:
     """The files of a word: those that a pattern fits, the tables of a folder, or the one that it names."""
-    path = Path(word).expanduser()
+    path = path_given(word)
     if has_magic(word) and not path.exists():
         found = sorted(one for one in glob(str(path), recursive=True) if Path(one).is_file())  # noqa: PTH207
         if not found:

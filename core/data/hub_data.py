@@ -205,6 +205,7 @@ def _explained(repository: str) -> Iterator[None]:
     from huggingface_hub.errors import (
         GatedRepoError,
         HfHubHTTPError,
+        HFValidationError,
         LocalEntryNotFoundError,
         OfflineModeIsEnabled,
         RepositoryNotFoundError,
@@ -212,6 +213,12 @@ def _explained(repository: str) -> Iterator[None]:
 
     try:
         yield
+    except HFValidationError as error:
+        raise UserError(
+            f"The hub has no data sets that are called '{repository}'.",
+            repository,
+            "Check the name: owner/name, as on the data set's page.",
+        ) from error
     except GatedRepoError as error:
         raise UserError(
             f"The owner of {repository} wants terms accepted first.",

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +21,7 @@ from core.data.reading.sources import existing_file, fingerprint
 from core.data.table import first_look, open_table
 from core.errors import UserError
 from core.files import replacing
+from core.masking import mask_output, masked_error
 from core.schema import TableFile
 from core.workspace import Workspace, open_workspace
 
@@ -69,7 +71,7 @@ def reading_job(file: TableFile, workspace: Workspace) -> ReadingJob:
     if not path.exists():
         return ReadingJob("none")
     note: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    if note["state"] == "running" and not psutil.pid_exists(note["pid"]):
+    if note["state"] == "running" and _reader(note) is None:
         if first_look_is_whole(file, workspace):
             return ReadingJob("done", 1.0)
         error = UserError(
@@ -92,17 +94,24 @@ def cancel_reading(file: TableFile, workspace: Workspace) -> None:
     if reading_job(file, workspace).state != "running":
         return
     note = json.loads(_note_path(file, workspace).read_text(encoding="utf-8"))
+    process = _reader(note)
+    if process is not None:
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
+            try:
+                process.wait(END_GRACE_SECONDS)
+            except psutil.TimeoutExpired:
+                process.kill()
+    _write(file, workspace, "stopped", note["pid"], note["began"], 0.0)
+
+
+def _reader(note: dict[str, Any]) -> psutil.Process | None:
+    """The process that reads, while it is there; a later one may have been given its pid."""
     try:
         process = psutil.Process(note["pid"])
-        # A later process may have been given the same pid.
-        if process.create_time() < note["began"] + REPORT_SECONDS:
-            process.terminate()
-            process.wait(END_GRACE_SECONDS)
+        return process if process.create_time() < note["began"] + REPORT_SECONDS else None
     except psutil.NoSuchProcess:
-        pass
-    except psutil.TimeoutExpired:
-        process.kill()
-    _write(file, workspace, "stopped", note["pid"], note["began"], 0.0)
+        return None
 
 
 def _note_path(file: TableFile, workspace: Workspace) -> Path:
@@ -142,11 +151,12 @@ def main(root: str, content: str) -> int:
     try:
         open_table(file, workspace, Progress(tell))
     except UserError as error:
-        _write(file, workspace, "failed", os.getpid(), began, 0.0, error.parts())
+        _write(file, workspace, "failed", os.getpid(), began, 0.0, masked_error(error).parts())
         return 1
     _note_path(file, workspace).unlink(missing_ok=True)
     return 0
 
 
 if __name__ == "__main__":
+    mask_output()
     sys.exit(main(*sys.argv[1:]))

@@ -18,7 +18,6 @@ OTHERS = (
     *("GEORGIAN", "ETHIOPIC", "KHMER", "MONGOLIAN"),
 )
 NAMES = ("no letters", "East Asian", *(name.capitalize() for name in OTHERS))
-NONE = 0
 FEWEST_LETTERS = 4
 """A text with fewer is in no script."""
 FOREIGN_SHARE = 0.1
@@ -45,7 +44,7 @@ def _table() -> npt.NDArray[np.uint8]:
 
 
 def letters(batch: Characters) -> npt.NDArray[np.int64]:
-    """[texts, len(NAMES)]: letters of each script; of NONE, all other characters."""
+    """[texts, len(NAMES)]: letters of each script; of "no letters", all other characters."""
     owner = np.repeat(np.arange(len(batch.rows)), np.diff(batch.starts))
     counts = np.bincount(owner * len(NAMES) + _table()[batch.points], minlength=len(batch.rows) * len(NAMES))
     return counts.reshape(len(batch.rows), len(NAMES))

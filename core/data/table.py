@@ -287,7 +287,7 @@ def preview(
     return [dict(zip(chosen, row, strict=True)) for row in cells]
 
 
-def label_counts(table: Table, column: str, limit: int | None = None) -> list[tuple[str, int]]:
+def label_counts(table: Table, column: str) -> list[tuple[str, int]]:
     """Values of a column without white space around them, and rows each; most frequent first, empty ones not counted.
 
     Raises UserError for an unknown column.
@@ -296,8 +296,7 @@ def label_counts(table: Table, column: str, limit: int | None = None) -> list[tu
     with connection(table.parquet.parent) as database:
         counted = database.execute(
             f"SELECT label, count(*) AS n FROM (SELECT {label_sql(column)} AS label "
-            f"FROM {parquet_rows(table.parquet)}) WHERE label <> '' GROUP BY label ORDER BY n DESC, label "
-            f"{f'LIMIT {int(limit)}' if limit else ''}"
+            f"FROM {parquet_rows(table.parquet)}) WHERE label <> '' GROUP BY label ORDER BY n DESC, label"
         ).fetchall()
     return [(str(label), int(count)) for label, count in counted]
 

@@ -30,21 +30,6 @@ Coverage = Mapping[str, Any]
 """`coverage` of report.json, see coverage_figures."""
 
 
-def coverage_curve(true: Integers, probabilities: Floats) -> tuple[npt.NDArray[np.float64], ...]:
-    """(thresholds, coverage, accuracy), float64 [distinct confidences] each, the surest row first.
-
-    At thresholds[i] the share coverage[i] of the rows is labelled, and accuracy[i] of those rightly. true: int64
-    [rows]; probabilities: [rows, classes].
-    """
-    confidence = confidence_of(probabilities)
-    order = np.argsort(-confidence, kind="stable")
-    right = np.cumsum((probabilities.argmax(axis=1) == true)[order])
-    ordered = confidence[order]
-    # Rows that are equally sure are labelled together.
-    last = np.flatnonzero(np.append(np.diff(ordered) < 0, len(ordered) > 0))
-    return ordered[last], (last + 1) / len(true), right[last] / (last + 1)
-
-
 def coverage_figures(parts: Mapping[str, tuple[Integers, Floats]]) -> dict[str, Any]:
     """What report.json holds as `coverage`.
 

@@ -44,7 +44,7 @@ FREE_ANSWERS_HINT = (
 def report_html(
     report: Report, mistakes: Sequence[Mapping[str, Any]], mistakes_total: int, figures: Sequence[str] = ()
 ) -> str:
-    """The page. report: the content of report.json; mistakes: the first rows of mistakes.mistakes(); figures: names of
+    """The page. report: the content of report.json; mistakes: the first rows that are wrong; figures: names of
     the files in the folder beside it."""
     several = report.get("kind") == "multi"
     sections = [

@@ -89,44 +89,6 @@ def places_of(folder: RunFolder, fold: int, row_ids: Sequence[int]) -> dict[int,
     return {int(number): (str(file), int(row)) for number, file, row in rows}
 
 
-def mistakes(
-    folder: RunFolder,
-    true: str | None = None,
-    predicted: str | None = None,
-    search: str | None = None,
-    offset: int = 0,
-    limit: int = 50,
-    *,
-    least_confidence: float = 0.0,
-    wrong_only: bool = True,
-    part: str = "test",
-) -> list[dict[str, Any]]:
-    """One page of wrong predictions, the most confident first, as `page_of_rows` has them. With `wrong_only` off the
-    right ones come too."""
-    wanted = _plain(true, predicted, search, least_confidence, wrong_only, part)
-    return page_of_rows(folder, wanted, offset, limit)
-
-
-def count_mistakes(
-    folder: RunFolder,
-    true: str | None = None,
-    predicted: str | None = None,
-    search: str | None = None,
-    *,
-    least_confidence: float = 0.0,
-    wrong_only: bool = True,
-    part: str = "test",
-) -> int:
-    """How many rows `mistakes` would page through with these filters."""
-    return count_rows(folder, _plain(true, predicted, search, least_confidence, wrong_only, part))
-
-
-def _plain(
-    true: str | None, predicted: str | None, search: str | None, least: float, wrong_only: bool, part: str
-) -> RowFilter:
-    return RowFilter("mistakes" if wrong_only else "all", true, predicted, search or "", least, part=part)
-
-
 def _names(folder: RunFolder) -> list[str]:
     present = pq.read_schema(folder.report / FILE).names
     return [*COLUMNS, *(name for name in MORE_COLUMNS if name in present)]

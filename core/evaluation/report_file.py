@@ -6,7 +6,8 @@ from typing import Any
 
 from core.evaluation.figures import write_figures
 from core.evaluation.html import report_html
-from core.evaluation.mistakes import count_mistakes, mistakes
+from core.evaluation.mistakes import count_rows, page_of_rows
+from core.evaluation.row_filter import RowFilter
 from core.files import replacing
 from core.workspace import RunFolder
 
@@ -17,8 +18,9 @@ def save_report(folder: RunFolder, content: Mapping[str, Any]) -> None:
     """Write the figures, report.html, then report.json, which says that the run is measured."""
     figures = write_figures(folder, content)
     with replacing(folder.report / "report.html") as target:
-        shown = mistakes(folder, limit=MISTAKES_SHOWN)
-        target.write_text(report_html(content, shown, count_mistakes(folder), figures), encoding="utf-8")
+        shown = page_of_rows(folder, RowFilter(), limit=MISTAKES_SHOWN)
+        mistakes = count_rows(folder, RowFilter())
+        target.write_text(report_html(content, shown, mistakes, figures), encoding="utf-8")
     save_content(folder, content)
 
 

@@ -99,11 +99,6 @@ def label_probabilities(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float
     return torch.softmax(torch.from_numpy(scores), dim=-1).numpy()
 
 
-def label_mass(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """The probability that the model, left to itself, answers with any of the labels: float32 [rows]."""
-    return torch.logsumexp(torch.from_numpy(scores), dim=-1).exp().numpy()
-
-
 def _shared_beginning(prompts: Sequence[Tokens]) -> int:
     """Tokens that all prompts begin with; at least one is left to each."""
     if len(prompts) < 2:

@@ -26,6 +26,7 @@ from core.evaluation.kinds import likeliest
 from core.evaluation.paired import Classes, macro_f1_interval
 from core.evaluation.report_file import read_content
 from core.evaluation.verdict import UNTUNED
+from core.files import folder_bytes
 from core.runs.store import Run
 from core.schema import LabelKind, TableFile
 from core.workspace import RunFolder
@@ -212,4 +213,4 @@ def _model_words(model: Mapping[str, Any]) -> str:
 
 def _size(folder: RunFolder) -> int | None:
     """Bytes of the model's folder; of adapters without the model that they belong to."""
-    return sum(path.stat().st_size for path in folder.model.rglob("*") if path.is_file()) or None
+    return folder_bytes(folder.model) or None

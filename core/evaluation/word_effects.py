@@ -12,6 +12,7 @@ from captum.attr import FeatureAblation
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from core.model_facts import ModelFacts
+from core.models.device import evaluation_format
 
 MOST_GROUPS, FEWEST_GROUPS = 64, 16
 MOST_TOKENS = 6000
@@ -49,7 +50,7 @@ def word_effects(
     hidden = torch.where(mask > 0, _hiding_token(tokenizer), ids)
 
     def probability(rows: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(model.device.type, torch.bfloat16, enabled=model.device.type == "cuda"):
+        with evaluation_format(model.device):
             logits = model(input_ids=rows, attention_mask=torch.ones_like(rows)).logits.float()
         if facts.label_kind == "multi":
             return torch.sigmoid(logits)

@@ -7,6 +7,7 @@ from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.repocard import metadata_load
 
+from core.files import folder_given
 from core.model_facts import ModelFacts
 from core.models.source import packaged_encoder
 from core.schema import PACKAGED_ENCODER
@@ -31,8 +32,8 @@ def base_license(facts: ModelFacts) -> dict[str, str]:
     """license (with license_name, license_link where given) as the base's own README.md states it; {} if unknown."""
     if facts.base == PACKAGED_ENCODER:
         readme: Path | None = packaged_encoder() / "README.md"
-    elif Path(facts.base).expanduser().is_dir():
-        readme = Path(facts.base).expanduser() / "README.md"
+    elif folder := folder_given(facts.base):
+        readme = folder / "README.md"
     else:
         readme = _cached(facts, "README.md")
     if readme is None or not readme.is_file():
@@ -46,7 +47,7 @@ def base_license(facts: ModelFacts) -> dict[str, str]:
 
 
 def _cached(facts: ModelFacts, name: str) -> Path | None:
-    if Path(facts.base).expanduser().is_dir():
+    if folder_given(facts.base) is not None:
         return None
     try:
         found = try_to_load_from_cache(facts.base, name, revision=facts.base_revision)

@@ -53,12 +53,6 @@ def export_folder(folder: RunFolder, to: Path) -> Path:
     return to
 
 
-def export_zip(folder: RunFolder, to: Path) -> Path:
-    """The same as the zip file `to`. Raises UserError, see write_zip."""
-    write_zip(folder, to, lambda place: copy_model(folder, place, linked=True))
-    return to
-
-
 def export_sizes(folder: RunFolder) -> list[tuple[str, int]]:
     """What an export of the model as the run saved it holds: names with `/`, and bytes, without writing it.
 

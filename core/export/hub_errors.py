@@ -18,20 +18,14 @@ from huggingface_hub.errors import (
 )
 
 from core.errors import UserError
+from core.masking import masked
 
-TOKENS = re.compile(r"\b(?:hf|api_org)_[A-Za-z0-9_]{4,}|(?<=Bearer )\S+")
-MASK = "[token]"
 QUOTA = re.compile(r"quota|storage limit|storage.{0,20}(?:full|exceed)|payment", re.IGNORECASE)
 LOG_IN = "Log in again under Settings, or with `hf auth login`."
 
 
 class ConnectionCutError(UserError):
     """The hub did not answer, or stopped answering: worth another try, for what arrived is kept there."""
-
-
-def masked(text: str, token: str | None = None) -> str:
-    """`text` without this token, and without anything else that looks like one."""
-    return TOKENS.sub(MASK, text.replace(token, MASK) if token else text)
 
 
 @contextmanager
@@ -50,7 +44,7 @@ def user_error(error: BaseException, repository: str, token: str | None = None) 
     """The words for one exception. The client wraps what happens in its threads: the cause counts."""
     while isinstance(error, RuntimeError) and isinstance(error.__cause__, Exception):
         error = error.__cause__
-    said = masked(_said(error), token)
+    said = masked(_said(error), token=token)
     if isinstance(error, LocalTokenNotFoundError):
         return UserError(
             "Nobody is logged in to the hub.", repository, "Log in under Settings, or with `hf auth login`."

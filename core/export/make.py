@@ -13,6 +13,7 @@ from core.errors import UserError
 from core.export.bundle import copy_model, export_name, write_folder, write_zip
 from core.export_formats import Exported, Tell, Wish, checked, wished_words
 from core.export_jobs import ExportProgress, export_request, write_export_status
+from core.masking import mask_output, masked_error
 from core.model_facts import run_model_facts
 from core.workspace import RunFolder, Workspace
 
@@ -99,11 +100,12 @@ def run_job(job: Path) -> int:
     try:
         made = export_run(folder.workspace, folder.id, request.wish, job / request.output, tell)
     except UserError as error:
-        write_export_status(job, "failed", error=error.parts())
+        write_export_status(job, "failed", error=masked_error(error).parts())
         return 1
     write_export_status(job, "finished", notes=made.exported.notes)
     return 0
 
 
 if __name__ == "__main__":
+    mask_output()
     sys.exit(run_job(Path(sys.argv[1]).resolve()))

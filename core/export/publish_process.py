@@ -2,15 +2,13 @@
 
 import sys
 import time
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TextIO
 
 from core.errors import UserError
-from core.export.hub_errors import masked
 from core.export.publication import Publication
 from core.export.publish import publish
 from core.export.publish_job import write_status
+from core.masking import mask_output, masked_error
 from core.workspace import Workspace
 
 TELL_SECONDS = 0.5
@@ -28,32 +26,11 @@ class Pace:
         return (total - done) * (now - began) / sent if sent > 0 and first >= 0 and now > began else None
 
 
-class _Masking:
-    """A stream without the token, whatever is printed to it."""
-
-    def __init__(self, stream: TextIO, token: str) -> None:
-        self.stream, self.token = stream, token
-
-    def write(self, text: str) -> int:
-        self.stream.write(masked(text, self.token))
-        return len(text)
-
-    def writelines(self, lines: Iterable[str]) -> None:
-        for line in lines:
-            self.write(line)
-
-    def flush(self) -> None:
-        self.stream.flush()
-
-    def isatty(self) -> bool:
-        return False
-
-
 def main(place: str) -> None:
     """Do the job in this folder; the token comes on standard input."""
     job = Path(place)
     token = sys.stdin.read().strip()
-    sys.stdout = sys.stderr = _Masking(sys.stderr, token)
+    mask_output(token)
     asked = Publication.model_validate_json((job / "publication.json").read_text(encoding="utf-8"))
     workspace = Workspace(job.parents[3])
     pace, last = Pace(), 0.0
@@ -73,7 +50,7 @@ def main(place: str) -> None:
             for done in publish(workspace, asked, token, tell, files.extend, room=job)
         ]
     except UserError as error:
-        parts = {name: masked(words, token) for name, words in error.parts().items()}
+        parts = masked_error(error, token).parts()
         print(f"{parts['what']}\n  where: {parts['where']}\n  what to do: {parts['todo']}", flush=True)
         write_status(job, "failed", error=parts)
     except Exception:

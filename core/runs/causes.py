@@ -27,7 +27,8 @@ DRIVER = "The GPU or its driver stopped answering."
 # Of each cause what torch, CUDA, the C library and the hub say, then the sentence, the place, and what to do.
 _WORDS: tuple[tuple[str, tuple[str, str, str]], ...] = (
     (
-        r"CUDA out of memory|CUBLAS_STATUS_ALLOC_FAILED|CUDNN_STATUS_ALLOC_FAILED|torch\.OutOfMemoryError",
+        r"CUDA out of memory|CUDA error: out of memory|CUBLAS_STATUS_ALLOC_FAILED|CUDNN_STATUS_ALLOC_FAILED|"
+        r"torch\.OutOfMemoryError",
         (
             GPU_MEMORY,
             "training.batch_size",

@@ -26,7 +26,6 @@ from core.step_sizes import SHORTEST_TOKENS, batch_sizes, evaluation_batch, shor
 from core.workspace import RunFolder
 
 SMALLER_BATCH, CHECKPOINTING, SHORTER = "smaller_batch", "gradient_checkpointing", "shorter_texts"
-STEPS = (SMALLER_BATCH, CHECKPOINTING, SHORTER)
 BEFORE_THE_MODEL = ("reading data", "baselines", "loading model")
 """Phases in which the size of a batch changes nothing."""
 KILLED = "killed_for_memory"
@@ -40,9 +39,9 @@ class AnotherWay:
     """How a run can go on after all, in a fresh process."""
 
     event: str
-    """What the store remembers it by: one of STEPS, or backend_refused."""
+    """What the store remembers it by: smaller_batch, gradient_checkpointing, shorter_texts, or backend_refused."""
     detail: dict[str, Any]
-    """Of STEPS the settings that change; of backend_refused its reason."""
+    """The settings that change; of backend_refused its reason."""
     words: str
 
 

@@ -18,6 +18,8 @@ ANY_DEVICE = ("",)
 """One run at a time, on whatever its worker finds."""
 
 STOP_ASKED = "Stop was asked for."
+FINISH_REQUESTED = "finish_requested"
+"""Kind of event; {"wanted": bool}: whether no step is trained any more."""
 """The reason of a run that a person stops."""
 
 

@@ -24,7 +24,7 @@ from core.runs.causes import LAST_LINES, out_of_memory_kills, silent_end, was_ki
 from core.runs.leftovers import remove_leftovers
 from core.runs.locks import has_worker
 from core.runs.memory_ladder import go_on_after_kill
-from core.runs.queue import STOP_ASKED, device_environment, devices
+from core.runs.queue import FINISH_REQUESTED, STOP_ASKED, device_environment, devices
 from core.runs.store import ACTIVE, ENDED, RESUMABLE, Run, Store, open_store
 from core.runs.sweeps import advance
 from core.schema import RunSpec, short_name, shown_name
@@ -83,22 +83,35 @@ def stop(workspace: Workspace, run_id: str) -> None:
 
 def resume(workspace: Workspace, run_id: str) -> None:
     """Queue a stopped, interrupted or failed run again; it goes on from its last whole checkpoint."""
+    _queue_again(open_store(workspace), run_id, "Resumed.", is_finishing=False)
+
+
+def finish(workspace: Workspace, run_id: str) -> None:
+    """Queue a run that ended early to be measured and kept as it is: its best checkpoint becomes the model."""
     store = open_store(workspace)
-    if not store.move(run_id, RESUMABLE, "queued", "Resumed."):
+    run = store.run(run_id)
+    if run.state in RESUMABLE and not can_finish(workspace, run):
+        raise UserError(
+            f"Run {run_id} ended before its first checkpoint, so there is no model to keep.", "run", "Resume it."
+        )
+    _queue_again(store, run_id, "It trains no further: what it has learned is measured and kept.", is_finishing=True)
+
+
+def can_finish(workspace: Workspace, run: Run) -> bool:
+    """Whether it ended early, with something learned."""
+    return run.state in RESUMABLE and any(workspace.run(run.id).checkpoints.glob("checkpoint-*"))
+
+
+def _queue_again(store: Store, run_id: str, reason: str, *, is_finishing: bool) -> None:
+    # What was asked for last holds, also for a worker that has to begin once more.
+    told = is_finishing or store.events(run_id, FINISH_REQUESTED)
+    events = [(FINISH_REQUESTED, {"wanted": is_finishing})] if told else []
+    if not store.move(run_id, RESUMABLE, "queued", reason, events=events):
         raise UserError(
             f"Run {run_id} is {store.run(run_id).state} and cannot be resumed.",
             "run",
             "Only a stopped, interrupted or failed run can; to run a finished one again, duplicate it.",
         )
-
-
-def finish(workspace: Workspace, run_id: str) -> None:
-    """Queue a run that ended early to be evaluated and kept as it stands: its best checkpoint becomes the model."""
-    store = open_store(workspace)
-    if store.run(run_id).state in RESUMABLE:
-        # Before the run is queued: a worker may take it at once.
-        store.add_event(run_id, "finish_requested", {})
-    resume(workspace, run_id)
 
 
 def delete(workspace: Workspace, run_id: str) -> None:
@@ -130,8 +143,8 @@ class Supervisor:
             while not self._closing.wait(interval_seconds):
                 try:
                     self.tick()
-                except (sqlite3.Error, OSError) as error:
-                    # A full disk, or a store that is locked for long: both pass, and the next look finds the same.
+                except (sqlite3.Error, OSError, UserError) as error:
+                    # A full disk, a locked store, a run that is deleted meanwhile: the next look finds what there is.
                     if str(error) != told:
                         print(f"Runs cannot be looked after just now: {error}", flush=True)
                     told = str(error)

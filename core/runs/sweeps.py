@@ -11,6 +11,7 @@ import shutil
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,15 +99,13 @@ def start_sweep(workspace: Workspace, base: RunSpec, plan: SweepSpec) -> str:
     return sweep_id
 
 
-def sweeps(store: Store, state: str = "") -> list[Sweep]:
-    """The newest first; of one state only, where it is named."""
-    with store.connection() as connection:
-        rows = connection.execute(
-            "SELECT id, name, state, reason, created, ended, base, plan FROM sweeps "
-            "WHERE ? IN ('', state) ORDER BY created DESC, id DESC",
-            (state,),
-        ).fetchall()
-    return [_sweep(row) for row in rows]
+def sweeps(store: Store) -> list[Sweep]:
+    """The newest first. One with a setting that this version no longer has is left out; its runs are there."""
+    found = []
+    for row in _rows(store):
+        with suppress(UserError):
+            found.append(_sweep(row))
+    return found
 
 
 def find_sweep(store: Store, sweep_id: str) -> Sweep | None:
@@ -154,11 +153,11 @@ def trials(store: Store, found: Sweep) -> list[Trial]:
 
 def advance(workspace: Workspace, store: Store, submit: Submit, slots: int) -> None:
     """Take every sweep a step further. slots: how many runs can be active at once."""
-    for found in sweeps(store, "searching"):
+    for row in _rows(store, "searching"):
         try:
-            _advance(workspace, store, found, submit, slots)
+            _advance(workspace, store, _sweep(row), submit, slots)
         except UserError as error:
-            _end(store, found, "stopped", f"{error.what} {error.todo}")
+            _end(store, row[0], "stopped", f"{error.what} {error.todo}")
 
 
 def stop_sweep(workspace: Workspace, sweep_id: str) -> None:
@@ -170,7 +169,7 @@ def stop_sweep(workspace: Workspace, sweep_id: str) -> None:
     found = sweep(store, sweep_id)
     if found.state != "searching":
         raise UserError(f"The sweep '{found.name}' is {found.state}.", "sweep", "There is nothing to stop.")
-    _end(store, found, "stopped", "Stop was asked for.")
+    _end(store, found.id, "stopped", "Stop was asked for.")
     for trial in trials(store, found):
         if not store.move(trial.run_id, ["queued"], "stopped", OUT_OF_QUEUE):
             store.move(trial.run_id, ["running"], "stopping", "The sweep was stopped.")
@@ -218,7 +217,7 @@ def _advance(workspace: Workspace, store: Store, found: Sweep, submit: Submit, s
         tries.append(Tries(settings, "open"))
         waiting += 1
     if not waiting:
-        _end(store, found, "finished", "")
+        _end(store, found.id, "finished", "")
 
 
 def _make(
@@ -306,15 +305,26 @@ def _why(found: Sweep, tries: Sequence[Tries], place: int) -> str:
     )
 
 
-def _end(store: Store, found: Sweep, state: str, reason: str) -> None:
-    with changing(store, found.id) as connection:
+def _end(store: Store, sweep_id: str, state: str, reason: str) -> None:
+    with changing(store, sweep_id) as connection:
         connection.execute(
             "UPDATE sweeps SET state = ?, reason = ?, ended = ? WHERE id = ? AND state = 'searching'",
-            (state, reason, time.time(), found.id),
+            (state, reason, time.time(), sweep_id),
         )
 
 
+def _rows(store: Store, state: str = "") -> list[tuple[Any, ...]]:
+    """Of one state only, where it is named."""
+    with store.connection() as connection:
+        return connection.execute(
+            "SELECT id, name, state, reason, created, ended, base, plan FROM sweeps "
+            "WHERE ? IN ('', state) ORDER BY created DESC, id DESC",
+            (state,),
+        ).fetchall()
+
+
 def _sweep(row: tuple[Any, ...]) -> Sweep:
+    """Raises UserError where it holds a setting that there is not."""
     sweep_id, name, state, reason, created, ended, base, plan = row
     base_spec, sweep_spec = parse_spec(json.loads(base), "the store"), parse_sweep(json.loads(plan), "the store")
     return Sweep(sweep_id, name, state, reason, created, ended, base_spec, sweep_spec)

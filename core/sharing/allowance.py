@@ -3,13 +3,12 @@
 They are kept in the store and hold from the next request on. The owner's uploads count against the workspace as well.
 """
 
-import os
 import threading
 import time
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 
 from core.errors import UserError
+from core.files import folder_bytes
 from core.runs.store import open_store
 from core.sharing.credentials import Role
 from core.sharing.guest_files import KEPT_SECONDS, guest_jobs
@@ -113,18 +112,6 @@ class Room:
                 self._measured = now
             self._arrived = [(when, size) for when, size in self._arrived if now - when < KEPT_SECONDS]
             return self._bytes, self._guests_bytes + sum(size for _, size in self._arrived)
-
-
-def folder_bytes(folder: Path) -> int:
-    """Bytes of all files in a folder; one that goes away meanwhile counts nothing."""
-    total = 0
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            try:
-                total += (Path(parent) / name).lstat().st_size
-            except FileNotFoundError:
-                continue
-    return total
 
 
 def guests_bytes(workspace: Workspace) -> int:

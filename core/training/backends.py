@@ -9,17 +9,18 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from core.models.parameters import Place
-from core.schema import ModelSpec, RunSpec
+from core.schema import RunSpec
 
 _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "svebf16"}
 """Of processors that multiply bfloat16 themselves, as Linux names them in /proc/cpuinfo."""
 
 
-def uses_unsloth(model: ModelSpec, place: Place) -> bool:
+def uses_unsloth(spec: RunSpec, place: Place) -> bool:
     """As core.models.causal.choose_backend, where Unsloth can be imported and takes the model."""
-    if place == "cpu" or model.family == "encoder" or model.method == "head-on-llm":
+    model = spec.model
+    if place == "cpu" or model.family == "encoder" or model.method in ("head-on-llm", "full"):
         return False
-    if model.method != "full" and model.lora.train_embeddings:
+    if model.lora.train_embeddings or spec.training.precision != "auto":
         return False
     return _unsloth_is_installed()
 

@@ -105,11 +105,6 @@ def keep_best_and_last(folder: Path, best: str | None, last: int) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def size_of(checkpoint: Path) -> int:
-    """Bytes."""
-    return sum(path.stat().st_size for path in checkpoint.rglob("*") if path.is_file())
-
-
 def _found(folder: Path) -> list[Path]:
     named = (path for path in folder.glob("checkpoint-*") if path.name.removeprefix("checkpoint-").isdigit())
     return sorted((path for path in named if path.is_dir()), key=checkpoint_step)

@@ -112,7 +112,7 @@ def _load(
     the baseline that it is by itself."""
     spec, rows = job.spec, len(parts["train"].texts)
     if spec.model.family == "causal":
-        backend = choose_backend(spec.model)
+        backend = choose_backend(spec.model, spec.training)
         decoder, tokenizer = load_causal_classifier(spec.model, facts.labels)
         return with_adapter(decoder, spec.model, spec.training, backend), tokenizer, spec, None
     encoder, tokenizer = load_encoder(spec.model, facts.labels, facts.kind)

@@ -45,11 +45,6 @@ def device_here() -> Device:
     return Device("cuda", gpu.name, gpu.memory_mb * 2**20, gpu.free_mb * 2**20)
 
 
-def cards() -> tuple[Device, ...]:
-    """Cards to choose from, with nothing else on them."""
-    return tuple(Device("cuda", f"{size} GB card", size * 2**30, size * 2**30) for size in CARD_SIZES)
-
-
 def device_named(name: str) -> Device:
     """`here`, `cpu`, or a card's memory such as `8GB`. Raises UserError for anything else."""
     if name == HERE:

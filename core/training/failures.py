@@ -4,10 +4,9 @@ import errno
 import shutil
 from pathlib import Path
 
-import torch
-
 from core.errors import UserError
 from core.models.causal import BackendRefusedError
+from core.models.device import gpu_is_full
 from core.runs.causes import LEAST_FREE_BYTES, MEMORY, cause_in_words
 from core.runs.memory_ladder import BEFORE_THE_MODEL, AnotherWay, Memory, next_step
 from core.schema import RunSpec
@@ -24,9 +23,9 @@ def another_way(error: BaseException, spec: RunSpec, phase: str = "training") ->
 def short_memory(error: BaseException) -> Memory | None:
     """Which memory did not suffice, if one did not.
 
-    torch knows an error of its own for a GPU; a processor's allocator raises a RuntimeError with these words.
+    A processor's allocator raises a RuntimeError with these words.
     """
-    if isinstance(error, torch.OutOfMemoryError):
+    if gpu_is_full(error):
         return "GPU"
     words = str(error)
     if isinstance(error, MemoryError) or (

@@ -27,7 +27,6 @@ FORWARD = (
 )
 WRITING = ("reading free answers", "writing samples")
 BASELINES = "baselines"
-TRAINING = "training"
 
 
 @dataclass(frozen=True)

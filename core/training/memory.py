@@ -96,7 +96,7 @@ def forecast_memory(
 ) -> MemoryForecast:
     """unsloth: whether it trains the model; None: as a worker on this computer would choose."""
     if unsloth is None:
-        unsloth = uses_unsloth(spec.model, device.kind)
+        unsloth = uses_unsloth(spec, device.kind)
     held = _held(spec, workload, device)
     done = pass_of(spec, workload, device, unsloth)
     tensors = learning_tensors(workload.sizes, spec.model, workload.classes, workload.used_tokens)

@@ -68,7 +68,9 @@ def _step(spec: RunSpec, done: Pass, answer_tokens: int, gradients: int) -> list
     training, what = spec.training, f"{done.rows:,} x {done.tokens:,} tokens"
     added_up = gradients if training.gradient_accumulation > 1 else 0
     checkpointing = training.gradient_checkpointing and done.learning_layers > 0
-    offloaded = training.offload_checkpoints and not (done.unsloth and spec.model.max_length < UNSLOTH_OFFLOADS_FROM)
+    # Unsloth goes by the length that the model was loaded for, and to score labels it is loaded for far more.
+    short = done.unsloth and spec.task == "chat" and spec.model.max_length < UNSLOTH_OFFLOADS_FROM
+    offloaded = training.offload_checkpoints and not short
     kept = kept_bytes(done, checkpointing=checkpointing, offloaded=offloaded)
     lowest = layer_bytes(done) + backward_bytes(done)
     if done.learning_layers == 0:

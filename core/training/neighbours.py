@@ -29,7 +29,7 @@ from core.evaluation.neighbours import (
 )
 from core.evaluation.predictions import Baseline
 from core.files import replacing
-from core.models.device import best_device
+from core.models.device import best_device, evaluation_format
 from core.models.heads import pool
 from core.models.tokens import TokenRows, model_inputs, tokenise
 from core.training.job import Job, LabelledTexts
@@ -183,7 +183,7 @@ def embeddings_of(
     body: Any = model.base_model
     found: list[npt.NDArray[np.float32]] = []
     order = rows.shortest_first()
-    with torch.autocast(model.device.type, torch.bfloat16, enabled=model.device.type == "cuda"):
+    with evaluation_format(model.device):
         for start in range(0, len(order), batch_size):
             inputs = model_inputs(rows, order[start : start + batch_size], pad_token_id, model.device)
             pooled = pool(body(**inputs).last_hidden_state.float(), inputs["attention_mask"], "mean")

@@ -13,6 +13,7 @@ from typing import Any
 
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from core.files import folder_bytes
 from core.training.checkpoints import (
     STATE,
     checkpoint_facts,
@@ -20,7 +21,6 @@ from core.training.checkpoints import (
     keep_best_and_last,
     put_in_place,
     read_state,
-    size_of,
     staging_folder,
 )
 
@@ -60,7 +60,7 @@ class CheckpointWriter:
             state.save_to_json(str(staged / STATE))
         unlogged = {"loss": float(trainer._tr_loss.item()), "since": int(trainer._globalstep_last_logged)}
         written = put_in_place(staged, self.folder, {"unlogged": unlogged, **self.identity})
-        self.expected_bytes = size_of(written)
+        self.expected_bytes = folder_bytes(written)
         keep_best_and_last(self.folder, state.best_model_checkpoint, self.keep)
 
     def _has_room(self, state: TrainerState) -> bool:

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 from trl import SFTConfig, SFTTrainer  # type: ignore[attr-defined]
 
+from core.models.causal import learn_in_float32
 from core.prompt_rows import Example
 from core.schema import RunSpec
 from core.training.answer_loss import answer_token_loss, projects_plainly
@@ -67,6 +68,10 @@ class AnswerTrainer(SFTTrainer):
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
+        # `measure` leaves the inner model in evaluation mode. Unsloth's training step puts it back into training only
+        # where the adapters around it have left training, too.
+        assert self.model is not None
+        self.model.eval()
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in self.measure().items()}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
@@ -91,7 +96,13 @@ def answer_trainer(
     data = as_dataset(train)
     trainer = AnswerTrainer(
         model=model,
-        args=SFTConfig(**values, max_length=None, packing=False, dataset_kwargs={"skip_prepare_dataset": True}),
+        args=SFTConfig(
+            **values,
+            max_length=None,
+            packing=False,
+            padding_free=False,  # left out, Unsloth may drop the mask that the loss is told by
+            dataset_kwargs={"skip_prepare_dataset": True},
+        ),
         train_dataset=data,
         # Never read: `measure` knows its rows. Without one, transformers refuses to evaluate.
         eval_dataset=data.select([0]),
@@ -105,7 +116,8 @@ def answer_trainer(
     trainer.batches = RowBatches(lengths, own.batch_size, None, grouped=own.group_by_length, seed=own.seed)
     trainer.writer = checkpoint_writer(own, folder, model, {})
     watch_disk(callbacks, trainer.writer)
-    _float32(model)
+    # TRL turns the adapters of a model in 4 bits into bfloat16.
+    learn_in_float32(model)
     return trainer
 
 
@@ -116,13 +128,3 @@ def as_dataset(examples: Sequence[Example]) -> Dataset:
         "labels": [example.targets for example in examples],
     }
     return Dataset.from_dict(columns, features=_FEATURES)
-
-
-def _float32(model: PreTrainedModel | PeftModel) -> None:
-    """TRL turns the adapters of a model in 4 bits into bfloat16, in which small updates are lost.
-
-    They are some ten million numbers beside billions, so that float32 costs next to nothing.
-    """
-    for parameter in model.parameters():
-        if parameter.requires_grad:
-            parameter.data = parameter.data.float()

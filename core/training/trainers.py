@@ -23,7 +23,7 @@ from transformers import (
 
 from core.epochs import epochs_of
 from core.models.architecture import head_parameter_names, learning_rate_depths, output_layer
-from core.models.device import best_device
+from core.models.device import best_device, gpu_format
 from core.models.freezing import frozen_layer_count
 from core.models.losses import Features, balanced_weights, training_loss
 from core.models.prefix_cache import CachedRows
@@ -188,7 +188,7 @@ def _precision(training: TrainingSpec, family: Family) -> str:
     if training.precision != "auto":
         return training.precision
     if torch.cuda.is_available():
-        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
+        return "bfloat16" if gpu_format() == torch.bfloat16 else "float16"
     if best_device().type == "cpu" and family == "encoder" and _processor_has_bfloat16():
         return "bfloat16"
     return "float32"

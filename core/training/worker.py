@@ -14,6 +14,7 @@ import psutil
 
 from core.data.examples import DataFacts, extra_columns, label_array, read_examples, read_outside
 from core.data.split import write_split
+from core.errors import UserError
 from core.evaluation.baselines import Baseline, run_baselines
 from core.evaluation.chat_report import write_chat_report
 from core.evaluation.kinds import label_metrics
@@ -28,7 +29,7 @@ from core.runs.heartbeat import beating
 from core.runs.leftovers import remove_leftovers
 from core.runs.locks import lock_run
 from core.runs.memory_ladder import as_it_fits, queue_again
-from core.runs.queue import stopped_words
+from core.runs.queue import FINISH_REQUESTED, stopped_words
 from core.runs.store import ACTIVE, Store, open_store
 from core.runs.supervisor import last_log_lines
 from core.schema import RunSpec
@@ -60,8 +61,12 @@ def main(run_dir: str, own_process: bool = False) -> int:
 
 def _worked(folder: RunFolder, store: Store, own_process: bool) -> int:
     try:
-        finish_only = bool(store.events(folder.id, "finish_requested"))
         spec = read_spec(folder.spec)
+    except UserError as error:
+        return _fail(store, folder, error)
+    try:
+        asked = store.events(folder.id, FINISH_REQUESTED)
+        finish_only = bool(asked) and asked[-1].detail["wanted"]
         if own_process:
             leave_out_unused(spec)
         summary = run(Job(as_it_fits(spec, store.events(folder.id)), folder, store, finish_only))
@@ -69,7 +74,7 @@ def _worked(folder: RunFolder, store: Store, own_process: bool) -> int:
         store.move(folder.id, ACTIVE, "stopped", str(stop) or stopped_words(store, folder.id))
         return 0
     except BaseException as error:  # noqa: BLE001  the process's outer edge: whatever it was, the person is told
-        return 0 if _begin_again(store, folder, error) else _fail(store, folder, error)
+        return 0 if _begin_again(store, folder, spec, error) else _fail(store, folder, error)
     store.move(folder.id, ACTIVE, "finished", "Trained, measured and saved.", summary=summary)
     remove_leftovers(folder)
     return 0
@@ -148,7 +153,7 @@ def backend_of(job: Job) -> "Backend":
     from core.models.causal import choose_backend
 
     refused = job.store.events(job.folder.id, "backend_refused")
-    backend = choose_backend(job.spec.model, str(refused[-1].detail["reason"]) if refused else "")
+    backend = choose_backend(job.spec.model, job.spec.training, str(refused[-1].detail["reason"]) if refused else "")
     job.say(f"Backend: {backend.name}. {backend.reason}".rstrip())
     return backend
 
@@ -212,13 +217,13 @@ def _loss_figure(spec: RunSpec) -> str:
     return "kl_divergence" if spec.training.loss == "kl" else "cross_entropy"
 
 
-def _begin_again(store: Store, folder: RunFolder, error: BaseException) -> bool:
+def _begin_again(store: Store, folder: RunFolder, spec: RunSpec, error: BaseException) -> bool:
     """Whether the run is in the queue again, to go on in a fresh process with what the error calls for."""
     from core.training.failures import another_way
 
     progress = store.run(folder.id).progress
-    spec = as_it_fits(read_spec(folder.spec), store.events(folder.id))
-    way = another_way(error, spec, progress.phase if progress is not None else "")
+    fitted = as_it_fits(spec, store.events(folder.id))
+    way = another_way(error, fitted, progress.phase if progress is not None else "")
     if way is None:
         return False
     traceback.print_exception(error)

@@ -14,7 +14,7 @@ import pytest
 from huggingface_hub import ModelCard
 
 from core.errors import UserError
-from core.export.bundle import export_folder, export_name, export_zip
+from core.export.bundle import export_folder, export_name
 from core.export.make import export_run
 from core.export_formats import Wish
 from core.export_jobs import ExportJob, export_jobs, start_export
@@ -138,18 +138,18 @@ def test_places_that_cannot_be(folder: RunFolder, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is a file"):
         export_folder(folder, tmp_path / "file")
     with pytest.raises(UserError, match="cannot be written"):
-        export_zip(folder, tmp_path / "file" / "x.zip")
+        export_run(folder.workspace, folder.id, Wish("model", zipped=True), tmp_path / "file" / "x.zip", quiet)
     with pytest.raises(UserError, match="There is no run"):
         export_run(folder.workspace, "20261121-000000-bbbb", Wish("model", zipped=True), tmp_path, quiet)
 
 
 def test_an_export_is_whole_or_absent(folder: RunFolder, tmp_path: Path) -> None:
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    for write, to in ((export_zip, tmp_path / "x.zip"), (export_folder, tmp_path / "x")):
+    for is_zip, to in ((True, tmp_path / "x.zip"), (False, tmp_path / "x")):
         resource.setrlimit(resource.RLIMIT_FSIZE, (5_000_000, before[1]))
         try:
             with pytest.raises(UserError, match="File too large"):
-                write(folder, to)
+                export_run(folder.workspace, folder.id, Wish("model", zipped=is_zip), to, quiet)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert list(tmp_path.iterdir()) == []

@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from core.data.table import open_table
@@ -49,6 +50,13 @@ def test_archives_and_pickles_do_nothing(workspace: Workspace, tmp_path: Path) -
     shown = _read_quietly(tmp_path / "bomb.zip", workspace)
     after = sum(path.stat().st_size for path in workspace.tables.rglob("*") if path.is_file())
     tried("a bomb of 400 MB", "limit" in shown and after - before < 2**20, shown)
+    for packing, ending in (("gzip", "gz"), ("zstd", "zst")):
+        bomb = tmp_path / f"bomb.csv.{ending}"
+        with pa.CompressedOutputStream(str(bomb), packing) as out:
+            out.write(bytes(400 * 2**20))
+        shown = _read_quietly(bomb, workspace)
+        after = sum(path.stat().st_size for path in workspace.tables.rglob("*") if path.is_file())
+        tried(f"a bomb of 400 MB, {packing}", "limit" in shown and after - before < 2**20, shown)
     _refuses_pickles(tmp_path)
 
 

@@ -348,7 +348,7 @@ def test_a_job_publishes_in_its_own_process_and_keeps_no_token(hub: Hub, folder:
     hub.fail("POST", "/commit/", 400, body={"error": f"no such thing as Bearer {TOKEN}"})
     failed = wait_for(workspace, start_publishing(workspace, asked, TOKEN))
     assert failed.state == "failed"
-    assert "no such thing as Bearer [token]" in failed.error["what"]
+    assert "no such thing as Bearer [hidden]" in failed.error["what"]
     finished = wait_for(workspace, start_publishing(workspace, asked, TOKEN))
     assert finished.state == "finished"
     assert finished.results[0]["url"] == f"{hub.url}/ada/job"

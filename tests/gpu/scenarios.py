@@ -130,6 +130,25 @@ def scoring(source: str, folder: str, backend: str) -> dict[str, Any]:
     }
 
 
+def modes(source: str, folder: str, backend: str) -> dict[str, Any]:
+    """Whether the model is in training mode at each pass of four steps, and where it was measured between them."""
+    spec = _spec(source, max_steps=4, evaluate_every_steps=2, batch_size=4)
+    trainer, _ = _trainer(spec, folder, _backend(backend, spec), rows=16)
+    inner = trainer.model.get_base_model()
+    seen: list[str] = []
+
+    def measure() -> dict[str, float]:
+        inner.eval()
+        seen.append("measured")
+        return {"macro_f1": 0.0}
+
+    trainer.measure = measure
+    table = inner.get_input_embeddings()
+    table.register_forward_pre_hook(lambda *_: seen.append("training" if inner.training else "evaluation"))
+    trainer.train()
+    return {"seen": seen}
+
+
 def optimizer(source: str, folder: str, backend: str) -> dict[str, Any]:
     """Some steps with the paged 8-bit optimiser."""
     spec = _spec(source, max_steps=6, batch_size=8, optimizer="paged_adamw_8bit")
@@ -194,9 +213,7 @@ def encoder(folder: str) -> dict[str, Any]:
     model, tokenizer = load_encoder(spec.model, facts.labels)
     model = apply_method(model, spec.model)
     rows = {name: tokenise(tokenizer, part.texts, 64, part.labels) for name, part in parts.items()}
-    trainer = classifier_trainer(
-        spec, _run_folder(folder), model, tokenizer, rows["train"], rows["validation"], len(facts.labels), []
-    )
+    trainer = classifier_trainer(spec, _run_folder(folder), model, tokenizer, rows["train"], rows["validation"], [], {})
     formats = set()
     layer = model.base_model.encoder.layer[0].attention.self.query
     layer.register_forward_hook(lambda _, __, output: formats.add(str(output.dtype)))
@@ -230,7 +247,7 @@ def _spec(source: str, method: str = "qlora", **training: Any) -> RunSpec:
 
 
 def _backend(name: str, spec: RunSpec) -> Backend:
-    return choose_backend(spec.model, "" if name == "unsloth" else "The test asks for transformers.")
+    return choose_backend(spec.model, spec.training, "" if name == "unsloth" else "The test asks for transformers.")
 
 
 def _run_folder(folder: str) -> RunFolder:
@@ -318,7 +335,7 @@ def _trained_numbers(model: Any) -> torch.Tensor:
     return torch.cat([p.detach().float().flatten().cpu() for p in model.parameters() if p.requires_grad])
 
 
-SCENARIOS = {work.__name__: work for work in (answers, reload, loss, scoring, optimizer, memory, encoder)}
+SCENARIOS = {work.__name__: work for work in (answers, reload, loss, scoring, modes, optimizer, memory, encoder)}
 
 
 def main() -> int:

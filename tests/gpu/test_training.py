@@ -67,6 +67,14 @@ def test_the_paged_8_bit_optimiser_moves_the_adapters(apart, small_model, tmp_pa
 
 
 @pytest.mark.parametrize("backend", ["unsloth", "transformers"])
+def test_learning_goes_on_in_training_mode_after_it_was_measured(apart, small_model, tmp_path, backend):
+    seen = apart("modes", source=small_model, folder=str(tmp_path), backend=backend)["seen"]
+    assert seen.count("measured") == 2
+    assert "evaluation" not in seen
+    assert "training" in seen[seen.index("measured") :]
+
+
+@pytest.mark.parametrize("backend", ["unsloth", "transformers"])
 def test_a_full_gpu_leads_to_half_the_batch_and_the_same_step(apart, small_model, tmp_path, backend):
     told = {"source": small_model, "folder": str(tmp_path), "backend": backend, "more_bytes": 600 * 2**20}
     batch = {"batch_size": 512, "gradient_accumulation": 1, "evaluation_batch_size": 512}

@@ -12,7 +12,6 @@ from core.evaluation import abstaining
 from core.evaluation.abstaining import (
     POINTS,
     best_accuracy,
-    coverage_curve,
     coverage_figures,
     coverage_words,
     label_set_figures,
@@ -33,27 +32,6 @@ def drawn(rows, classes=6, seed=0):
 
 VALIDATION, TEST = drawn(800), drawn(1500, seed=1)
 COVERAGE = coverage_figures({"validation": VALIDATION, "test": TEST})
-
-
-def test_the_curve_is_what_counting_gives():
-    true, said = TEST
-    thresholds, coverage, accuracy = coverage_curve(true, said)
-    assert (np.diff(thresholds) < 0).all()
-    assert coverage[-1] == 1
-    for place in (0, 10, len(thresholds) // 2, len(thresholds) - 1):
-        labelled = said.max(axis=1) >= thresholds[place]
-        assert coverage[place] == pytest.approx(labelled.mean())
-        assert accuracy[place] == pytest.approx((said.argmax(axis=1) == true)[labelled].mean())
-    # Surer rows are right more often, as these are drawn.
-    assert accuracy[200] > accuracy[-1]
-
-
-def test_rows_that_are_equally_sure_are_labelled_together():
-    said = np.array([[0.75, 0.25], [0.25, 0.75], [0.75, 0.25], [0.5, 0.5]])
-    thresholds, coverage, accuracy = coverage_curve(np.array([0, 1, 1, 0]), said)
-    assert thresholds.tolist() == [0.75, 0.5]
-    assert coverage.tolist() == [0.75, 1]
-    assert accuracy.tolist() == pytest.approx([2 / 3, 3 / 4])
 
 
 def test_what_the_report_keeps_is_exact_at_each_of_its_thresholds():

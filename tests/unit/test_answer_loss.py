@@ -139,6 +139,15 @@ def test_the_trainer_takes_the_loss_of_the_answers(tmp_path):
     assert trainer.compute_loss(model, batch, num_items_in_batch=20).item() == pytest.approx(expected.item(), abs=1e-5)
 
 
+def test_who_measures_leaves_training_mode_with_all_that_is_around_the_model(tmp_path):
+    """Unsloth puts a model back into it by the adapters around it alone."""
+    trainer = trainer_of(with_lora(small_llama(**SHAPE)), tmp_path)
+    trainer.measure = lambda: {"macro_f1": 0.0}
+    trainer.model.train()
+    trainer.evaluate()
+    assert not any(module.training for module in trainer.model.modules())
+
+
 def trainer_of(model, folder, **training):
     spec = parse_spec(
         {

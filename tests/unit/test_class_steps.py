@@ -14,6 +14,7 @@ from core.data.table import open_table
 from core.errors import UserError
 from core.schema import DataSpec, MappingSpec, RunSpec, SplitSpec, TableFile
 from core.workspace import Workspace
+from ui.new_run.class_steps import name_classes
 
 TREC = MappingSpec(text=("text",), label="label")
 
@@ -133,3 +134,14 @@ def test_text_template(shared_data: Path, workspace: Workspace) -> None:
 def test_template_that_cannot_be_filled(template: str, told: str) -> None:
     with pytest.raises(ValueError, match=told):
         MappingSpec(text=("title", "description"), label="label", text_template=template)
+
+
+def test_classes_left_out_stay_so_under_their_new_names() -> None:
+    values = ["0", "1", "2", "3"]
+    mapping = {"class_names": {}, "dropped_classes": ["0", "3"]}
+    name_classes(mapping, {"0": "World", "1": "Sports"}, values)
+    assert mapping["dropped_classes"] == ["World", "3"]
+    name_classes(mapping, {"0": "Other", "1": "Sports", "2": "Other"}, values)
+    assert mapping["dropped_classes"] == ["Other", "3"]
+    name_classes(mapping, {}, values)
+    assert mapping == {"class_names": {}, "dropped_classes": ["0", "2", "3"]}

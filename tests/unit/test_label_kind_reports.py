@@ -13,10 +13,11 @@ from sklearn.metrics import f1_score
 
 from core.evaluation.baseline_rows import SCHEMA as BASELINE_SCHEMA
 from core.evaluation.baselines import run_baselines
-from core.evaluation.mistakes import count_mistakes, mistakes
+from core.evaluation.mistakes import count_rows, page_of_rows
 from core.evaluation.multi_label import multi_label_metrics, tuned_thresholds
 from core.evaluation.multi_verdict import compare_sets, multi_verdict
 from core.evaluation.prediction_rows import prediction_schema
+from core.evaluation.row_filter import RowFilter
 from core.evaluation.soft_label import soft_metrics
 from core.evaluation.soft_verdict import soft_verdict
 from core.evaluation.verdict import compare
@@ -198,15 +199,19 @@ def test_predictions_hold_the_joined_classes_and_what_differs(multi) -> None:
 
 def test_mistakes_are_filtered_by_what_was_missed_and_added(multi) -> None:
     run, report = multi
-    found = mistakes(run.folder, limit=1000)
-    assert len(found) == count_mistakes(run.folder) == round(report["test"]["rows"] * (1 - report["test"]["accuracy"]))
+    found = page_of_rows(run.folder, RowFilter(), limit=1000)
+    assert (
+        len(found)
+        == count_rows(run.folder, RowFilter())
+        == round(report["test"]["rows"] * (1 - report["test"]["accuracy"]))
+    )
     assert [row["confidence"] for row in found] == sorted((row["confidence"] for row in found), reverse=True)
     for entry in report["test"]["per_class"]:
         label = entry["label"]
-        assert count_mistakes(run.folder, true=label) == entry["missed"]
-        assert count_mistakes(run.folder, predicted=label) == entry["added"]
-        assert all(label in row["missed"] for row in mistakes(run.folder, true=label))
-    assert count_mistakes(run.folder, wrong_only=False) == report["test"]["rows"]
+        assert count_rows(run.folder, RowFilter(true=label)) == entry["missed"]
+        assert count_rows(run.folder, RowFilter(predicted=label)) == entry["added"]
+        assert all(label in row["missed"] for row in page_of_rows(run.folder, RowFilter(true=label)))
+    assert count_rows(run.folder, RowFilter(shown="all")) == report["test"]["rows"]
 
 
 def test_pages_show_text_as_text(multi, soft) -> None:
@@ -235,7 +240,7 @@ def test_the_page_lists_what_is_missed_and_added_with_its_rows_behind_it(multi) 
 
 def test_a_mistake_shows_all_that_was_decided_wrongly(multi, soft) -> None:
     run, report = multi
-    rows = mistakes(run.folder, limit=50)
+    rows = page_of_rows(run.folder, RowFilter(), limit=50)
     thresholds = {entry["label"]: entry["threshold"] for entry in report["test"]["per_class"]}
     shown = list_html(rows, report["labels"], 0, len(rows), report["test"]["rows"], False, thresholds)
     assert "<script>alert" not in shown
@@ -243,7 +248,7 @@ def test_a_mistake_shows_all_that_was_decided_wrongly(multi, soft) -> None:
     assert "In the data" in shown
     assert "Given from" in shown
     run, report = soft
-    rows = mistakes(run.folder, limit=5)
+    rows = page_of_rows(run.folder, RowFilter(), limit=5)
     assert "In the data" in list_html(rows, report["labels"], 0, len(rows), report["test"]["rows"], False)
     assert rows[0]["true_probabilities"] == pytest.approx(
         run.parts["test"].labels[list(run.parts["test"].row_ids).index(rows[0]["row_id"])].tolist(), abs=1e-6

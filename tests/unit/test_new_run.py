@@ -12,6 +12,7 @@ import pytest
 from core.errors import UserError
 from core.presets import find_preset
 from core.runs.store import open_store
+from core.runs.supervisor import submit
 from core.schema import DataSpec, MappingSpec, RunSpec, TableFile
 from core.spec_files import parse_spec, with_overrides
 from core.workspace import Workspace
@@ -30,6 +31,7 @@ from ui.new_run.draft import (
     write_draft,
 )
 from ui.new_run.files import keep_upload
+from ui.new_run.page import draft_for
 from ui.new_run.review_text import command_line
 from ui.new_run.source import start_over
 
@@ -198,3 +200,13 @@ def test_the_preview_shows_the_names_given_to_classes() -> None:
     assert "&lt;World&gt; <small" in html
     assert html.count("World") == 1
     assert ">2</td>" in html
+
+
+def test_the_address_of_a_draft_that_became_a_run_makes_a_new_one(workspace: Workspace) -> None:
+    store = open_store(workspace)
+    draft = store.save_draft(None, {"spec": spec().model_dump(mode="json")})
+    assert draft_for(workspace, store, draft) == draft
+    submit(workspace, spec(), draft_id=draft)
+    fresh = draft_for(workspace, store, draft)
+    assert fresh != draft and store.run_of_draft(fresh) is None
+    assert draft_for(workspace, store, "../../etc") != "../../etc"

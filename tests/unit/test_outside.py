@@ -12,10 +12,11 @@ from core.data.examples import label_array, read_data_facts, read_outside
 from core.data.split import read_examples, write_split
 from core.decision import AS_IT_IS
 from core.evaluation.baselines import run_baselines
-from core.evaluation.mistakes import count_mistakes
+from core.evaluation.mistakes import count_rows
 from core.evaluation.outside import known_place, outside_words_at
 from core.evaluation.predictions import Predictions
 from core.evaluation.report import write_report
+from core.evaluation.row_filter import RowFilter
 from core.spec_files import parse_spec, spec_yaml
 from core.training.job import LabelledTexts
 from tests.label_kinds import MACHINE
@@ -94,7 +95,7 @@ def test_they_are_kept_apart_from_parts_figures_and_mistakes(run):
     assert [row["text"] for row in apart] == outside["text"].to_pylist()
     assert {row["predicted"] for row in apart} <= set(OWN)
     wrong = sum(row["part"] == "test" and row["true"] != row["predicted"] for row in kept)
-    assert count_mistakes(folder) == wrong == round(150 * (1 - report["test"]["accuracy"]))
+    assert count_rows(folder, RowFilter()) == wrong == round(150 * (1 - report["test"]["accuracy"]))
 
 
 def test_how_well_confidence_parts_them_is_the_area_under_the_curve(run):

@@ -19,9 +19,10 @@ from core.evaluation.baselines import run_baselines
 from core.evaluation.charts import ticks
 from core.evaluation.folds import add_folds
 from core.evaluation.metrics import classification_metrics
-from core.evaluation.mistakes import count_mistakes, mistakes
+from core.evaluation.mistakes import count_rows, page_of_rows
 from core.evaluation.predictions import FreeAnswers
 from core.evaluation.report import CURVE_POINTS, Predictions, write_report
+from core.evaluation.row_filter import RowFilter
 from core.evaluation.verdict import compare, verdict
 from core.spec_files import parse_spec
 from tests.report_schema import assert_described
@@ -355,7 +356,7 @@ def test_long_texts_are_cut_on_the_page_and_whole_in_the_file(run):
     page = (folder.report / "report.html").read_text(encoding="utf-8")
     assert page.count("long long") < 1000
     assert "more characters" in page
-    assert mistakes(folder)[0]["text"] == parts["test"].texts[longest]
+    assert page_of_rows(folder, RowFilter())[0]["text"] == parts["test"].texts[longest]
 
 
 def test_the_page_of_a_run_without_baselines_curves_or_mistakes(run):
@@ -452,16 +453,16 @@ def test_the_page_of_an_encoder_says_nothing_of_before(run):
 def test_mistakes_come_surest_first_and_page_by_page(run):
     folder, _, _, parts = run
     written(run, wrong=(5, 2, 9, 0, 7))
-    found = mistakes(folder)
+    found = page_of_rows(folder, RowFilter())
     assert [row["row_id"] for row in found] == parts["test"].row_ids[[5, 2, 9, 0, 7]].tolist()
     assert [row["confidence"] for row in found] == pytest.approx([0.99, 0.98, 0.97, 0.96, 0.95])
-    pages = [mistakes(folder, offset=offset, limit=2) for offset in (0, 2, 4, 6)]
+    pages = [page_of_rows(folder, RowFilter(), offset=offset, limit=2) for offset in (0, 2, 4, 6)]
     assert [len(page) for page in pages] == [2, 2, 1, 0]
     assert [row for page in pages for row in page] == found
-    assert count_mistakes(folder) == 5
+    assert count_rows(folder, RowFilter()) == 5
     for least, expected in ((0.0, 5), (0.955, 4), (0.985, 1), (1.0, 0)):
-        assert count_mistakes(folder, least_confidence=least) == expected
-        assert mistakes(folder, least_confidence=least) == found[:expected]
+        assert count_rows(folder, RowFilter(least=least)) == expected
+        assert page_of_rows(folder, RowFilter(least=least)) == found[:expected]
 
 
 def test_mistakes_are_filtered_by_class_and_by_what_they_contain(run):
@@ -471,21 +472,29 @@ def test_mistakes_are_filtered_by_class_and_by_what_they_contain(run):
     for true, label in enumerate(facts.labels):
         predicted = facts.labels[(true + 1) % 3]
         expected = int((parts["test"].labels == true).sum())
-        assert count_mistakes(folder, true=label) == count_mistakes(folder, true=label, predicted=predicted) == expected
-        assert {row["true"] for row in mistakes(folder, true=label)} == {label}
-        assert count_mistakes(folder, true=label, predicted=label) == 0
+        assert (
+            count_rows(folder, RowFilter(true=label))
+            == count_rows(folder, RowFilter(true=label, predicted=predicted))
+            == expected
+        )
+        assert {row["true"] for row in page_of_rows(folder, RowFilter(true=label))} == {label}
+        assert count_rows(folder, RowFilter(true=label, predicted=label)) == 0
     for search in ("100 % OF IT'S", "ساده", "<SCRIPT>", "%", "_", "' OR 1 = 1 --"):
         expected = sum(search.lower() in text.lower() for text in parts["test"].texts)
-        assert count_mistakes(folder, search=search) == len(mistakes(folder, search=search)) == expected
+        assert (
+            count_rows(folder, RowFilter(search=search))
+            == len(page_of_rows(folder, RowFilter(search=search)))
+            == expected
+        )
 
 
 def test_right_rows_come_too_when_asked_for(run):
     folder, _, facts, parts = run
     written(run, wrong=(0, 1))
-    assert count_mistakes(folder, wrong_only=False) == facts.parts["test"]
-    assert count_mistakes(folder, wrong_only=False, part="validation") == facts.parts["validation"]
+    assert count_rows(folder, RowFilter(shown="all")) == facts.parts["test"]
+    assert count_rows(folder, RowFilter(shown="all", part="validation")) == facts.parts["validation"]
     label = facts.labels[2]
-    right = mistakes(folder, true=label, predicted=label, wrong_only=False)
+    right = page_of_rows(folder, RowFilter(true=label, predicted=label, shown="all"))
     assert all(row["true"] == row["predicted"] == label for row in right)
     assert len(right) == int((parts["test"].labels[2:] == 2).sum())
 

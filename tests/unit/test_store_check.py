@@ -117,7 +117,7 @@ def test_what_belongs_to_no_single_run_comes_back_too(workspace, history, busy):
     before = beside(workspace)
     assert before[1] == {history["finished"]} and len(before[2]) == 2 and len(before[4]) == 4
     assert [mark.row for mark in before[5]] == [1, 2, 7]
-    (searching,) = sweeps(busy, "searching")
+    (searching,) = (found for found in sweeps(busy) if found.state == "searching")
     assert check_store(workspace) == []
     for suffix in ("", "-wal", "-shm"):
         workspace.database.with_name(workspace.database.name + suffix).unlink(missing_ok=True)
@@ -144,7 +144,7 @@ def test_a_store_of_an_earlier_version_is_written_down_beside(workspace, history
         connection.execute("DELETE FROM sweeps")
     assert [difference.what[-21:] for difference in check_store(workspace, repair=True)][-1] == "are not in the store."
     assert beside(workspace)[5] == before[5] and len(sweeps(busy)) == 2
-    ungroup(workspace, next(one.id for one in sweeps(busy, "stopped")))
+    ungroup(workspace, next(one.id for one in sweeps(busy) if one.state == "stopped"))
     assert len(list(workspace.sweeps.iterdir())) == 1
 
 

@@ -260,6 +260,20 @@ def test_a_run_whose_maker_died_is_made_by_the_next(workspace, store):
     assert len(store.runs()) == 4
 
 
+def test_a_sweep_with_a_setting_that_there_is_no_more_stops_alone(workspace, store):
+    lost, found = (start_sweep(workspace, BASE, plan()) for _ in range(2))
+    with store.transaction() as connection:
+        connection.execute("UPDATE sweeps SET base = json_set(base, '$.training.adversarial', 1) WHERE id = ?", (lost,))
+    ahead(workspace, store)
+    with store.connection() as connection:
+        states = dict(connection.execute("SELECT id, state FROM sweeps"))
+        (reason,) = connection.execute("SELECT reason FROM sweeps WHERE id = ?", (lost,)).fetchone()
+    assert states == {lost: "stopped", found: "searching"}
+    assert "adversarial" in reason
+    assert [one.id for one in sweeps(store)] == [found]
+    assert store.claim_next() is not None
+
+
 def test_a_stopped_sweep_goes_on_where_it_was(workspace, store):
     sweep_id = start_sweep(workspace, BASE, plan())
     ahead(workspace, store)

@@ -248,7 +248,6 @@ def test_label_counts_and_lengths(tmp_path: Path, workspace: Workspace) -> None:
     content = "title,body,label\nab,cde,x\n,four, x \nab,,y\n,,y\nlonger,text here,\n"
     table = open_table(write(tmp_path, "a.csv", content).model_copy(update={"header": True}), workspace)
     assert label_counts(table, "label") == [("x", 2), ("y", 2)]
-    assert label_counts(table, "label", 1) == [("x", 2)]
     lengths = text_lengths(table, ("title", "body"), " ")
     assert (lengths["max"], lengths["p50"], lengths["mean"]) == (16, 4, 7)
 

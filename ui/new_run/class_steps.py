@@ -1,7 +1,7 @@
 """What is done to the classes before anything learns: spellings made one, classes merged or left out, each step undone
 with a click. The file stays as it is."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -194,7 +194,7 @@ def merge_picked(store: Store, draft_id: str, table: Table, counts: Counts, pick
         for value, _ in counts:
             if steps.spelled(shown(value)) in (*picked, name):
                 names[value] = name
-        draft.spec["mapping"]["class_names"] = names
+        name_classes(draft.spec["mapping"], names, (value for value, _ in counts))
     return draft
 
 
@@ -208,8 +208,18 @@ def drop_picked(store: Store, draft_id: str, picked: list[str]) -> Draft:
     return draft
 
 
-def undo_step(store: Store, draft_id: str, key: str) -> Draft:
-    """Take a step back; `key` as step_words names it."""
+def name_classes(mapping: dict[str, Any], names: dict[str, str], values: Iterable[str]) -> None:
+    """Give the classes of a draft's mapping other names; those left out stay so. values: of its label, all of them."""
+    before = mapping.get("class_names") or {}
+    become: dict[str, list[str]] = {}
+    for value in values:
+        become.setdefault(before.get(value, value), []).append(names.get(value, value))
+    dropped = [name for old in mapping.get("dropped_classes") or [] for name in become.get(old, [old])]
+    mapping |= {"class_names": names, "dropped_classes": list(dict.fromkeys(dropped))}
+
+
+def undo_step(store: Store, draft_id: str, key: str, values: Iterable[str]) -> Draft:
+    """Take a step back; `key` as step_words names it. values: the label's."""
     with editing(store, draft_id) as draft:
         mapping = draft.spec["mapping"]
         kind, _, name = key.partition(":")
@@ -222,8 +232,8 @@ def undo_step(store: Store, draft_id: str, key: str) -> Draft:
         elif kind == "drop":
             mapping["dropped_classes"] = [other for other in mapping.get("dropped_classes") or [] if other != name]
         elif kind == "merge":
-            mapping["class_names"] = {value: given for value, given in names.items() if given != name}
+            name_classes(mapping, {value: given for value, given in names.items() if given != name}, values)
         elif kind == "names":
             merged = merged_names(draft)
-            mapping["class_names"] = {value: given for value, given in names.items() if given in merged}
+            name_classes(mapping, {value: given for value, given in names.items() if given in merged}, values)
     return draft

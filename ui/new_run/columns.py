@@ -1,5 +1,6 @@
 """Which columns are text, which is the label, and what the classes are called."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -12,7 +13,7 @@ from core.data.table import Table, first_look
 from core.errors import UserError
 from core.runs.store import Store
 from core.workspace import Workspace
-from ui.new_run.class_steps import ClassStepChoice, build_class_steps, class_steps_view
+from ui.new_run.class_steps import ClassStepChoice, build_class_steps, class_steps_view, name_classes
 from ui.new_run.draft import TEMPLATE_KEY, Draft, by_columns, editing, read_draft
 from ui.new_run.label_columns import (
     UNTOUCHED,
@@ -150,17 +151,11 @@ def choose_columns(
     return draft
 
 
-def rename_classes(store: Store, draft_id: str, rows: list[list[str]]) -> Draft:
-    """Keep the names that differ from what stands in the file."""
+def rename_classes(store: Store, draft_id: str, rows: list[list[str]], values: Iterable[str]) -> Draft:
+    """Keep the names that differ from what stands in the file. values: the label's."""
+    names = {str(value): str(name).strip() for value, name in rows if str(name or "").strip() not in ("", str(value))}
     with editing(store, draft_id) as draft:
-        mapping = draft.spec["mapping"]
-        before = mapping.get("class_names") or {}
-        names = {
-            str(value): str(name).strip() for value, name in rows if str(name or "").strip() not in ("", str(value))
-        }
-        moved = {before.get(str(value), str(value)): names.get(str(value), str(value)) for value, _ in rows}
-        dropped = [moved.get(name, name) for name in mapping.get("dropped_classes") or []]
-        mapping |= {"class_names": names, "dropped_classes": dropped}
+        name_classes(draft.spec["mapping"], names, values)
     return draft
 
 
@@ -176,5 +171,5 @@ def names_from_file(workspace: Workspace, store: Store, draft_id: str, file: Pat
     values = [value for value, _ in draft_counts(draft, first_look(draft.file("train"), workspace))]
     names = class_names_from_lines(lines, values)
     with editing(store, draft_id) as draft:
-        draft.spec["mapping"]["class_names"] = names
+        name_classes(draft.spec["mapping"], names, values)
     return draft

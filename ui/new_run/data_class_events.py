@@ -44,11 +44,12 @@ def connect_columns(
         return without_sent(data_view(workspace, step, draft), inputs[1:], chosen)
 
     def rename(draft_id: str, names: list[list[str]], offset: int) -> dict[Any, Any]:
-        draft = rename_classes(store, draft_id, names)
+        draft = read_draft(store, draft_id)
         table = open_role(workspace, draft, "train")
         if table is None:
             return {}
         counts = draft_counts(draft, table)
+        draft = rename_classes(store, draft_id, names, (value for value, _ in counts))
         rows = preview_view(step, table, draft, offset, counts)
         return {
             step.bars: classes_html(draft, table, counts),
@@ -63,7 +64,7 @@ def connect_columns(
             return {columns.names_problem: gr.update(value=problem_html(error), visible=True)}
 
     def clear(draft_id: str) -> dict[Any, Any]:
-        return data_view(workspace, step, rename_classes(store, draft_id, []))
+        return data_view(workspace, step, rename_classes(store, draft_id, [], _values(workspace, draft_id)))
 
     inputs = [draft_id, columns.text, columns.label, columns.joiner, columns.backslash]
     events = [columns.text.input, columns.label.input, columns.backslash.input, columns.joiner.blur]
@@ -116,7 +117,7 @@ def connect_classes(
         return data_view(workspace, step, choose_fold(store, draft_id, fold))
 
     def undo(draft_id: str, event: gr.EventData) -> dict[Any, Any]:
-        return data_view(workspace, step, undo_step(store, draft_id, event.key))
+        return data_view(workspace, step, undo_step(store, draft_id, event.key, _values(workspace, draft_id)))
 
     def merge(draft_id: str, picked: list[str], into: str) -> dict[Any, Any]:
         draft = read_draft(store, draft_id)
@@ -144,6 +145,13 @@ def connect_classes(
     steps.merge.click(merge, [draft_id, steps.picked, steps.into], outputs, **PRIVATE).then(**then)
     steps.drop.click(drop, [draft_id, steps.picked], outputs, **PRIVATE).then(**then)
     columns.template.blur(template, [draft_id, columns.template], outputs, **PRIVATE).then(**then)
+
+
+def _values(workspace: Workspace, draft_id: str) -> list[str]:
+    """Of the draft's label, the most frequent first."""
+    draft = read_draft(open_store(workspace), draft_id)
+    table = open_role(workspace, draft, "train")
+    return [value for value, _ in draft_counts(draft, table)] if table else []
 
 
 def connect_chat(

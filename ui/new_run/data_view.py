@@ -107,7 +107,7 @@ def data_view(workspace: Workspace, step: DataStep, draft: Draft) -> dict[Any, A
         step.refused: gr.update(value="", visible=False),
         step.said: gr.update(value="", visible=False),
         **inside_view(step.inside, train),
-        **reading_view(step.reading, draft, train),
+        **reading_view(step.reading, train),
         **big_file_view(step.big, workspace, draft),
         **chat_columns_view(step.chat, draft, train),
         **(_chat_view(step, draft, train) if draft.is_chat else _class_view(step, draft, train)),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from core.data.table import Table, first_look
 from core.errors import UserError
+from core.files import path_given
 from core.schema import TableFile
 from core.workspace import Workspace, new_id
 from ui.new_run.draft import Draft
@@ -16,17 +17,19 @@ FILE_TYPES = [
 ROLES = ("train", "validation", "test")
 
 
-def keep_upload(workspace: Workspace, uploaded: str) -> Path:
+def keep_upload(workspace: Workspace, uploaded: str, copied: bool = False) -> Path:
     """Move an uploaded file from the server's temporary folder into the workspace, under its own name.
 
-    Raises UserError where the workspace is full or read-only.
+    copied: it stays there as well, where it can be sent once more. Raises UserError where the workspace is full or
+    read-only.
     """
     source = Path(uploaded)
     target = workspace.uploads / new_id() / source.name
     try:
         target.parent.mkdir(parents=True)
-        shutil.move(source, target)
+        (shutil.copyfile if copied else shutil.move)(source, target)
     except OSError as error:
+        shutil.rmtree(target.parent, ignore_errors=True)
         raise UserError(
             f"{source.name} cannot be kept in {workspace.uploads} ({error.strerror}).",
             source.name,
@@ -45,7 +48,7 @@ def given_path(text: str) -> Path:
     path = text.strip().strip("\"'")
     if not path:
         raise UserError("No path is given.", "path", "Type or paste the path of a file on this computer.")
-    return Path(path).expanduser().absolute()
+    return path_given(path).absolute()
 
 
 def open_role(workspace: Workspace, draft: Draft, role: str) -> Table | None:

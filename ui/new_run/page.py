@@ -175,13 +175,18 @@ def _open_step(draft: Draft) -> int:
     return REVIEW if draft.step == PROMPT and draft.task != "answer" else draft.step
 
 
+def draft_for(workspace: Workspace, store: Store, asked: str | None) -> str:
+    """The draft of an address; a new one where it names none, or one that is a run by now: no second comes of it."""
+    try:
+        workspace.run(asked or "")  # a draft's id has the same form as a run's
+    except UserError:
+        return new_id()
+    return new_id() if asked is None or store.run_of_draft(asked) else asked
+
+
 def _open(workspace: Workspace, store: Store, screen: Screen, asked: dict[str, str]) -> dict[Any, Any]:
     """The whole form as the draft of the address has it, or as a new draft."""
-    draft_id, problem = asked.get("draft") or new_id(), None
-    try:
-        workspace.run(draft_id)  # a draft's id has the same form as a run's
-    except UserError:
-        draft_id = new_id()
+    draft_id, problem = draft_for(workspace, store, asked.get("draft")), None
     try:
         sample = asked.get("sample")
         draft = take_sample(workspace, store, draft_id, sample) if sample else read_draft(store, draft_id)

@@ -108,7 +108,7 @@ def build_reading(lines: gr.DownloadButton) -> Reading:
     )  # fmt: skip
 
 
-def reading_view(reading: Reading, draft: Draft, table: Table) -> dict[Any, Any]:
+def reading_view(reading: Reading, table: Table) -> dict[Any, Any]:
     """The options as chosen, with what was detected in their labels, and the names as they are now."""
     file = table.file
     separated, named = table.delimiter is not None, table.header is not None

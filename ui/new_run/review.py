@@ -21,7 +21,7 @@ from core.runs.supervisor import submit
 from core.schema import RunSpec
 from core.spec_files import spec_yaml
 from core.workspace import Workspace
-from ui.events import CHOSEN, PRIVATE, fills
+from ui.events import CHOSEN, GO, PRIVATE, fills
 from ui.new_run.cards import WITHOUT_GPU
 from ui.new_run.checks import carry_out, checks_html, cut_findings, find_all, findings_html
 from ui.new_run.data_html import busy_html, problem_html
@@ -48,7 +48,6 @@ HERE = ("model.", "training.")
 """Settings that buttons of this step change; the Data step shows what others do."""
 _STARTING = threading.Lock()
 """Two browsers may press Start of one draft at once; the second one is to find the first one's run."""
-GO = "(address) => { if (address) window.location.href = address; }"
 
 
 @dataclass(frozen=True)

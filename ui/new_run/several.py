@@ -26,7 +26,7 @@ from core.sweep_spec import (
     value_words,
 )
 from core.workspace import Workspace
-from ui.events import CHOSEN, PRIVATE
+from ui.events import CHOSEN, GO, PRIVATE
 from ui.forms import label
 from ui.new_run.data_html import problem_html
 from ui.new_run.draft import SETTINGS, Draft, editing, read_draft, spec_of
@@ -40,7 +40,6 @@ LEAD = (
     f'<p class="quiet">Choose up to three settings and the values to try: a list (<code>16, 32</code>) or a range '
     f"(<code>1e-5..5e-4:log</code>). {WHY_VALIDATION}</p>"
 )
-GO = "(address) => { if (address) window.location.href = address; }"
 Ready = Callable[[Draft], tuple[RunSpec, list[Finding]]]
 """The run as it would start, and what the checks found. Raises UserError where it cannot start."""
 

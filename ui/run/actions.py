@@ -1,4 +1,4 @@
-"""What can be done with a run: stop, resume, duplicate, rename, delete. Each asks the store or the supervisor."""
+"""What can be done with a run: stop, resume, finish, duplicate, rename, delete."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -13,21 +13,22 @@ from core.deletion import delete_run
 from core.errors import UserError
 from core.runs.queue import move
 from core.runs.store import ACTIVE, RESUMABLE, Run, open_store
-from core.runs.supervisor import resume, stop
+from core.runs.supervisor import can_finish, finish, resume, stop
 from core.spec_files import read_spec
 from core.workspace import Workspace
+from ui.events import GO
 from ui.sharing.share_switch import build_share_switch
 
 Updates = dict[Any, Any]
 """New values by component; what is not in it stays as it is."""
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-GO = "(address) => { window.location.href = address; }"
 
 
 @dataclass(frozen=True)
 class Actions:
     first: gr.Button
     stop: gr.Button
+    finish: gr.Button
     resume: gr.Button
     retry: gr.Button
     duplicate: gr.Button
@@ -38,7 +39,7 @@ class Actions:
 
     def parts(self) -> list[Any]:
         """What `button_updates` may change."""
-        return [self.first, self.stop, self.resume, self.retry, self.delete]
+        return [self.first, self.stop, self.finish, self.resume, self.retry, self.delete]
 
 
 def build_actions(workspace: Workspace) -> Actions:
@@ -46,6 +47,7 @@ def build_actions(workspace: Workspace) -> Actions:
     with gr.Row(elem_classes="td-actions"):
         first = gr.Button("Start it next", size="md", min_width=60, visible=False, elem_id="run-first")
         stop_button = gr.Button("Stop and keep", size="md", min_width=60, visible=False, elem_id="run-stop")
+        finish_button = gr.Button("Finish as it is", size="md", min_width=60, visible=False, elem_id="run-finish")
         resume_button = gr.Button("Resume", size="md", min_width=60, visible=False, elem_id="run-resume")
         retry = gr.Button(
             "Change and retry", variant="primary", size="md", min_width=60, visible=False, elem_id="run-retry"
@@ -62,12 +64,13 @@ def build_actions(workspace: Workspace) -> Actions:
     moved = [
         first.click(_acting(workspace, to_front), **QUIET),
         stop_button.click(_acting(workspace, stop), **QUIET),
+        finish_button.click(_acting(workspace, finish), **QUIET),
         resume_button.click(_acting(workspace, resume), **QUIET),
     ]
-    return Actions(first, stop_button, resume_button, retry, duplicate, more, delete_button, moved)
+    return Actions(first, stop_button, finish_button, resume_button, retry, duplicate, more, delete_button, moved)
 
 
-def button_updates(actions: Actions, run: Run) -> Updates:
+def button_updates(actions: Actions, workspace: Workspace, run: Run) -> Updates:
     """Show the buttons that fit the run's state."""
     return {
         actions.first: gr.update(visible=run.state == "queued"),
@@ -76,6 +79,7 @@ def button_updates(actions: Actions, run: Run) -> Updates:
             interactive=run.state != "stopping",
             value="Take out of the queue" if run.state == "queued" else "Stop and keep",
         ),
+        actions.finish: gr.update(visible=can_finish(workspace, run)),
         actions.resume: gr.update(
             visible=run.state in RESUMABLE, variant="secondary" if run.state == "failed" else "primary"
         ),

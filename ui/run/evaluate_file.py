@@ -14,9 +14,10 @@ from core.errors import UserError
 from core.evaluation_jobs import EvaluationJob, evaluation_jobs, start_evaluation, stop_evaluations
 from core.schema import TableFile
 from core.workspace import RunFolder, Workspace
+from ui.new_run.files import FILE_TYPES
 from ui.run.actions import QUIET, Updates, tell
-from ui.run.label_file import FILE_TYPES, kept_upload
-from ui.run.row_job import row_job_html
+from ui.run.job_list import jobs_html, row_job_html
+from ui.run.label_file import kept_upload
 from ui.run.words import interval, percent
 
 WATCHING_SECONDS = 1.5
@@ -96,9 +97,7 @@ def evaluate_file_updates(tab: EvaluateFile, folder: RunFolder) -> Updates:
 
 
 def evaluations_html(jobs: Sequence[EvaluationJob]) -> str:
-    """The newest first."""
-    items = "".join(row_job_html(job, _result(job.result) if job.result else "") for job in jobs)
-    return f'<ol class="td-jobs">{items}</ol>' if jobs else ""
+    return jobs_html(row_job_html(job, _result(job.result) if job.result else "") for job in jobs)
 
 
 def _result(found: dict[str, Any]) -> str:

@@ -49,17 +49,21 @@ def _origin(run: Run) -> str:
     return f"{run.preset} on {run.data_name}, {begun}"
 
 
-def trouble_html(run: Run) -> str:
-    """Why a run stands still and what to do about it; empty where nothing is wrong."""
+def trouble_html(run: Run, can_finish: bool = False) -> str:
+    """Why a run stands still and what to do about it; empty where nothing is wrong.
+
+    can_finish: what it has learned can be measured and kept as it is.
+    """
+    also = " Finish as it is trains no further: its best checkpoint is measured and kept." if can_finish else ""
     if run.state == "failed":
         cause = run.error or {"what": run.reason, "where": "", "todo": "The log below the charts holds the details."}
-        return _trouble("td-bad", cause["what"], cause["todo"], cause["where"], cause.get("log", ""))
+        return _trouble("td-bad", cause["what"], cause["todo"] + also, cause["where"], cause.get("log", ""))
     if run.state == "interrupted":
         todo = "Resume goes on from the last checkpoint; nothing before it is lost."
         cause = run.error or {"what": run.reason, "where": "", "todo": todo}
-        return _trouble("td-warn", cause["what"], cause["todo"], "", cause.get("log", ""))
+        return _trouble("td-warn", cause["what"], cause["todo"] + also, "", cause.get("log", ""))
     if run.state == "stopped":
-        return _trouble("td-calm", run.reason, "Resume goes on from where it stopped.", "")
+        return _trouble("td-calm", run.reason, f"Resume goes on from where it stopped.{also}", "")
     return ""
 
 

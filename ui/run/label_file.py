@@ -1,7 +1,5 @@
 """Run / Try it, lower half: a file goes in, the same file with labels comes out. Jobs run on when the page closes."""
 
-import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -17,16 +15,13 @@ from core.model_facts import run_model_facts
 from core.schema import LabelKind, TableFile
 from core.sharing.allowance import read_allowance
 from core.sharing.guest_files import KEPT_WORDS
-from core.workspace import RunFolder, Workspace, new_id
+from core.workspace import RunFolder, Workspace
+from ui.new_run.files import FILE_TYPES, keep_upload
 from ui.run.actions import QUIET, Updates, tell
-from ui.run.row_job import row_job_html
-from ui.run.words import size
+from ui.run.job_list import download_html, jobs_html, row_job_html
 from ui.sharing.roles import count, open_to_guests, seen_run, visitor
 
 WATCHING_SECONDS = 1.0
-FILE_TYPES = [
-    ".csv", ".tsv", ".txt", ".parquet", ".json", ".jsonl", ".ndjson", ".xlsx", ".xls", ".ods", ".zip", ".gz", ".zst",
-]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -66,7 +61,7 @@ def build_label_file(workspace: Workspace) -> LabelFile:
 
 def _connect(workspace: Workspace, tab: LabelFile, start: gr.Button, inputs: list[Any]) -> None:
     @open_to_guests
-    def begin(path: str | None, kind: str, top: float, columns: str, request: gr.Request) -> Updates:
+    def begin(path: str | None, kind: str, top: float | None, columns: str, request: gr.Request) -> Updates:
         folder = seen_run(workspace, request)
         try:
             if not path:
@@ -75,7 +70,13 @@ def _connect(workspace: Workspace, tab: LabelFile, start: gr.Button, inputs: lis
             file = TableFile(path=str(kept_upload(workspace, Path(path))))
             names = [name.strip() for name in columns.split(",") if name.strip()]
             start_label_job(
-                workspace, folder.id, file, _format(kind), max(1, min(int(top), 1000)), text_columns=names, **limits
+                workspace,
+                folder.id,
+                file,
+                _format(kind),
+                max(1, min(int(top or 1), 1000)),
+                text_columns=names,
+                **limits,
             )
         except UserError as error:
             tell(error)
@@ -122,14 +123,12 @@ def _own_jobs(folder: RunFolder) -> list[LabelJob]:
 def kept_upload(workspace: Workspace, upload: Path) -> Path:
     """A copy among the workspace's uploads: gradio may clear its own while the job still reads.
 
-    Raises UserError for a file that did not arrive as an upload: the path comes from the browser.
+    Raises UserError for a file that did not arrive as an upload (the path comes from the browser), and where the
+    workspace has no room.
     """
     if upload.is_symlink() or not upload.resolve().is_relative_to(workspace.incoming.resolve()):
         raise UserError("That is no file that was uploaded.", "file", "Drop it into the box on the left first.")
-    kept = workspace.uploads / new_id() / upload.name
-    kept.parent.mkdir()
-    shutil.copyfile(upload, kept)
-    return kept
+    return keep_upload(workspace, str(upload), copied=True)
 
 
 def label_file_updates(tab: LabelFile, folder: RunFolder) -> Updates:
@@ -138,7 +137,7 @@ def label_file_updates(tab: LabelFile, folder: RunFolder) -> Updates:
     running = any(job.state == "running" for job in jobs)
     return {
         tab.about: about_html(facts.label_kind, facts.decision, kept),
-        tab.jobs: jobs_html(folder.id, jobs),
+        tab.jobs: jobs_html(_job(folder.id, job) for job in jobs),
         tab.stop: gr.update(visible=running),
         tab.timer: gr.Timer(active=running),
     }
@@ -156,11 +155,6 @@ def about_html(kind: LabelKind, decision: Decision = AS_IT_IS, more: str = "") -
     return f"<h3>Label a whole file</h3><p>{said}{f' {more}' if more else ''}</p>"
 
 
-def jobs_html(run_id: str, jobs: Sequence[LabelJob]) -> str:
-    """The newest first."""
-    return f'<ol class="td-jobs">{"".join(_job(run_id, job) for job in jobs)}</ol>' if jobs else ""
-
-
 def _job(run_id: str, job: LabelJob) -> str:
     link = _link(run_id, job.id, job.output) if job.output else ""
     return row_job_html(job, link + "".join(f"<p>{escape(note)}</p>" for note in job.notes))
@@ -169,8 +163,4 @@ def _job(run_id: str, job: LabelJob) -> str:
 def _link(run_id: str, job_id: str, output: Path) -> str:
     """Through a route that knows whose file it is (ui/sharing/routes.py)."""
     address = f"labelled?run={quote(run_id)}&job={quote(job_id)}"
-    name = escape(output.name)
-    return (
-        f'<a class="td-download" href="{escape(address)}" download="{name}">Download {name}'
-        f"<small>{size(output.stat().st_size)}</small></a>"
-    )
+    return download_html(address, output.name, output.stat().st_size)

@@ -17,6 +17,7 @@ from core.evaluation.row_filter import RowFilter
 from core.prediction_service import PredictionService
 from core.runs.queue import waiting_words
 from core.runs.store import ENDED, Run, Store, open_store
+from core.runs.supervisor import can_finish
 from core.workspace import RunFolder, Workspace
 from ui.run.actions import QUIET, Actions, Updates, build_actions, button_updates
 from ui.run.header import course_html, header_html, missing_html, trouble_html
@@ -210,12 +211,12 @@ def _watched(page: Page, store: Store, workspace: Workspace, run: Run, seen: See
     for name, component, html in (
         ("head", page.head, header_html(run, waiting_words(store, run.id) if run.state == "queued" else "")),
         ("course", page.course, course_html(run)),
-        ("trouble", page.trouble, trouble_html(run)),
+        ("trouble", page.trouble, trouble_html(run, can_finish(workspace, run))),
     ):
         if changed(seen, name, html):
             changes[component] = gr.update(value=html, visible=bool(html))
     if changed(seen, "state", run.state):
-        changes |= button_updates(page.actions, run)
+        changes |= button_updates(page.actions, workspace, run)
     began = time.monotonic()
     live = live_updates(page.live, store, folder.spec, run, seen)
     pace = _pace(run, time.monotonic() - began)

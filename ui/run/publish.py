@@ -25,6 +25,7 @@ from core.model_facts import run_model_facts
 from core.workspace import RunFolder, Workspace
 from ui.events import CHOSEN
 from ui.run.actions import QUIET, Updates, tell
+from ui.run.job_list import job_html, jobs_html
 from ui.run.words import size, time_left
 
 WATCHING_SECONDS = 1.0
@@ -297,17 +298,12 @@ def files_html(words: str, files: Sequence[tuple[str, int]], hint: str) -> str:
 
 def publications_html(jobs: Sequence[PublishJob]) -> str:
     """The newest first."""
-    return f'<ol class="td-jobs">{"".join(map(_job, jobs))}</ol>' if jobs else ""
+    return jobs_html(_job(job) for job in jobs)
 
 
 def _job(job: PublishJob) -> str:
-    share = 1.0 if job.state == "finished" else job.done / job.total if job.total else 0.0
     name = job.asked.repository or job.asked.space_repository
-    return (
-        f'<li class="td-job td-job-{job.state}"><div><strong>{escape(name)}</strong><span>{escape(_words(job))}</span>'
-        f'</div><div class="td-progress td-{job.state}"><i style="width:{share * 100:.1f}%"></i></div>'
-        f"{''.join(_result(result) for result in job.results)}</li>"
-    )
+    return job_html(job.state, name, _words(job), job.done, job.total, "".join(map(_result, job.results)))
 
 
 def _words(job: PublishJob) -> str:

@@ -4,7 +4,6 @@ An export is made in a process of its own (core.export_jobs), so that it survive
 is going, or what was made.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -29,10 +28,12 @@ from core.export_formats import (
     wished_words,
 )
 from core.export_jobs import ExportJob, export_jobs, start_export, stop_exports
+from core.files import folder_bytes
 from core.model_facts import ModelFacts, run_model_facts
 from core.workspace import RunFolder, Workspace
 from ui.run.actions import QUIET, Updates, tell
 from ui.run.downloads import offered
+from ui.run.job_list import download_html, job_html, jobs_html
 from ui.run.publish import PublishPart, build_publish, form_updates, publish_updates
 from ui.run.report import filled, unfilled
 from ui.run.words import size, time_left
@@ -170,7 +171,7 @@ def _job_updates(tab: TakeAwayTab, folder: RunFolder) -> Updates:
         own = [job for job in jobs if job.wish.format == name]
         busy = any(job.state == "running" for job in own)
         running = running or busy
-        updates[card.text] = card_html(folder, facts, name) + jobs_html(own)
+        updates[card.text] = card_html(folder, facts, name) + jobs_html(map(_job, own))
         updates[card.make] = gr.update(interactive=not busy, variant="primary" if name == possible[0] else "secondary")
     return updates | {tab.stop: gr.update(visible=running), tab.timer: gr.Timer(active=running)}
 
@@ -206,24 +207,14 @@ def _needs_html(facts: ModelFacts, name: Format) -> str:
 def _bytes(folder: RunFolder, name: Format) -> int:
     """About how large it becomes; 0 where that hangs on the base."""
     if name == "adapter" and folder.adapter.is_dir():
-        return _size(folder.adapter)
+        return folder_bytes(folder.adapter)
     if name in ("merged", "gguf") and (folder.model / "adapter_config.json").is_file():
         return 0
-    return _size(folder.model) // (2 if name == "merged" else 1)
-
-
-def _size(place: Path) -> int:
-    return sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
-
-
-def jobs_html(jobs: Sequence[ExportJob]) -> str:
-    """The newest first."""
-    return f'<ol class="td-jobs">{"".join(_job(job) for job in jobs)}</ol>' if jobs else ""
+    return folder_bytes(folder.model) // (2 if name == "merged" else 1)
 
 
 def _job(job: ExportJob) -> str:
     progress = job.progress
-    share = 1.0 if job.state == "finished" else progress.done / progress.total if progress.total else 0.0
     if job.state == "failed" and job.error:
         words = f"{job.error['what']} {job.error['todo']}"
     elif job.state == "running":
@@ -238,20 +229,12 @@ def _job(job: ExportJob) -> str:
         else ""
     )
     name = f"{'zip' if job.wish.zipped else 'folder'}{f', {job.wish.precision}' if job.wish.precision else ''}"
-    return (
-        f'<li class="td-job td-job-{job.state}"><div><strong>{escape(name)}</strong><span>{escape(words)}</span></div>'
-        f'<div class="td-progress td-{job.state}"><i style="width:{share * 100:.1f}%"></i></div>'
-        f"{_output(job.output) if job.output else ''}{old}"
-        f"{''.join(f'<p>{escape(note)}</p>' for note in job.notes)}</li>"
-    )
+    notes = "".join(f"<p>{escape(note)}</p>" for note in job.notes)
+    inside = f"{_output(job.output) if job.output else ''}{old}{notes}"
+    return job_html(job.state, name, words, progress.done, progress.total, inside)
 
 
 def _output(output: Path) -> str:
     if output.suffix != ".zip":
         return f'<p class="td-place">Written to <code>{escape(str(output))}</code></p>'
-    address = "gradio_api/file=" + quote(offered(output))
-    name = escape(output.name)
-    return (
-        f'<a class="td-download" href="{escape(address)}" download="{name}">Download {name}'
-        f"<small>{size(output.stat().st_size)}</small></a>"
-    )
+    return download_html("gradio_api/file=" + quote(offered(output)), output.name, output.stat().st_size)

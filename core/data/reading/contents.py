@@ -73,7 +73,10 @@ def _in_folder(path: Path) -> Iterable[Entry]:
         folders[:] = [name for name in folders if _counts(name)]
         for name in filter(_counts, names):
             file = Path(folder, name)
-            state = file.stat()
+            try:
+                state = file.stat()
+            except OSError:  # a link to nothing
+                continue
             count += 1
             if count > MOST_FILES:
                 raise _too_many(path)

@@ -181,7 +181,7 @@ def _trial(lines: list[str], cut: bool, dialect: Dialect, liking: float) -> Tria
     if dialect.delimiter == " " and not _is_divided_by_blanks(records, width, cells):
         return Trial(dialect, records, width, 0.0)
     wrapped = sum(_has_quotes(cell, dialect.quote) for cell in cells) / max(len(cells), 1)
-    tight = sum(_is_tight(cell, dialect.delimiter) for cell in cells) / max(len(cells), 1)
+    tight = sum(_is_tight(cell) for cell in cells) / max(len(cells), 1)
     score = liking * counts[width] / total * (width - 1) / width
     score *= (1 - alone) ** 2 * (1 - guessed) * (1 - 0.2 * doubtful) * (1 - 0.7 * wrapped) * (1 - 0.3 * tight)
     score *= 1 - 0.3 * _plain_quotes(lines, dialect)
@@ -248,5 +248,5 @@ def _has_quotes(cell: str, quote: str) -> bool:
     return stripped[0] == stripped[-1] == "'"
 
 
-def _is_tight(cell: str, delimiter: str) -> bool:
+def _is_tight(cell: str) -> bool:
     return kind(cell) == "text" and any(match.group().strip() for match in _TIGHT.finditer(cell[:200]))

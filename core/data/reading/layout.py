@@ -48,7 +48,7 @@ def lay_out(records: list[Record], width: int, file: TableFile, shown: str) -> L
     headers = 0
     if file.header is True:
         headers = 1
-    elif file.header is None and body and _is_header(body[0], body[1 : JUDGED + 1], width):
+    elif file.header is None and body and _is_header(body[0], body[1 : JUDGED + 1]):
         headers = _header_rows(body, width)
     cells = body[:headers]
     if headers:
@@ -104,7 +104,7 @@ def _skipped_note(records: list[Record]) -> str:
     return f"{lines} before the table and {'was' if len(records) == 1 else 'were'} left out: {shown}"
 
 
-def _is_header(first: list[str], body: list[list[str]], width: int) -> bool:
+def _is_header(first: list[str], body: list[list[str]]) -> bool:
     """Whether the first row names the columns, by how it differs from the rows below; yes where nothing tells."""
     if not body:
         return True

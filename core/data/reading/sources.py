@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from core.data.reading.archives import limit_of, too_large
 from core.data.reading.contents import entries_of
 from core.errors import UserError
+from core.files import path_given
 from core.schema import TableFile
 
 READER_VERSION = 4
@@ -34,7 +36,7 @@ _OTHER_FORMATS = {
 
 def existing_file(file: TableFile) -> Path:
     """The absolute path of a file that is there and holds something, or of a folder. Raises UserError."""
-    path = Path(file.path).expanduser()
+    path = path_given(file.path)
     try:
         path = path.resolve(strict=True)
         if path.is_dir():
@@ -92,12 +94,12 @@ def packing_of(path: Path) -> str | None:
 def unpacked(path: Path, folder: Path) -> tuple[Path, str | None]:
     """The file itself, or what a gzip or zstd file holds, written into `folder`; and which of the two it was.
 
-    Told by the first bytes, whatever the name. Raises UserError for a damaged archive.
+    Told by the first bytes, whatever the name. Raises UserError for a damaged archive, and beyond its limit.
     """
     packing = packing_of(path)
     if packing is None:
         return path, None
-    target = folder / "unpacked"
+    target, limit, done = folder / "unpacked", limit_of(path), 0
     try:
         with (
             pa.OSFile(str(path)) as packed,
@@ -105,6 +107,9 @@ def unpacked(path: Path, folder: Path) -> tuple[Path, str | None]:
             target.open("wb") as out,
         ):
             while block := stream.read(CHUNK):
+                done += len(block)
+                if done > limit:
+                    raise too_large(path.name, limit)
                 out.write(block)
     except (OSError, pa.ArrowException) as error:
         raise damaged(path, error) from error
