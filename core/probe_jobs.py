@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from core.durations import rough
 from core.errors import UserError
 from core.job_processes import State, bury, gone_error, job_folders, launch, new_job, read_json, stop, write_json
 from core.runs.causes import out_of_memory_kills
@@ -231,12 +232,7 @@ def _size(count: int) -> str:
 
 
 def _seconds(seconds: float) -> str:
-    if seconds < 10:
-        return f"{seconds:.2g} s"
-    minutes = round(seconds / 60)
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
+    return f"{seconds:.2g} s" if seconds < 10 else rough(seconds)
 
 
 def _result(job: Path, request: ProbeRequest) -> ProbeResult:

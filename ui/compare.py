@@ -14,6 +14,7 @@ from typing import Any
 import gradio as gr
 from gradio.context import Context
 
+from core.durations import duration
 from core.errors import UserError
 from core.evaluation.colours import class_colour
 from core.evaluation.comparison import Compared, DifferingRow, Pair, Which, compare_runs, differing_rows
@@ -29,7 +30,7 @@ from ui.run.actions import QUIET, Updates
 from ui.run.class_table import SORT_SCRIPT
 from ui.run.live import CHART_SCRIPT
 from ui.run.page import STYLE
-from ui.run.words import STATE_WORDS, duration, interval, percent, size
+from ui.words import STATE_WORDS, interval, percent, size
 
 OWN_STYLE = (Path(__file__).parent / "compare.css").read_text(encoding="utf-8")
 PAGE_ROWS = 10

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from core.errors import UserError
 from core.schema import RunSpec
 from core.spec_settings import Setting
-from ui.run.words import METRIC_WORDS
+from ui.words import METRIC_WORDS
 
 CHOICE_WORDS = {
     **METRIC_WORDS,

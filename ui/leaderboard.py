@@ -6,10 +6,11 @@ from typing import Any
 
 import gradio as gr
 
+from core.durations import duration
 from core.evaluation.leaderboard import Board, Entry, leaderboard
 from core.workspace import Workspace
 from ui.events import PRIVATE, presses
-from ui.run.words import duration, interval, percent, size
+from ui.words import interval, percent, size
 
 NOTHING = (
     '<p class="quiet none">Nothing can be compared yet. When a run has finished, it stands here beside its baselines, '

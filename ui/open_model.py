@@ -17,7 +17,7 @@ from core.opening_jobs import OpeningJob, opening_jobs, start_opening, stop_open
 from core.workspace import Workspace
 from ui.events import GO, PRIVATE
 from ui.new_run.data_html import problem_html
-from ui.run.words import size, time_left
+from ui.words import size, time_left
 
 WATCHING_SECONDS = 1.0
 ABOUT = (

@@ -8,6 +8,7 @@ import gradio as gr
 from gradio.context import Context
 
 from core.deletion import delete_run
+from core.durations import duration
 from core.errors import UserError
 from core.evaluation.comparison import MOST_RUNS as MOST_COMPARED
 from core.runs.store import ACTIVE, Run, open_store
@@ -19,9 +20,9 @@ from ui.new_run.data_html import problem_html
 from ui.open_model import build_open_model
 from ui.queue import build_queue
 from ui.run.actions import duplicate_of
-from ui.run.words import duration, figure_words, moment, percent
 from ui.sidebar import short_state
 from ui.sweeps import build_sweeps
+from ui.words import figure_words, moment, percent
 
 PAGE_ROWS = 50
 MOST_RUNS = 10_000

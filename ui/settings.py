@@ -16,8 +16,8 @@ from ui.events import PRIVATE
 from ui.hub_login import build_hub_login
 from ui.new_run.data_html import busy_html
 from ui.past_forecasts import past_forecasts_html
-from ui.run.words import size
 from ui.sharing.settings_cards import build_sharing_settings
+from ui.words import size
 
 SIGNS = {"ok": "✓", "note": "i", "problem": "!"}
 SET_THEME = "(theme) => { window.tunedeskTheme(theme); return theme; }"

@@ -9,7 +9,7 @@ from core.runs.store import ACTIVE, Run, Store, open_store
 from core.runs.sweeps import sweep_of_runs
 from core.training.devices import gpus_here
 from core.workspace import Workspace
-from ui.run.words import STATE_WORDS, done_share, figure_words, time_left
+from ui.words import STATE_WORDS, done_share, figure_words, time_left
 
 SHOWN_RUNS = 12
 WATCHING_SECONDS = 2.0

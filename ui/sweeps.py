@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 from gradio.context import Context
 
+from core.durations import duration
 from core.errors import UserError
 from core.runs.store import Store, open_store
 from core.runs.sweep_board import WHY_VALIDATION, Entry, SweepBoard, sweep_board
@@ -17,7 +18,7 @@ from core.sweep_spec import is_greater_better, key_words, settings_words, value_
 from core.workspace import Workspace
 from ui.events import GO, PRIVATE, looks, presses
 from ui.run.actions import duplicate_of, tell
-from ui.run.words import METRIC_WORDS, duration
+from ui.words import METRIC_WORDS
 
 SCRIPT = Path(__file__).with_name("queue.js").read_text(encoding="utf-8")
 WATCHING_SECONDS = 3.0

@@ -30,7 +30,7 @@ def mistakes(request: argparse.Namespace, workspace: Workspace) -> Answer:
         order=request.order or ("suspicion" if request.suspicious else "confidence"),
     )
     total = count_rows(folder, wanted)
-    rows = page_of_rows(folder, wanted, request.offset, request.limit)
+    rows = page_of_rows(folder, wanted, max(0, request.offset), max(0, request.limit))
     marks = run_marks(open_store(workspace), folder)
     found = []
     for row in rows:

@@ -11,6 +11,7 @@ from core.cli.probing import fit_answer, fit_of, probe_answer
 from core.cli.training import spec_of_request
 from core.data.amount import Amount
 from core.data.table import open_tables
+from core.durations import rough
 from core.models.known import require_known_sizes
 from core.presets import wants_gpu
 from core.runs.store import Store, open_store
@@ -96,7 +97,7 @@ def _lines(spec: RunSpec, amount: Amount, forecast: Forecast, on: Here, store: S
     if on.device.kind == "cpu" and wants_gpu(spec.preset, spec.model.source):
         lines.append("But it needs an NVIDIA GPU; --device 8GB says what it takes on a card of 8 GB.")
     if forecast.seconds is not None:
-        lines.append(f"It takes about {_duration(forecast.seconds)}.")
+        lines.append(f"It takes about {rough(forecast.seconds)}.")
     if forecast.disk is not None:
         lines.append(forecast.disk.words)
     past = past_forecasts(store)
@@ -132,10 +133,3 @@ def device_words(device: Device) -> str:
 
 def size(count: float) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:,.0f} MB"
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"

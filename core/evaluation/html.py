@@ -11,6 +11,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from core.durations import duration
 from core.evaluation import matrix_table, multi_tables, sureness, tables
 from core.evaluation.charts import figure_html
 from core.evaluation.colours import class_colour
@@ -257,7 +258,7 @@ def _data_facts(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _training_facts(training: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    yield "Time", _duration(training["seconds"])
+    yield "Time", duration(training["seconds"])
     if backend_words(training):
         yield "Trained with", backend_words(training)
     yield "Steps", f"{training['steps']:,}"
@@ -288,16 +289,6 @@ def _machine_facts(machine: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         else:
             words = name.removeprefix("versions.")
             yield words if words != name else words.capitalize(), value
-
-
-def _duration(seconds: float) -> str:
-    """`45 s`, `1 min 40 s`, `2 h 05 min`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
 def _flat(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

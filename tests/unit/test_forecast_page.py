@@ -8,6 +8,7 @@ from typing import get_args
 import gradio as gr
 import pytest
 
+from core.durations import rough
 from core.errors import UserError
 from core.gpu_card import Holder, Sample
 from core.models.layers import CachePlan
@@ -22,7 +23,7 @@ from ui.new_run.cards import cards_html
 from ui.new_run.draft import changed_keys, choose_preset, editing, new_draft, read_draft, spec_of
 from ui.new_run.draft_plan import fit_of, plan_of, take_fit, undo_fit
 from ui.new_run.forecast_card import build_forecast, device_choices, fitted_html, following_view
-from ui.new_run.memory_bar import PART_WORDS, forecast_html, rough, verdict_of, verdict_words
+from ui.new_run.memory_bar import PART_WORDS, forecast_html, verdict_of, verdict_words
 from ui.new_run.preset_forecasts import preset_forecasts
 from ui.new_run.probe_part import Tried, is_current, job_html, mark_of, probe_of
 

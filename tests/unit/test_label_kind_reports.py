@@ -29,7 +29,7 @@ from ui.run.class_table import class_table_html
 from ui.run.row_list import list_html
 from ui.run.several_classes import differences_html, several_failures_html, several_verdict_html
 from ui.run.try_result import answer_words, shown_result, up_to_share
-from ui.run.words import figure_words
+from ui.words import figure_words
 
 LABELS = ["a", "b", "c"]
 HALVES = np.full(3, 0.5)

@@ -16,7 +16,7 @@ from ui.run.live import curves_html, overfitting_html
 from ui.run.notices import notes_html
 from ui.run.report import verdict_html
 from ui.run.try_it import FIELDS, model_text, own_columns, shown_text
-from ui.run.words import progress_words
+from ui.words import progress_words
 
 COUNTING = Progress("scoring the untuned model", step=150, total_steps=600, seconds_left=31.0)
 TRAINING = Progress("training", 30, 120, 0.5, 2.0, 61.0, Best("macro_f1", 0.9, 20, 0.3))

@@ -16,7 +16,7 @@ from ui.events import PRIVATE
 from ui.new_run.data_html import problem_html
 from ui.new_run.draft import Draft, read_draft
 from ui.new_run.files import ROLES, open_role
-from ui.run.words import time_left
+from ui.words import time_left
 
 WATCHING_SECONDS = 1.0
 

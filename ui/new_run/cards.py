@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from types import MappingProxyType
 
+from core.durations import duration
 from core.errors import UserError
 from core.models.source import Source, check_source
 from core.presets import Measured, Preset
-from ui.run.words import duration, percent, size
+from ui.words import percent, size
 
 GROUPS = {
     "small": "Small and quick (any computer)",

@@ -8,7 +8,7 @@ from core.data.mapping import natural_order
 from core.data.table import Table
 from core.errors import UserError
 from core.evaluation.colours import class_colour
-from ui.run.words import percent, rows
+from ui.words import percent, rows
 
 BARS_SHOWN = 10
 REJECTED_SHOWN = 50

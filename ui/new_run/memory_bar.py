@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from html import escape
 from typing import Literal, get_args
 
+from core.durations import rough
 from core.training.fit import MARGIN
 from core.training.forecast import Forecast
 from core.training.memory import Device, MemoryForecast, MemoryPart, PartName
-from ui.run.words import duration, size
+from ui.words import size
 
 PART_WORDS: dict[PartName, str] = {
     "weights": "Model",
@@ -83,15 +84,6 @@ def _rests_on(forecast: Forecast) -> list[str]:
 def _time_html(forecast: Forecast) -> str:
     words = "time not known yet" if forecast.seconds is None else f"about {rough(forecast.seconds)}"
     return f'<span class="takes">{words}</span>'
-
-
-def rough(seconds: float) -> str:
-    """As coarse as a forecast is: `20 s`, `4 min`, `2 h 30 min`."""
-    if seconds < 55:
-        return f"{max(10, 10 * round(seconds / 10))} s"
-    if seconds < 3600:
-        return f"{max(1, round(seconds / 60))} min"
-    return duration(900 * round(seconds / 900)).replace(" 00 min", "")
 
 
 def _bar_html(memory: MemoryForecast, device: Device, is_here: bool) -> str:

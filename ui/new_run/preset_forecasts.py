@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from core.durations import rough
 from core.errors import UserError
 from core.presets import Preset
 from core.runs.store import Store
@@ -10,7 +11,7 @@ from core.training.devices import CARD_SIZES, HERE
 from core.workspace import Workspace
 from ui.new_run.draft import Draft
 from ui.new_run.draft_plan import Plan, fit_of, preset_plan
-from ui.new_run.memory_bar import gigabytes, place, rough, verdict_of
+from ui.new_run.memory_bar import gigabytes, place, verdict_of
 
 
 def preset_forecasts(

@@ -10,7 +10,7 @@ from core.schema import RunSpec
 from core.spec_files import read_spec
 from core.workspace import RunFolder, Workspace
 from ui.new_run.review_labels import bold
-from ui.run.words import rows
+from ui.words import rows
 
 
 def planned_rows(spec: RunSpec, tables: Mapping[str, Table], usable: int) -> dict[str, int]:

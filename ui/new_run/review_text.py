@@ -22,7 +22,7 @@ from ui.new_run.cards import count_words
 from ui.new_run.draft import SETTINGS, Draft, changed_keys, usual, words
 from ui.new_run.review_division import division_words, planned_rows
 from ui.new_run.review_labels import bold, class_task, usable_rows, with_and
-from ui.run.words import size
+from ui.words import size
 
 BEFORE_TEST = {
     "full": "Every layer is trained.",

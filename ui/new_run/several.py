@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from core.data.findings import Finding
+from core.durations import duration
 from core.errors import UserError
 from core.runs.store import Store, open_store
 from core.runs.sweep_board import WHY_VALIDATION, estimated_seconds
@@ -32,7 +33,7 @@ from ui.new_run.data_html import problem_html
 from ui.new_run.draft import SETTINGS, Draft, editing, read_draft, spec_of
 from ui.new_run.files import open_role
 from ui.new_run.fitting import has_meaning
-from ui.run.words import METRIC_WORDS, duration
+from ui.words import METRIC_WORDS
 
 ROWS = 3
 SEARCHES = [("Every combination", "grid"), ("By chance", "random"), ("Learning from the runs before", "tpe")]

@@ -18,7 +18,7 @@ from ui.new_run.files import FILE_TYPES
 from ui.run.actions import QUIET, Updates, tell
 from ui.run.job_list import jobs_html, row_job_html
 from ui.run.label_file import kept_upload
-from ui.run.words import interval, percent
+from ui.words import interval, percent
 
 WATCHING_SECONDS = 1.5
 

@@ -2,9 +2,10 @@
 
 from html import escape
 
+from core.durations import duration
 from core.runs.heartbeat import silent_seconds
 from core.runs.store import ACTIVE, Run
-from ui.run.words import done_share, duration, figure_words, moment, progress_words, state_words, time_left
+from ui.words import done_share, figure_words, moment, progress_words, state_words, time_left
 
 AFTER_TRAINING = ("evaluating", "saving")
 

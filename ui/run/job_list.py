@@ -6,7 +6,7 @@ from html import escape
 from core.evaluation_jobs import EvaluationJob
 from core.job_processes import State
 from core.label_jobs import LabelJob
-from ui.run.words import size, time_left
+from ui.words import size, time_left
 
 
 def jobs_html(jobs: Iterable[str]) -> str:

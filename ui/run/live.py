@@ -21,7 +21,7 @@ from core.workspace import Workspace
 from ui.plots import Reference, Series, line_chart
 from ui.run.live_gpu import gpu_of_run
 from ui.run.notices import collapse_html, notes_html
-from ui.run.words import METRIC_WORDS, training_steps
+from ui.words import METRIC_WORDS, training_steps
 
 TRAIN_COLOUR = "var(--td-train)"
 VALIDATION_COLOUR = "var(--td-validation)"

@@ -8,7 +8,7 @@ from core.gpu_card import HEAT, MEMORY, NAMES, POWER, USE
 from core.gpu_watch import SHARED, TOTAL
 from core.runs.store import ACTIVE, Event, MetricPoint, Progress, Run, Store
 from ui.plots import Reference, Series, line_chart
-from ui.run.words import training_steps
+from ui.words import training_steps
 
 COLOUR = "var(--td-other)"
 GB = 1e9

@@ -26,7 +26,7 @@ from core.workspace import RunFolder, Workspace
 from ui.events import CHOSEN
 from ui.run.actions import QUIET, Updates, tell
 from ui.run.job_list import job_html, jobs_html
-from ui.run.words import size, time_left
+from ui.words import size, time_left
 
 WATCHING_SECONDS = 1.0
 NO_LICENCE = "I may not pass them on, or do not know"

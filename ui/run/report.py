@@ -12,6 +12,7 @@ from typing import Any
 import gradio as gr
 import yaml
 
+from core.durations import duration
 from core.evaluation.charts import figure_html
 from core.evaluation.class_charts import matrix_drawing
 from core.evaluation.confusion import fold_confusion, folded_words, top_confusions
@@ -39,7 +40,7 @@ from ui.run.matrix import matrix_html
 from ui.run.picked import PICK_SCRIPT
 from ui.run.several_classes import differences_html, is_several, several_failures_html, several_verdict_html
 from ui.run.sureness import SurenessBox, build_sureness, sureness_updates
-from ui.run.words import BASELINE_WORDS, duration, interval, percent, size
+from ui.words import BASELINE_WORDS, interval, percent, size
 
 MATRIX_SCRIPT = (Path(__file__).parent / "matrix.js").read_text(encoding="utf-8") + PICK_SCRIPT
 SOFT_HEADS = (

@@ -9,7 +9,7 @@ from core.evaluation.colours import class_colour
 from core.evaluation.multi_tables import class_count_words, comparison_words
 from core.evaluation.multi_verdict import added_most, added_words, missed_most, missed_words
 from ui.run.compared import compared_html
-from ui.run.words import BASELINE_WORDS, percent
+from ui.words import BASELINE_WORDS, percent
 
 CLASSES_SHOWN = 20
 

@@ -36,7 +36,7 @@ from ui.run.downloads import offered
 from ui.run.job_list import download_html, job_html, jobs_html
 from ui.run.publish import PublishPart, build_publish, form_updates, publish_updates
 from ui.run.report import filled, unfilled
-from ui.run.words import size, time_left
+from ui.words import size, time_left
 
 WATCHING_SECONDS = 1.0
 Way = Literal["zip", "folder"]

@@ -13,7 +13,7 @@ from core.sharing.tokens import make_token, revoke_token, tokens
 from core.workspace import Workspace
 from ui.events import PRIVATE, presses
 from ui.new_run.data_html import problem_html
-from ui.run.words import moment
+from ui.words import moment
 
 EVERY_SHARED = "every shared run"
 LABELS = {

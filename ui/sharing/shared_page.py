@@ -21,8 +21,8 @@ from ui.run.actions import QUIET, Updates
 from ui.run.header import header_html
 from ui.run.live import Seen, changed
 from ui.run.try_it import TryTab, build_try_it, try_updates
-from ui.run.words import figure_words
 from ui.sharing.roles import open_to_guests, seen_run, visitor
+from ui.words import figure_words
 
 STYLE = Path(__file__).with_name("shared.css").read_text(encoding="utf-8")
 RUN_STYLE = (Path(__file__).parents[1] / "run" / "run.css").read_text(encoding="utf-8")

@@ -4,6 +4,7 @@ import math
 import time
 from typing import Any
 
+from core.durations import duration
 from core.runs.store import Progress, Run
 
 STATE_WORDS = {
@@ -23,16 +24,6 @@ METRIC_WORDS = {
     "loss": "loss",
 }
 BASELINE_WORDS = {"majority": "Commonest class", "tfidf": "TF-IDF", "neighbours": "Nearest neighbours"}
-
-
-def duration(seconds: float) -> str:
-    """`45 s`, `1 min 40 s`, `2 h 05 min`."""
-    whole = max(0, round(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
 def time_left(seconds: float) -> str:
