@@ -171,8 +171,9 @@ def with_adapter(
     inner: Any = adapted.get_base_model()
     if has_head:
         learn_in_float32(adapted)
-        for name in whole:
-            _take_and_give(getattr(inner, name), model.dtype)
+        for name, module in inner.named_children():
+            if name in _HEADS:
+                _take_and_give(module, model.dtype)
     elif spec.lora.train_embeddings:
         for module in (inner.get_input_embeddings(), inner.get_output_embeddings()):
             _take_and_give(module, model.dtype)

@@ -17,7 +17,6 @@ def spec_of(method="qlora", precision="auto", train_embeddings=False):
             "name": "questions",
             "data": {"train": {"path": "/data/questions.csv"}},
             "mapping": {"text": ["text"], "label": "label"},
-            "task": "classify" if method == "head-on-llm" else "answer",
             "model": {
                 "source": "/models/llama", "family": "causal", "method": method,
                 "lora": {"train_embeddings": train_embeddings},

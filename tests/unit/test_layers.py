@@ -18,6 +18,7 @@ ORDER = (
     "installing",
     "environment",
     "errors",
+    "durations",
     "masking",
     "yielding",
     "files",
