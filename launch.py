@@ -180,7 +180,7 @@ def logins(request):
             continue
         words = given.split(":", 1) if given else [name, made_password()]
         if not given:
-            say("Others can reach this page, so it asks for a name and a password. " + role.capitalize() + ": "
+            say("This page asks for a name and a password. " + role.capitalize() + ": "
                 + " / ".join(words))  # fmt: skip
         found.append(login(role, *words))
     return tuple(found)

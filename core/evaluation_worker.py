@@ -49,7 +49,9 @@ def run_job(job: Path) -> int:
         traceback.print_exc()
         first_line = (str(error).splitlines() or [""])[0][:200]
         words = UserError(
-            f"Evaluating failed ({type(error).__name__}: {first_line}).", str(job / "log.txt"), "Read the log."
+            f"Evaluating failed ({type(error).__name__}: {first_line}).",
+            str(job / "log.txt"),
+            f"Try again. If it fails again, the end of {job / 'log.txt'} says why.",
         )
         write_status(job, "failed", error=masked_error(words).parts())
         return 1

@@ -39,7 +39,9 @@ FORMATS: dict[Format, FormatWords] = {
         "Weights (safetensors, in shards), tokenizer", "transformers, vLLM, llama.cpp's converter",
     ),
     "onnx": FormatWords(
-        "ONNX", "For programs without PyTorch, in many languages.", "model.onnx, tokenizer, how far it was checked",
+        "ONNX",
+        "For programs without PyTorch, in many programming languages.",
+        "model.onnx, tokenizer, how far it was checked",
         "ONNX Runtime",
     ),
     "gguf": FormatWords(
@@ -57,7 +59,7 @@ PRECISION_WORDS = {
     "float32": "exact",
     "int8": "8 bit: a quarter of the size, a little off",
     "f16": "16 bit: exact, the largest",
-    "q8_0": "8 bit: half of that, next to exact",
+    "q8_0": "8 bit: half the size of 16 bit, next to exact",
     "q4_k_m": "4 bit: the smallest, a little off",
 }
 

@@ -92,13 +92,13 @@ FAILURES = (
     Failure(
         r"No matching distribution found",
         "The package registry has no fitting build of a package for this system.",
-        "Look at the package named in the log; Python 3.11 or 3.12 on 64-bit Linux, Windows or an Apple-silicon Mac "
-        "has builds of all of them.",
+        "Look at the package named in the log; Python 3.11, 3.12 or 3.13 on 64-bit Linux, Windows or an Apple-silicon "
+        "Mac has builds of all of them.",
     ),
     Failure(
         r"Failed building wheel|Failed to build|subprocess-exited-with-error|metadata-generation-failed",
         "A package has no ready build for this system and could not be compiled here.",
-        "Use Python 3.11 or 3.12 on a 64-bit system, for which every package has a ready build.",
+        "Use Python 3.11, 3.12 or 3.13 on a 64-bit system, for which every package has a ready build.",
     ),
 )
 

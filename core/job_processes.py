@@ -104,10 +104,13 @@ def bury(job: Path, created: float, partials: str = PARTIALS) -> bool:
 def gone_error(
     job: Path,
     what: str,
-    todo: str = "Start it again. If it ends again, close other programs, as memory may be short, and read the log.",
+    todo: str = "Start it again. If it ends again, close other programs, as memory may be short.",
 ) -> dict[str, str]:
     """The parts of the UserError of a job whose process is gone. what: that it did, for people."""
-    return UserError(f"{what} ended without a word: its process is gone.", str(job / "log.txt"), todo).parts()
+    log = job / "log.txt"
+    return UserError(
+        f"{what} ended without a word: its process is gone.", str(log), f"{todo} The log is {log}."
+    ).parts()
 
 
 def stop(job: Path, partials: str = PARTIALS) -> bool:

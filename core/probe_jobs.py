@@ -28,7 +28,10 @@ KEPT = 10
 """Jobs that have ended, the newest; older ones go when another begins."""
 TOO_LARGE = 1.05
 """Of the memory that was free: taken for what a run would have needed that did not get it."""
-TODO = "Let it fit (`launch.py plan ... --fit`, on the page Make it fit), or close other programs; then probe again."
+TODO = (
+    "Make it fit (on the page the button of that name, else `python launch.py plan ... --fit`), or close other "
+    "programs; then try again."
+)
 
 
 class Forecasted(Part):

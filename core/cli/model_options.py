@@ -61,8 +61,8 @@ def add_formats(export: argparse.ArgumentParser) -> None:
     export.add_argument(
         "--format",
         choices=("folder", "zip", "model", "adapter", "merged", "onnx", "gguf", "server", "space"),
-        help="folder (default) or zip: model, or of a language model with an adapter that; space: with a small Gradio "
-        "app, tried once",
+        help="folder (default) or zip: what the run saved, the whole model or a language model's adapter; space: with "
+        "a small Gradio app, tried once",
     )
     export.add_argument(
         "--precision",

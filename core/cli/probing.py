@@ -33,7 +33,9 @@ def fit_of(forecast: Forecast, spec: RunSpec) -> Fit:
 def write_fitted(fit: Fit, target: Path) -> None:
     """Raises UserError where nothing fits, or the file cannot be written."""
     if not fit.fits:
-        raise UserError(fit.words, str(target), "Nothing is written.")
+        raise UserError(
+            fit.words, str(target), "No file was written. Choose a smaller model, or another device with --device."
+        )
     try:
         with replacing(target) as partial:
             partial.write_text(spec_yaml(fit.spec), encoding="utf-8")

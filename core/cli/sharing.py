@@ -17,7 +17,8 @@ def share(request: argparse.Namespace, workspace: Workspace) -> Answer:
     words = (
         f"Guests no longer see {request.run}."
         if request.off
-        else f"Guests see {request.run}, at /shared?run={request.run}. They come in with `launch.py --listen --guest`."
+        else f"Guests see {request.run}, at /shared?run={request.run}. They come in with "
+        "`python launch.py --listen --guest`."
     )
     return Answer(words, {"run": request.run, "shared": not request.off})
 

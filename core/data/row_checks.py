@@ -150,7 +150,8 @@ def rejected_lines(table: Table) -> list[Finding]:
             f"{counted(table.rejected, 'line', 'lines')} could not be read as a row "
             f"(the first: line {table.rejected_lines[0].line}, {table.rejected_lines[0].reason}).",
             table.path.name,
-            "See the rejected lines on the Data page.",
+            "See them on the Data step, under the name of the file, or with `python launch.py inspect FILE --lines-to "
+            "OUT.csv`.",
             table.rejected,
             "rejected_lines",
             asks=table.rejected > GRAVE_LOSS * (table.rows + table.rejected),

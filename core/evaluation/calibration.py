@@ -121,7 +121,8 @@ def calibration_words(calibration: Mapping[str, Any]) -> list[str]:
     sure = f"95 % sure: {bounds[0] * 100:.1f} to {bounds[1] * 100:.1f}" if bounds else ""
     if fitted["reason"]:
         return [
-            f"What it says of its sureness is off by {before:.1f} % on average (expected calibration error"
+            f"How sure it says it is differs from how often it is right by {before:.1f} % on average (expected "
+            f"calibration error"
             f"{f'; {sure}' if sure else ''}).",
             f"Its probabilities are as the model gives them. {fitted['reason']}",
         ]

@@ -120,7 +120,9 @@ def _of_answer(error: HfHubHTTPError, repository: str, said: str) -> UserError:
             repository,
             "Try again in some minutes; https://status.huggingface.co says how it is.",
         )
-    return UserError(f"The hub refused the upload (code {code}).{added}", repository, "Change what it says, try again.")
+    return UserError(
+        f"The hub refused the upload (code {code}).{added}", repository, "Change what it says, then try again."
+    )
 
 
 def _no_room(repository: str, said: str) -> UserError:

@@ -83,7 +83,7 @@ def write_onnx(model: Path, facts: ModelFacts, place: Path, precision: str, text
                 f"The ONNX file does not say what the model says: a probability is {checked.largest_difference:.3f} "
                 "off.",
                 "format",
-                "Take the model away as it is, and tell us its architecture.",
+                "Take it away as a model instead: ONNX does not suit this architecture.",
             )
     # The adapter of a LoRA run is in these weights.
     return Exported(exported_facts(facts, "onnx"), "onnx", precision, (_check_words(checked),))

@@ -57,7 +57,7 @@ def main(place: str) -> None:
         unknown = UserError(
             "Publishing failed in a way that this program does not know.",
             str(job / "log.txt"),
-            "Read the end of the log, and publish again.",
+            f"Publish again. If it fails again, the end of {job / 'log.txt'} says why.",
         )
         write_status(job, "failed", error=unknown.parts())
         raise

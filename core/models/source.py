@@ -80,7 +80,8 @@ def _check_folder(folder: Path) -> None:
         raise UserError(
             f"The folder {folder} holds an adapter, which is no model by itself.",
             "model.source",
-            "Take its run away as merged (`launch.py export RUN --format merged --to DIR`), and choose that folder.",
+            "Take its run away as merged (`python launch.py export RUN --format merged --to DIR`), and choose that "
+            "folder.",
         )
     if not (folder / "config.json").is_file():
         raise UserError(

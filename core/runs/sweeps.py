@@ -168,7 +168,9 @@ def stop_sweep(workspace: Workspace, sweep_id: str) -> None:
     store = open_store(workspace)
     found = sweep(store, sweep_id)
     if found.state != "searching":
-        raise UserError(f"The sweep '{found.name}' is {found.state}.", "sweep", "There is nothing to stop.")
+        raise UserError(
+            f"The sweep '{found.name}' is {found.state}.", "sweep", "`python launch.py sweeps` shows which go on."
+        )
     _end(store, found.id, "stopped", "Stop was asked for.")
     for trial in trials(store, found):
         if not store.move(trial.run_id, ["queued"], "stopped", OUT_OF_QUEUE):

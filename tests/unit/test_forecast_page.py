@@ -116,7 +116,7 @@ def test_what_is_not_known_is_said():
     html = forecast_html(told, True, others="chrome takes 1.1 GB of this card.")
     assert "time not known yet" in html and "Time is a guess." in html
     assert kept.words not in html
-    assert "chrome takes 1.1 GB of this card. Closing it leaves more room." in html
+    assert "chrome takes 1.1 GB of this card. Closing other programs leaves more room." in html
 
 
 def test_times_are_as_coarse_as_a_forecast():

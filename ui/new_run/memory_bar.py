@@ -60,7 +60,7 @@ def gigabytes(count: float) -> str:
 
 def forecast_html(forecast: Forecast, is_here: bool, words: Sequence[str] = (), others: str = "") -> str:
     """words: what is not known, beside what the forecast says itself. others: programs that hold memory of the card."""
-    told = [*words, *_rests_on(forecast), *([f"{others} Closing it leaves more room."] if others else [])]
+    told = [*words, *_rests_on(forecast), *([f"{others} Closing other programs leaves more room."] if others else [])]
     notes = "".join(f"<li>{escape(word)}</li>" for word in dict.fromkeys(told))
     notes = f'<ul class="forecast-notes">{notes}</ul>' if notes else ""
     memory, device = forecast.memory, forecast.device

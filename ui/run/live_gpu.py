@@ -61,4 +61,4 @@ def _others_html(events: Sequence[Event], state: str) -> str:
     told = [event.detail["words"] for event in events if event.kind == SHARED]
     if state not in ACTIVE or not told or not told[-1]:
         return ""
-    return f'<p class="td-hint td-note">{escape(told[-1])} Closing it leaves this run more room.</p>'
+    return f'<p class="td-hint td-note">{escape(told[-1])} Closing other programs leaves this run more room.</p>'

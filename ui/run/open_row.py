@@ -68,7 +68,7 @@ def _facts(one: OpenRow, index: dict[str, int]) -> str:
     if row["loss"] is not None:
         facts.append(f"Loss <b>{row['loss']:.2f}</b>")
     part = row["part"] if row["fold"] == 1 else f"{row['part']} of fold {row['fold']}"
-    facts.append(f"Row <b>{place:,}</b> of <bdi>{escape(one.file_name or role)}</bdi> ({part})")
+    facts.append(f"Row <b>{place:,}</b> (counted from 0) of <bdi>{escape(one.file_name or role)}</bdi> ({part})")
     if row["suggested"]:
         facts.append(f"Confident learning takes it for {chip(row['suggested'], index)}")
     return f'<p class="td-differ">{"".join(f"<span>{fact}</span>" for fact in facts)}</p>'

@@ -224,7 +224,7 @@ def _job(job: ExportJob) -> str:
     else:
         words = "made" if job.state == "finished" else "stopped"
     old = (
-        "<p>Made before it was chosen which rows get a label: make it again to have that in it.</p>"
+        "<p>You have changed which rows get a label since this was made: make it again to include that.</p>"
         if job.is_outdated and job.output
         else ""
     )

@@ -18,6 +18,11 @@ from core.sharing.rates import TooOftenError
 from core.sharing.sessions import Visitor
 from ui.sharing.entrance import SCOPE_KEY, Entrance, Entry
 
+UNKNOWN = (
+    "Tunedesk does not know this address. Open the one that it printed at its start, or start it with "
+    "`python launch.py --host-name NAME`."
+)
+ELSEWHERE = "Another web site asked for this, so it was refused. Open the page by its own address."
 FILES = ("/assets/", "/static/", "/svelte/")
 """Gradio's own scripts and styles."""
 EVERYONE = {"/theme.css", "/gradio_api/theme.css", "/favicon.ico", "/robots.txt", "/manifest.json", "/logout"}
@@ -81,9 +86,9 @@ class Gate:
         """Why this request goes no further; None where it may. Notes the visitor in the scope."""
         host = headers.get("host", "")
         if not self.entrance.knows_host(host):
-            return PlainTextResponse("This address is not one of this computer's. See --host-name.", 421)
+            return PlainTextResponse(UNKNOWN, 421)
         if not from_here(scope["method"], headers, host):
-            return PlainTextResponse("Another site asked for this.", 403)
+            return PlainTextResponse(ELSEWHERE, 403)
         path = scope["path"]
         if path.startswith(API):
             return None

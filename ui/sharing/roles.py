@@ -90,7 +90,7 @@ def _entry() -> Entry:
     request = LocalContext.request.get()
     scope = request.request.scope if request is not None and request.request is not None else {}
     if not isinstance(scope.get(SCOPE_KEY), Entry):
-        raise UserError("Nobody is known to have asked for that.", "role", "Log in first.")
+        raise UserError("You are not logged in.", "role", "Log in first.")
     return scope[SCOPE_KEY]
 
 
