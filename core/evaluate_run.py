@@ -35,6 +35,7 @@ from core.predict import OnProgress, filled_probabilities, timed_progress
 from core.predictor import Predictor, load_predictor
 from core.schema import MappingSpec, TableFile
 from core.spec_files import read_spec
+from core.text_template import renamed
 from core.workspace import RunFolder, Workspace
 
 LISTED_LABELS = 100
@@ -142,7 +143,9 @@ def _sureness_notes(sureness: dict[str, Any], threshold: float) -> list[str]:
 
 def _mapping(folder: RunFolder, text_columns: tuple[str, ...], label_column: str | None) -> MappingSpec:
     """The run's mapping, with the columns that this file has."""
-    mapping = read_spec(folder.spec).mapping.model_copy(update={"text": text_columns})
+    mapping = read_spec(folder.spec).mapping
+    template = renamed(mapping.text_template, dict(zip(mapping.text, text_columns, strict=False)))
+    mapping = mapping.model_copy(update={"text": text_columns, "text_template": template})
     if label_column is None:
         return mapping
     if mapping.kind == "soft":

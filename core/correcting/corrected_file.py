@@ -129,16 +129,19 @@ def _rows(table: Table, changes: Mapping[int, Change]) -> Iterator[pa.RecordBatc
         ).to_arrow_reader(BATCH)
         start = 0
         for batch in reader:
-            yield _corrected(batch, start, changes, lambda cell, _: cell)
+            yield _corrected(table.names, batch, start, changes, lambda cell, _: cell)
             start += len(batch)
 
 
-def _corrected(batch: pa.RecordBatch, start: int, changes: Mapping[int, Change], typed: Any) -> pa.RecordBatch:
-    """The batch, whose first row is row `start` of the file. typed(cell, type): a label cell as a value of a type."""
+def _corrected(
+    names: Sequence[str], batch: pa.RecordBatch, start: int, changes: Mapping[int, Change], typed: Any
+) -> pa.RecordBatch:
+    """The batch, whose first row is row `start` of the file. names: of its columns, as they were read; the file may
+    call them otherwise. typed(cell, type): a label cell as a value of a type."""
     here = [(row - start, change) for row, change in changes.items() if start <= row < start + len(batch)]
     columns = {column for _, change in here for column in change.cells}
     for column in columns:
-        place = batch.schema.get_field_index(column)
+        place = names.index(column)
         values = batch.column(place).to_pylist()
         for row, change in here:
             if column in change.cells:
@@ -172,7 +175,7 @@ def _write_parquet(table: Table, changes: Mapping[int, Change], target: Path) ->
         with pq.ParquetWriter(target, schema, compression="zstd") as writer:
             start = 0
             for batch in source.iter_batches(BATCH):
-                writer.write_batch(_corrected(batch, start, changes, _typed))
+                writer.write_batch(_corrected(table.names, batch, start, changes, _typed))
                 start += len(batch)
 
 

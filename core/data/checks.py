@@ -1,11 +1,12 @@
 """What a careful colleague would say about the data before an hour is spent on it."""
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from core.data.characters import row_texts
 from core.data.class_checks import about_class_steps, about_classes
+from core.data.class_steps import before_rare
 from core.data.cleaning import applied_steps, cleaned, left_out_by
 from core.data.database import connection
 from core.data.division_checks import about_division, division_column
@@ -100,9 +101,10 @@ def checking(
                 if cleaning.leaked_rows != "drop_similar":
                     findings += similar_texts(database, rows, parts[name].table, texts[name], name)
         yield "Looking for texts that stand twice"
-        findings += repeated_texts(database, rows, len(parts) < 3)
+        same = replace(rows, labels=before_rare(labels, mapping))
+        findings += repeated_texts(database, same, len(parts) < 3)
         if mapping.kind != "soft":
-            findings += conflicting_labels(database, rows)
+            findings += conflicting_labels(database, same)
         yield "Looking at the texts themselves"
         findings += about_texts(database, rows)
     findings += about_unused_names(parts["train"], mapping)

@@ -5,7 +5,7 @@ belong together.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from core.data.labels import (
@@ -97,6 +97,12 @@ def taught(labels: RowLabels, steps: ClassSteps) -> RowLabels:
     if any(map(steps.drops, labels.names)):
         labels = keep_classes(labels, {name for name in labels.names if not steps.drops(name)}, DROPPED)
     return without_rare(labels, steps.rare, steps.how)
+
+
+def before_rare(labels: RowLabels, mapping: MappingSpec) -> RowLabels:
+    """A training file's labels with spellings folded and classes dropped, before rare ones are looked for: by these
+    it is told whether two rows have the same class."""
+    return taught(labels, replace(class_steps(labels.counts(), mapping), rare=frozenset()))
 
 
 def steps_of(table: Table, mapping: MappingSpec) -> ClassSteps:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from core.data.characters import RowTexts, characters, row_texts
+from core.data.class_steps import before_rare
 from core.data.database import connection
 from core.data.labels import (
     CONFLICTING_LABEL,
@@ -67,10 +68,13 @@ def cleaned(
                 leave_out(np.isin(train.alike, texts[role].alike), IN_OTHER_FILE)
                 if cleaning.leaked_rows == "drop_similar":
                     leave_out(_similar(database, tables["train"], tables[role], mapping), IN_OTHER_FILE)
-    if cleaning.conflicting_labels == "drop":
-        leave_out(conflicting(train.alike, label_marks(labels), labels.used & (reasons == USED)), CONFLICTING_LABEL)
-    if cleaning.copies == "drop":
-        leave_out(copies(train.alike, label_marks(labels), labels.used & (reasons == USED)), COPY)
+    if "drop" in (cleaning.conflicting_labels, cleaning.copies):
+        classes = before_rare(labels, mapping)
+        marks = label_marks(classes)
+        if cleaning.conflicting_labels == "drop":
+            leave_out(conflicting(train.alike, marks, classes.used & (reasons == USED)), CONFLICTING_LABEL)
+        if cleaning.copies == "drop":
+            leave_out(copies(train.alike, marks, classes.used & (reasons == USED)), COPY)
     return without_rows(labels, reasons)
 
 

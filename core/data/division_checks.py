@@ -164,7 +164,7 @@ def _about_named(
 ) -> list[Finding]:
     counts = database.execute(
         f"SELECT {cell_sql(column)} AS cell, count(*) AS n FROM {parquet_rows(table.parquet)} "
-        "GROUP BY cell ORDER BY n DESC, cell LIMIT 1000"
+        "GROUP BY 1 ORDER BY n DESC, 1 LIMIT 1000"
     ).fetchall()
     named = {PART_WORDS[cell.lower()] for cell, _ in counts if cell.lower() in PART_WORDS}
     others = {cell: int(rows) for cell, rows in counts if cell.lower() not in PART_WORDS}

@@ -45,11 +45,13 @@ def about_learnable(train: Part, parts: dict[str, Part], mapping: MappingSpec, s
     single = [label for label, count in train.labels.items() if count == 1]
     # Of several classes, rare ones have a finding of their own; likeliest ones are not all that a row is.
     if single and len(train.labels) > 1 and mapping.kind == "single":
+        in_train = split.by == "chance" and split.stratified
+        goes = "it goes to train" if in_train else "it is learned from, or is left out where it falls into another part"
         findings.append(
             Finding(
                 "warning",
-                f"{counted(len(single), 'class has', 'classes have')} one row only ({listed(single)}): it goes to "
-                "train, and nothing can tell how well it was learned.",
+                f"{counted(len(single), 'class has', 'classes have')} one row only ({listed(single)}): {goes}, and "
+                "nothing can tell how well it was learned.",
                 where,
                 "Add rows of it, or leave it out." if len(single) == 1 else "Add rows of them, or leave them out.",
                 len(single),

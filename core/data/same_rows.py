@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 
 from core.data.corrected_from import origin_of
-from core.data.examples import PARTS, read_data_facts
+from core.data.examples import PARTS, DataFacts, read_data_facts
 from core.data.reading.sources import sha256_of
 from core.data.table import Table
 from core.errors import UserError
@@ -62,11 +62,18 @@ def fold_folder(folder: RunFolder, fold: int) -> RunFolder:
     return folder if fold == 1 else RunFolder(folder.root / "folds" / "runs" / f"fold-{fold}")
 
 
-def left_out_rows(spec: RunSpec) -> dict[str, tuple[int, ...]]:
-    """By file, the rows that the file it was corrected from had and it has not."""
+def left_out_rows(spec: RunSpec, facts: DataFacts) -> dict[str, tuple[int, ...]]:
+    """By file, the rows that the file of the other run had and this one has not: it was corrected from that very file.
+
+    facts: of the other run.
+    """
     files = {"train": spec.data.train, "validation": spec.data.validation, "test": spec.data.test}
     origins = {role: origin_of(file) for role, file in files.items() if file is not None}
-    return {role: origin.left_out for role, origin in origins.items() if origin is not None}
+    return {
+        role: origin.left_out
+        for role, origin in origins.items()
+        if origin is not None and origin.source_sha256 == facts.files[role]["sha256"]
+    }
 
 
 def rows_of_run(

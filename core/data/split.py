@@ -139,7 +139,8 @@ def _files(
     # A column that names the parts gives the same rows by itself.
     if same_as and spec.split.by != "column":
         counts = {role: table.rows for role, table in tables.items()}
-        taken = rows_of_run(workspace.run(same_as), fold, counts, left_out_rows(spec))
+        other = workspace.run(same_as)
+        taken = rows_of_run(other, fold, counts, left_out_rows(spec, read_data_facts(other)))
         return [_File(role, table, labels[role], taken[role]) for role, table in tables.items()], same_as
     given = [role for role in tables if role != "train"]
     drawn = divide(tables["train"], labels["train"], spec.split, given, fold)

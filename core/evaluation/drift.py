@@ -89,7 +89,8 @@ def _permuted(counts: npt.NDArray[np.int64]) -> float:
 
 
 def text_drift(texts: Texts) -> dict[str, Any]:
-    """{"sampled": {"train", "file"} (texts), "told_apart": {"auc", "interval", "words"} or None of too few texts,
+    """{"sampled": {"train", "file"} (texts), "told_apart": {"auc", "interval", "words"} or None of too few texts, or
+    of texts without a word in common,
     "median_characters": {"train", "file"}, "new_words": {"file", "test"}: shares of words that stand in none of the
     training texts that were looked at}."""
     words = {name: [TOKEN.findall(text.lower()) for text in part] for name, part in vars(texts).items()}
@@ -110,13 +111,17 @@ def _new(texts: Sequence[Sequence[str]], known: set[str]) -> float:
     return float(np.mean(every)) if every else 0.0
 
 
-def _told_apart(texts: Texts) -> dict[str, Any]:
+def _told_apart(texts: Texts) -> dict[str, Any] | None:
+    """None where no two texts have a word in common."""
     every = [text[:LONGEST] for text in (*texts.train, *texts.file)]
     of_file = np.repeat([0, 1], [len(texts.train), len(texts.file)])
     vectors = TfidfVectorizer(
         tokenizer=lambda text: TOKEN.findall(text), token_pattern=None, sublinear_tf=True, min_df=2, max_features=20_000
     )
-    features = vectors.fit_transform(every)
+    try:
+        features = vectors.fit_transform(every)
+    except ValueError:  # no word stands in two texts
+        return None
     model = LogisticRegression(C=1.0, class_weight="balanced", max_iter=200)
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=SEED)
     scores = cross_val_predict(model, features, of_file, cv=folds, method="decision_function")
@@ -151,8 +156,13 @@ def drift_words(drift: Mapping[str, Any]) -> list[str]:
 
 
 def _label_words(found: Mapping[str, Any]) -> str:
-    if found["distance"] < SMALL_SHIFT or found["p_value"] >= SIGNIFICANT:
+    if found["distance"] < SMALL_SHIFT:
         return f"The shares of the classes are about those of training (p {p_value_words(found['p_value'])})."
+    if found["p_value"] >= SIGNIFICANT:
+        return (
+            "The shares of the classes may be those of training: so few rows can differ as much by chance (p "
+            f"{p_value_words(found['p_value'])})."
+        )
     named = ", ".join(
         f"{one['label']} {_percent(one['train'])} in training, {_percent(one['file'])} here"
         for one in found["classes"][:CLASSES_NAMED]
@@ -167,7 +177,12 @@ def _text_words(found: Mapping[str, Any]) -> list[str]:
     said = []
     told, sampled = found["told_apart"], found["sampled"]
     if told is None:
-        return [f"There are too few texts ({sampled['file']:,}) to say whether they are like those of training."]
+        if min(sampled["train"], sampled["file"]) >= LEAST_TEXTS:
+            return [
+                "The texts have no words in common, so that nothing can be said of how like those of training they are."
+            ]
+        few, whose = min((sampled["file"], "here"), (sampled["train"], "in training"))
+        return [f"There are too few texts {whose} ({few:,}) to say whether they are like those of training."]
     low, high = told["interval"]
     sure = f"(95 % sure: {low * 100:.0f} to {high * 100:.0f}; 50 would be chance; {sampled['train']:,} and "
     sure += f"{sampled['file']:,} texts looked at)"

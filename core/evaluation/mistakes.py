@@ -41,7 +41,7 @@ def page_of_rows(folder: RunFolder, wanted: RowFilter, offset: int = 0, limit: i
     )
     with connection(folder.report) as database:
         rows = database.execute(query, [*values, *more, limit, offset]).fetchall()
-    return [dict(zip(chosen, row, strict=True)) for row in rows]
+    return _aligned(folder, [dict(zip(chosen, row, strict=True)) for row in rows])
 
 
 def count_rows(folder: RunFolder, wanted: RowFilter) -> int:
@@ -74,7 +74,20 @@ def one_row(folder: RunFolder, fold: int, row_id: int) -> dict[str, Any] | None:
                 "WHERE fold = ? AND row_id = ?",
                 [fold, row_id],
             ).fetchone()
-    return dict(zip(keys, row, strict=True)) | dict(zip(("suggested", "suspicion"), told or (None, None), strict=True))
+    (found_row,) = _aligned(folder, [dict(zip(keys, row, strict=True))])
+    return found_row | dict(zip(("suggested", "suspicion"), told or (None, None), strict=True))
+
+
+def _aligned(folder: RunFolder, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """With probabilities in the order of the report's labels: another fold may know other classes."""
+    own = read_data_facts(folder).labels
+    for fold in {row["fold"] for row in rows} - {1}:
+        known = read_data_facts(fold_folder(folder, fold)).labels
+        for row in rows:
+            if row["fold"] == fold and known != own:
+                said = dict(zip(known, row["probabilities"], strict=True))
+                row["probabilities"] = [said.get(name, 0.0) for name in own]
+    return rows
 
 
 def places_of(folder: RunFolder, fold: int, row_ids: Sequence[int]) -> dict[int, tuple[str, int]]:
@@ -122,7 +135,7 @@ def _with_loss(
             loss = "NULL::FLOAT AS loss"
         else:
             loss = '-ln(greatest(probabilities[list_position(?, "true")], 1e-12))::FLOAT AS loss'
-            values.append(read_data_facts(folder).labels)
+            values.append(read_data_facts(one).labels)
         pieces.append(
             f"SELECT {', '.join(map(identifier, names))}, {loss}, {fold} AS fold "  # noqa: S608
             f"FROM read_parquet({literal(str(path))})"

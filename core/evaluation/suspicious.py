@@ -102,17 +102,24 @@ def suspicious_file(folder: RunFolder) -> Path | None:
     newest = max((one.report / "predictions.parquet").stat().st_mtime_ns for _, one in folds)
     if not target.exists() or target.stat().st_mtime_ns < newest:
         with replacing(target) as partial:
-            write_batches(SCHEMA, _found(read_data_facts(folder).labels, folds), partial)
+            write_batches(SCHEMA, _found(folds), partial)
     return target
 
 
 def count_held_out(folder: RunFolder) -> int:
     """Rows whose labels are judged."""
-    return sum(len(labels) for *_, labels, _ in _batches(read_data_facts(folder).labels, held_out_folds(folder)))
+    folds = held_out_folds(folder)
+    return sum(len(labels) for *_, labels, _ in _batches(_names(folds), folds))
 
 
-def _found(names: Sequence[str], folds: Sequence[tuple[int, RunFolder]]) -> Iterator[pa.RecordBatch]:
+def _names(folds: Sequence[tuple[int, RunFolder]]) -> list[str]:
+    """The classes of all folds: one whose train part lacks a class does not know it."""
+    return list(dict.fromkeys(name for _, one in folds for name in read_data_facts(one).labels))
+
+
+def _found(folds: Sequence[tuple[int, RunFolder]]) -> Iterator[pa.RecordBatch]:
     """Two passes over the files, so that memory does not grow with the rows."""
+    names = _names(folds)
     held_out = ((labels, probabilities) for *_, labels, probabilities in _batches(names, folds))
     thresholds = self_confidence(held_out, len(names))
     for fold, parts, row_ids, labels, probabilities in _batches(names, folds):
@@ -133,8 +140,10 @@ def _found(names: Sequence[str], folds: Sequence[tuple[int, RunFolder]]) -> Iter
 def _batches(
     names: Sequence[str], folds: Sequence[tuple[int, RunFolder]]
 ) -> Iterator[tuple[int, pa.Array, pa.Array, Integers, Floats]]:
-    """Held-out rows, some thousand at a time: fold, part, row_id, label, probabilities."""
+    """Held-out rows, some thousand at a time: fold, part, row_id, label, probabilities of `names`, 0 of those that the
+    fold does not know."""
     for fold, one in folds:
+        known = [names.index(name) for name in read_data_facts(one).labels]
         with pq.ParquetFile(one.report / "predictions.parquet") as file:
             for batch in file.iter_batches(BATCH, columns=["part", "row_id", "true", "probabilities"]):
                 # Of several folds each tests other rows; what is validation to one is test to another.
@@ -146,4 +155,6 @@ def _batches(
                 labels = pc.index_in(kept.column("true"), pa.array(names, pa.string()))
                 flat = kept.column("probabilities").flatten().to_numpy(zero_copy_only=False)
                 numbers = labels.to_numpy(zero_copy_only=False).astype(np.int64)
-                yield fold, kept.column("part"), kept.column("row_id"), numbers, flat.reshape(len(kept), len(names))
+                probabilities = np.zeros((len(kept), len(names)), dtype=np.float32)
+                probabilities[:, known] = flat.reshape(len(kept), len(known))
+                yield fold, kept.column("part"), kept.column("row_id"), numbers, probabilities

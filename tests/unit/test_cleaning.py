@@ -209,3 +209,23 @@ def test_texts_that_are_cut_are_told_by_the_model_s_own_tokens(workspace: Worksp
     assert finding.fix.settings["model.max_length"] in (512, 384)
     assert "word 30 ‖ word 31" in finding.examples[0].text.replace("  ", " ")
     assert cut_texts(table(workspace, rows), MAPPING, ModelSpec(max_length=512)) == []
+
+
+def test_spellings_are_one_class_before_rows_are_compared(workspace: Workspace) -> None:
+    """Two rows contradict each other, or are copies, by the classes that the model learns."""
+    rows = [
+        *GOOD,
+        ("buy this now", "X"),
+        ("buy this now", "x"),
+        ("a thing of its own", "y"),
+        ("a thing of its own", "Y"),
+    ]
+    folding = MAPPING.model_copy(update={"fold_label_variants": True})
+    train = table(workspace, rows)
+    assert "conflicting_labels" in found(train) and "conflicting_labels" not in found(train, mapping=folding)
+    cleaning = CleaningSpec(conflicting_labels="drop", copies="drop")
+    data = DataSpec(train=TableFile(path=str(train.path)), cleaning=cleaning)
+    spec = RunSpec(data=data, mapping=folding)
+    write_split(spec, workspace, workspace.run("folded"))
+    texts = read_examples(workspace.run("folded"))["text"].to_pylist()
+    assert texts.count("buy this now") == texts.count("a thing of its own") == 1

@@ -18,6 +18,7 @@ from core.data.table import open_table, preview
 from core.errors import UserError
 from core.runs.store import open_store
 from core.schema import TableFile
+from core.spec_files import spec_yaml
 from core.workspace import open_workspace
 from tests.error_runs import split_file
 from tests.label_kinds import split_run
@@ -141,6 +142,12 @@ def test_the_new_run_has_the_same_rows_in_each_part(run, store, workspace):
     assert {text[-2:] for text in changed} == {" 4", " 7"}
     before = {text: part for text, (part, _) in parts["a-run"].items()}
     assert all(before[text] == part for text, (part, _) in parts["again"].items())
+    # A duplicate of it has its rows, and those of the file that it was corrected from no more.
+    folder.spec.write_text(spec_yaml(spec), encoding="utf-8")
+    duplicate = spec.model_copy(update={"split": spec.split.model_copy(update={"same_as": "again"})})
+    assert write_split(duplicate, workspace, workspace.run("twice")).same_rows == "again"
+    twice = pq.read_table(workspace.run("twice").examples).to_pylist()
+    assert {row["text"]: (row["part"], row["label"]) for row in twice} == parts["again"]
     # An edited file is a file of its own.
     path = Path(spec.data.train.path)
     assert origin_of(spec.data.train).left_out == (7,)
@@ -220,6 +227,20 @@ def test_a_parquet_file_stays_one_with_its_types(workspace, store, tmp_path):
     labels[3] = 1
     assert written["label"].to_pylist() == labels
     assert written.drop_columns(["label"]) == table.slice(0, 59).drop_columns(["label"])
+
+
+def test_a_parquet_file_whose_columns_are_read_under_other_names(workspace, store, tmp_path):
+    path = tmp_path / "news.parquet"
+    names = ["text", " label", "more"]
+    pq.write_table(
+        pa.table([[f"a text of number {row}" for row in range(60)], ["a", "b"] * 30, ["x"] * 60], names), path
+    )
+    run = split_file(workspace, "parquet", path, {"text": ["text"], "label": "label"})
+    mark_wrong(store, run.folder, ("train", 3), ["a"])
+    plan = plan_corrections(run.folder, run_marks(store, run.folder))
+    written = pq.read_table(write_corrected(plan, upload_targets(plan, workspace)).data.train.path)
+    assert written.column_names == names
+    assert written[" label"].to_pylist() == ["a", "b", "a", "a", *["a", "b"] * 28]
 
 
 @pytest.mark.parametrize("kind", ["multi", "soft"])

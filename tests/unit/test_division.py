@@ -114,6 +114,13 @@ def test_column_names_the_parts_and_others_are_said(trec: TableFile, workspace: 
     assert any("150 rows name no part" in finding["what"] for finding in facts.findings)
 
 
+def test_parts_are_counted_in_a_file_with_a_column_cell(workspace: Workspace) -> None:
+    path = workspace.root / "cells.csv"
+    lines = [f"question {row},{'ab'[row % 2]},c{row},{('train', 'dev', 'test')[row % 3]}" for row in range(90)]
+    path.write_text("\n".join(["text,label,cell,part", *lines]))
+    assert errors(TableFile(path=str(path)), workspace, by="column", column="part") == ""
+
+
 def test_rows_in_place_of_shares(trec: TableFile, workspace: Workspace) -> None:
     assert Counter(divided(run(trec, test_rows=123, validation_rows=77), workspace).values()) == {
         "train": 1300, "validation": 77, "test": 123,

@@ -33,6 +33,19 @@ def test_label_shares_are_told_by_distance_and_test():
     assert label_drift({"one": 5}, {"one": 9})["p_value"] == 1.0
 
 
+def test_what_few_rows_or_no_words_cannot_tell_is_not_told():
+    texts = Texts(["a"], ["b"], ["c"])
+    few = {"labels": label_drift({"a": 500, "b": 500}, {"a": 4}), "texts": text_drift(texts), "cut": None}
+    assert few["labels"]["distance"] == pytest.approx(0.5)
+    assert "so few rows can differ" in drift_words(few)[0]
+    signs = [chr(0x1F600 + number) for number in range(60)]
+    drift = text_drift(Texts(signs[:40], signs[20:], signs))
+    assert drift["told_apart"] is None
+    assert "word in common" in drift_words({**few, "texts": drift})[1]
+    short = text_drift(Texts(["one text"] * 20, ["another text"] * 500, ["one text"] * 20))
+    assert "too few texts in training (20)" in drift_words({**few, "texts": short})[1]
+
+
 def test_the_area_and_its_interval_are_those_of_scikit_learn_and_a_bootstrap():
     rng = np.random.default_rng(1)
     higher, lower = rng.normal(0.6, 1, 300).round(1), rng.normal(0, 1, 200).round(1)

@@ -93,6 +93,29 @@ def test_a_header_that_is_not_the_first_row_and_what_is_empty_around(tmp_path: P
     assert any("empty rows" in note and "empty columns" in note for note in table.notes)
 
 
+def test_a_stray_cell_far_below_right_of_the_table(tmp_path: Path, workspace: Workspace) -> None:
+    rows: list[list[object]] = [["text", "label"], *([f"text {row}", "ab"[row % 2]] for row in range(1000))]
+    rows[800].append("a note")
+    table = read(workbook(tmp_path / "a.xlsx", One=rows), workspace)
+    assert (table.names, table.rows) == (("text", "label", "column_3"), 1000)
+
+
+def test_words_for_empty_cells_hold_in_workbooks_too(tmp_path: Path, workspace: Workspace) -> None:
+    rows: list[list[object]] = [["text", "label"], *([f"text {row}", ("a", "NA")[row % 2]] for row in range(20))]
+    table = read(workbook(tmp_path / "a.xlsx", One=rows), workspace, null_words=("NA",))
+    assert [label for _, label in cells(table)] == ["a", None] * 10
+
+
+def test_a_column_that_is_called_as_duckdb_calls_row_numbers(tmp_path: Path, workspace: Workspace) -> None:
+    content = {"text": ["x", "y"], "File_Row_Number": ["7", "8"]}
+    pq.write_table(pa.table(content), tmp_path / "a.parquet")
+    (tmp_path / "a.csv").write_text("text,File_Row_Number\nx,7\ny,8\n")
+    for name in ("a.parquet", "a.csv"):
+        table = read(tmp_path / name, workspace)
+        assert table.names == ("text", "File_Row_Number_2")
+        assert cells(table) == [("x", "7"), ("y", "8")]
+
+
 def test_the_first_sheet_with_cells_or_the_chosen_one(tmp_path: Path, workspace: Workspace) -> None:
     path = workbook(tmp_path / "a.xlsx", Empty=[], Train=[["text", "label"], *ROWS], Test=[["a", "b"], ["x y", 1]])
     table = read(path, workspace)

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pytest
 
 from core.data.class_steps import class_counts
+from core.data.expressions import classes_sql
 from core.data.label_guess import cell_classes
 from core.data.labels import (
     OTHER,
@@ -182,3 +184,18 @@ def test_arxiv_has_its_classes(shared_data: Path, workspace: Workspace) -> None:
     assert len(found) == 135
     assert (found["cs.AI"], found["cs.CV"], found["cs.CY"]) == (6638, 4757, 359)
     assert several_of == 17_000 - 7448
+
+
+@pytest.mark.parametrize(
+    ("cell", "classes"),
+    [
+        (r'["caf\u00e9", "two\nlines", "a;b"]', ["café", "two\nlines", "a;b"]),
+        ("['a', 'b']", ["a", "b"]),
+        ('["a", null, 1]', ["a", "1"]),
+        ("[broken; b", ["[broken", "b"]),
+        ("a ; b;", ["a", "b"]),
+    ],
+)
+def test_lists_of_classes_are_read_as_they_were_written(cell, classes):
+    query = f"SELECT {classes_sql('cell', ';')} FROM (SELECT ? AS cell)"
+    assert duckdb.execute(query, [cell]).fetchone() == (classes,)

@@ -130,6 +130,34 @@ def test_every_row_of_a_cross_validation_is_judged(planted, workspace):
     assert len(named) == len(rows)
 
 
+def test_folds_that_know_different_classes_are_judged_together(workspace, tmp_path):
+    """A class of one author alone is unknown to the fold that tests this author's rows."""
+    path = tmp_path / "authors.csv"
+    with path.open("w", encoding="utf-8", newline="") as opened:
+        writer = csv.writer(opened)
+        writer.writerow(["text", "label", "author"])
+        for row in range(240):
+            label = "ab"[row % 2]
+            writer.writerow([f"{label * 3} {label * 2} text number {row}", label, f"author {row % 8}"])
+        writer.writerows([[f"ccc cc text number {row}", "0c", "author alone"] for row in range(40)])
+    split = {"by": "group", "column": "author", "folds": 3}
+    crossed = split_file(workspace, "crossed", path, {"text": ["text"], "label": "label"}, split=split)
+    runs = [crossed]
+    for fold in (2, 3):
+        other = fold_folder(crossed.folder, fold)
+        facts = write_split(crossed.spec, workspace, other, fold)
+        runs.append(KindRun(other, crossed.spec, facts, parts_of(other, facts)))
+    for one in runs:
+        measured(one)
+    assert len({tuple(one.facts.labels) for one in runs}) > 1
+    assert count_held_out(crossed.folder) == sum(one.facts.parts["test"] for one in runs)
+    own = crossed.facts.labels
+    rows = page_of_rows(crossed.folder, RowFilter("suspicious"), limit=300)
+    assert all(len(row["probabilities"]) == len(own) for row in rows)
+    # Nothing is wrong with these labels, and every fold knows its own classes.
+    assert not rows
+
+
 def test_other_kinds_of_label_are_not_judged_and_it_is_said(workspace, tmp_path):
     run = split_run(workspace, tmp_path / "topics.csv", "multi")
     reported(run, baselines=False)

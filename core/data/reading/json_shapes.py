@@ -57,7 +57,7 @@ def read_shape(content: Any, shown: str, file: TableFile, target: Path) -> Readi
     if not keys or len(keys) > MOST_KEYS:
         return None
     names, notes = distinct_names(keys)
-    write_batches(text_schema(names), text_batches(_cells(shape.rows, keys), names), target)
+    write_batches(text_schema(names), text_batches(_cells(shape.rows, keys), names, frozenset(file.null_words)), target)
     if shape.member is not None and len(shape.members) > 1:
         notes.append(members_note(shape.members, shape.member))
     return Reading(

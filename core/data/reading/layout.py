@@ -39,7 +39,7 @@ class Layout:
     notes: tuple[str, ...]
 
 
-def lay_out(records: list[Record], width: int, file: TableFile, shown: str) -> Layout:
+def lay_out(records: list[Record], width: int, file: TableFile, shown: str, narrows: bool = True) -> Layout:
     """Raises UserError where `file` gives another number of column names than there are columns."""
     rows = [record.cells for record in records[: JUDGED + MOST_BEFORE]]
     skipped = _before(rows, width) if file.skip_lines is None else 0
@@ -52,7 +52,7 @@ def lay_out(records: list[Record], width: int, file: TableFile, shown: str) -> L
         headers = _header_rows(body, width)
     cells = body[:headers]
     if headers:
-        width = _full_width(cells[0], body[headers:], width)
+        width = _full_width(cells[0], body[headers:], width) if narrows else max(width, len(cells[0]))
         names, told = distinct_names(_joined(cells, width, body[headers:]))
         notes += told
         if headers > 1:

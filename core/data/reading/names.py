@@ -2,12 +2,15 @@
 
 from collections import Counter
 
+ROW_NUMBER = "file_row_number"
+"""What DuckDB calls the row number that it adds to a Parquet file's columns."""
+
 
 def distinct_names(given: list[str]) -> tuple[tuple[str, ...], list[str]]:
     """Names to use for the header cells `given`, and a sentence for each kind of change."""
     stripped = [" ".join(name.split()) for name in given]
     wanted = {name.casefold() for name in stripped if name}
-    taken: set[str] = set()
+    taken: set[str] = {ROW_NUMBER}
     suffixes: Counter[str] = Counter(dict.fromkeys(wanted, 1))
     names: list[str] = []
     unnamed: list[str] = []

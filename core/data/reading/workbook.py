@@ -42,9 +42,11 @@ def read_workbook(source: Path, shown: str, file: TableFile, target: Path, folde
         raise UserError(f"{shown} has {len(filled):,} columns.", shown, f"Keep {MOST_COLUMNS:,} of them at most.")
     rows = _rows(rows_file, filled)
     first = list(islice(_rows(rows_file, filled), JUDGED + MOST_BEFORE))
-    layout = lay_out([Record(number, cells, False, False) for number, cells in first], len(filled), file, shown)
+    records = [Record(number, cells, False, False) for number, cells in first]
+    # Each column holds something, perhaps only far below.
+    layout = lay_out(records, len(filled), file, shown, narrows=False)
     body = (cells + [""] * (len(filled) - len(cells)) for _, cells in islice(rows, layout.before, None))
-    write_batches(text_schema(layout.names), text_batches(body, layout.names), target)
+    write_batches(text_schema(layout.names), text_batches(body, layout.names, frozenset(file.null_words)), target)
     return Reading(
         format="excel",
         names=layout.names,
