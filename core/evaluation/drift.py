@@ -179,7 +179,7 @@ def _text_words(found: Mapping[str, Any]) -> list[str]:
     if told is None:
         if min(sampled["train"], sampled["file"]) >= LEAST_TEXTS:
             return [
-                "The texts have no words in common, so that nothing can be said of how like those of training they are."
+                "No two texts have a word in common, so it cannot be said whether they are like those of training."
             ]
         few, whose = min((sampled["file"], "here"), (sampled["train"], "in training"))
         return [f"There are too few texts {whose} ({few:,}) to say whether they are like those of training."]
