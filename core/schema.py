@@ -560,6 +560,8 @@ class RunSpec(Part):
                 f"loss {self.training.loss} is not for labels of kind {self.mapping.kind}; choose one of "
                 f"auto, {', '.join(losses)}"
             )
+        if self.training.contrastive_alpha and self.model.family != "encoder":
+            raise ValueError("only encoders take the contrastive term; set training.contrastive_alpha to 0")
         if self.model.head != "model" and self.model.family != "encoder":
             raise ValueError("only encoders take a linear or two-layer head; set model.head to model")
         if self.mapping.kind in ("multi", "soft") and self.task != "classify":

@@ -178,9 +178,7 @@ def _text_words(found: Mapping[str, Any]) -> list[str]:
     told, sampled = found["told_apart"], found["sampled"]
     if told is None:
         if min(sampled["train"], sampled["file"]) >= LEAST_TEXTS:
-            return [
-                "No two texts have a word in common, so it cannot be said whether they are like those of training."
-            ]
+            return ["No two texts have a word in common, so it cannot be said whether they are like those of training."]
         few, whose = min((sampled["file"], "here"), (sampled["train"], "in training"))
         return [f"There are too few texts {whose} ({few:,}) to say whether they are like those of training."]
     low, high = told["interval"]

@@ -82,7 +82,7 @@ def _introduction(facts: ModelFacts, data: DataFacts, report: dict[str, Any] | N
     yield plain(report["verdict"]) if report else "**This model was not evaluated:** its run ended before its test."
     base = hub_id(facts)
     linked = f"[{base}](https://huggingface.co/{base})" if base else f"{code(shown_base(facts))} (a local model)"
-    methods = CAUSAL_METHOD_WORDS if facts.family == "causal" else METHOD_WORDS
+    methods = CAUSAL_METHOD_WORDS if facts.family == "causal" or facts.is_adapter else METHOD_WORDS
     made = f"Made with {PROGRAM} from {linked}, {methods[facts.method]}, on {data.parts['train']:,}"
     if facts.task == "chat":
         yield f"{chat_introduction()} {made} conversations."

@@ -58,7 +58,9 @@ def server_lines(facts: ModelFacts) -> str:
     base = (
         f"export BASE_MODEL=/path/to/{shown_base(facts)}  # a folder of the computer it was trained on\n" if own else ""
     )
-    if facts.prompt_columns or len(facts.text_columns) > 1:
+    # A text by itself is taken as it is; a row's cells are joined as in training.
+    is_made = len(facts.text_columns) > 1 or facts.text_template or facts.backslash_is_space
+    if facts.prompt_columns or is_made:
         names = [*facts.text_columns, *(name for name in facts.prompt_columns if name != "text")]
         asked: dict[str, Any] = {"rows": [dict.fromkeys(names, "Write a text here")]}
     else:

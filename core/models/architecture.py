@@ -20,16 +20,23 @@ def trainable_parameters(model: nn.Module) -> tuple[int, int]:
     return sum(size for size, trained in sizes if trained), sum(size for size, _ in sizes)
 
 
+def find_layers(model: PreTrainedModel) -> nn.ModuleList | None:
+    """The stack of transformer layers, lowest first; None where there is none, as in ALBERT, whose layers share their
+    weights."""
+    stacks = (module for module in model.base_model.modules() if isinstance(module, nn.ModuleList))
+    return next((stack for stack in stacks if len(stack) == model.config.num_hidden_layers), None)
+
+
 def encoder_layers(model: PreTrainedModel) -> nn.ModuleList:
-    """The stack of transformer layers, lowest first."""
-    for module in model.base_model.modules():
-        if isinstance(module, nn.ModuleList) and len(module) == model.config.num_hidden_layers:
-            return module
-    raise UserError(
-        f"The layers of {model.config.model_type} models cannot be told apart.",
-        "model.method",
-        "Choose the method full or lora for this model.",
-    )
+    """The same. Raises UserError where there is none."""
+    found = find_layers(model)
+    if found is None:
+        raise UserError(
+            f"The layers of {model.config.model_type} models cannot be told apart.",
+            "model.method",
+            "Choose the method full for this model.",
+        )
+    return found
 
 
 def embeddings(model: PreTrainedModel) -> nn.Module:

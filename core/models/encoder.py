@@ -17,7 +17,7 @@ from transformers import (
 
 from core.errors import UserError
 from core.models.heads import EncoderWithHead, save_with_head
-from core.models.known import require_length
+from core.models.known import longest_text, require_length
 from core.models.neobert import NeoBERTConfig, write_source
 from core.models.pretrained import open_tokenizer
 from core.models.source import download
@@ -108,7 +108,7 @@ def _config(spec: ModelSpec, folder: str, labels: Sequence[str], kind: LabelKind
             "Choose a BERT-like encoder.",
         )
     known = config.to_dict()
-    longest = known.get("max_position_embeddings")
+    longest = longest_text(known)
     if longest is not None:
         require_length(spec, longest)
     config.problem_type = _PROBLEMS[kind]

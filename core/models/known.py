@@ -4,6 +4,7 @@ Light: no torch, and the hub is never asked. Where nothing is known, the worker 
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -35,6 +36,18 @@ class Known:
     sizes: Sizes | None = None
 
 
+BEHIND_PADDING = (
+    "roberta",
+    "xlm-roberta",
+    "xlm-roberta-xl",
+    "camembert",
+    "mpnet",
+    "longformer",
+    "roberta-prelayernorm",
+)
+"""Kinds of model whose positions are counted from their padding token's number on."""
+
+
 def known_of(model: ModelSpec) -> Known:
     """From a preset with the same model, else from config.json in a folder or in the hub's cache."""
     if model.revision is None and model.source in _of_presets():
@@ -43,9 +56,17 @@ def known_of(model: ModelSpec) -> Known:
     if config is None:
         return Known()
     text = config.get("text_config", config)
-    return Known(
-        _first(text, LAYER_NAMES), _first(text, WIDTH_NAMES), _first(text, ("max_position_embeddings",)), sizes_of(text)
-    )
+    return Known(_first(text, LAYER_NAMES), _first(text, WIDTH_NAMES), longest_text(text), sizes_of(text))
+
+
+def longest_text(config: Mapping[str, Any]) -> int | None:
+    """Most tokens of a text by a model's config.json; None where that says nothing of it."""
+    positions = config.get("max_position_embeddings")
+    if not isinstance(positions, int):
+        return None
+    # Their first position stands behind that of the padding.
+    unused = int(config.get("pad_token_id") or 0) + 1 if config.get("model_type") in BEHIND_PADDING else 0
+    return positions - unused
 
 
 def require_length(spec: ModelSpec, longest: int) -> None:

@@ -16,6 +16,8 @@ from torch.nn import functional
 from core.schema import LABEL_LOSSES, LabelKind, LossName, TrainingSpec
 
 Loss = Callable[..., torch.Tensor]
+SUREST = 1e-7
+"""The least by which a row counts as unsure: a power below 1 has no finite slope at 0."""
 
 
 def training_loss(
@@ -24,7 +26,7 @@ def training_loss(
     """What `training` asks for, as Trainer's compute_loss_func takes it; weights: one a class, [classes].
 
     At evaluation it is the plain loss, without smoothing, weights, focus and contrast: of single labels the mean -log
-    of the true class's probability, so that it can be held against the baselines' log loss.
+    of the true class's probability, so that it can be held against the baselines' log loss; of soft ones as chosen.
 
     With gradient accumulation Trainer passes what the labels of the whole step hold, so that the sum over its batches
     is a mean.
@@ -34,7 +36,8 @@ def training_loss(
     def loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None = None) -> torch.Tensor:
         logits = outputs.logits.float()
         if not torch.is_grad_enabled():
-            return row_losses(logits, labels, "bce" if kind == "multi" else "cross_entropy").mean()
+            plain: LossName = "bce" if kind == "multi" else "kl" if name == "kl" else "cross_entropy"
+            return row_losses(logits, labels, plain).mean()
         own = None if weights is None else weights.to(logits.device)
         each = row_losses(logits, labels, name, training.label_smoothing, own, training.focal_gamma)
         items = labels.numel() if num_items_in_batch is None else num_items_in_batch
@@ -71,9 +74,12 @@ def row_losses(
         return _of_shares(logits, labels, name, smoothing, weights)
     if name == "focal":
         log_probability = functional.log_softmax(logits, dim=-1).gather(1, labels[:, None])[:, 0]
-        each = -((1 - log_probability.exp()) ** gamma) * log_probability
-        return each if weights is None else each * weights[labels]
-    return functional.cross_entropy(logits, labels, weight=weights, label_smoothing=smoothing, reduction="none")
+        each = -((1 - log_probability.exp()).clamp(min=SUREST) ** gamma) * log_probability
+    else:
+        # Not by its `weight`: that weighs what smoothing gives to each class, too, and with rows of one class in plenty
+        # the rare one would become the likeliest everywhere.
+        each = functional.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="none")
+    return each if weights is None else each * weights[labels]
 
 
 def _binary(
@@ -85,10 +91,12 @@ def _binary(
     gamma: float,
 ) -> torch.Tensor:
     targets = labels if name == "focal" else labels * (1 - smoothing) + smoothing / 2
-    each = functional.binary_cross_entropy_with_logits(logits, targets, pos_weight=weights, reduction="none")
+    each = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    if weights is not None:
+        each = each * torch.where(labels > 0, weights, 1.0)  # of rows with the class alone, smoothed or not
     if name == "focal":
         probability = torch.sigmoid(logits)
-        each = each * (labels * (1 - probability) + (1 - labels) * probability) ** gamma
+        each = each * (labels * (1 - probability) + (1 - labels) * probability).clamp(min=SUREST) ** gamma
     return each.mean(dim=-1)
 
 
@@ -100,7 +108,7 @@ def _of_shares(
     each = -targets * log_probabilities
     if name == "kl":
         each = each + torch.xlogy(targets, targets)
-    return (each if weights is None else each * weights).sum(dim=-1)
+    return each.sum(dim=-1) if weights is None else each.sum(dim=-1) * (shares * weights).sum(dim=-1)
 
 
 class Features:

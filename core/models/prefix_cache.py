@@ -20,8 +20,9 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from core.errors import UserError
 from core.models.architecture import embeddings, encoder_layers
-from core.models.device import evaluation_format
+from core.models.device import evaluation_format, gpu_is_full
 from core.models.layers import CachePlan, plan_states
 from core.models.tokens import STATES, TokenRows, model_inputs
 from core.schema import TrainingSpec
@@ -80,6 +81,7 @@ def fill_cache(
     """Run the lowest `frozen` layers over all rows; with a folder the states lie there, else in memory.
 
     `on_progress` gets (rows done, rows in all). Where a number is too large for float16, bfloat16 takes its place.
+    Raises UserError where a number is not finite there either.
     """
     kind = FORMATS[training.cache_format]
     if folder is not None:
@@ -91,6 +93,12 @@ def fill_cache(
         }
         if _fill(model, frozen, kept, pad_token_id, on_progress):
             return kept
+        if kind != torch.float16:
+            raise UserError(
+                "What the frozen layers say of a row is not a finite number, so nothing can be learned from it.",
+                "model.source",
+                "Choose another model: its weights are damaged, or too large for this computer's arithmetic.",
+            )
         kind = torch.bfloat16
 
 
@@ -123,11 +131,16 @@ def can_be_skipped(model: PreTrainedModel, frozen: int, rows: TokenRows, pad_tok
     model.eval()
     batch = model_inputs(rows, np.arange(min(4, len(rows))), pad_token_id, model.device)
     plain = model(**batch).logits
-    states = _prefix(model, frozen, batch)
-    if states.shape[:2] != batch["input_ids"].shape:
-        return False
-    with skipped_prefix(model, frozen):
-        skipped = model(**batch, **{STATES: states}).logits
+    states: Any = _prefix(model, frozen, batch)
+    if not isinstance(states, torch.Tensor) or states.shape[:2] != batch["input_ids"].shape:
+        return False  # DeBERTa's and MPNet's layers give more than states
+    try:
+        with skipped_prefix(model, frozen):
+            skipped = model(**batch, **{STATES: states}).logits
+    except RuntimeError as error:
+        if gpu_is_full(error):
+            raise
+        return False  # ELECTRA's small body widens what its embeddings say
     return bool((plain - skipped).abs().max() <= ALIKE * plain.abs().max())
 
 

@@ -45,6 +45,11 @@ class AnotherWay:
     words: str
 
 
+def is_before_the_model(phase: str) -> bool:
+    """Whether the size of a batch changes nothing in this phase; one of a fold has the fold's number before it."""
+    return phase.rpartition(": ")[2] in BEFORE_THE_MODEL
+
+
 def next_step(spec: RunSpec, memory: Memory) -> AnotherWay | None:
     """What to try after `spec` did not fit; None where nothing is left."""
     training = spec.training
@@ -140,7 +145,7 @@ def go_on_after_kill(store: Store, folder: RunFolder, run: Run) -> bool:
     phase = run.progress.phase if run.progress is not None else BEFORE_THE_MODEL[0]
     ended = max((place for place, event in enumerate(events) if event.kind in ENDED), default=-1)
     kills = sum(event.kind == KILLED for event in events[ended + 1 :])
-    if way is None or phase in BEFORE_THE_MODEL or kills >= KILLS_ANSWERED:
+    if way is None or is_before_the_model(phase) or kills >= KILLS_ANSWERED:
         return False
     words = f"The system ended the run to free some memory. {way.words}"
     killed = AnotherWay(KILLED, {"phase": phase, "kills": kills + 1}, words)

@@ -67,7 +67,9 @@ def train_answers(job: Job, facts: DataFacts, parts: dict[str, LabelledTexts], b
         model,
         metric,
         facts.labels,
-        lambda callback: answer_trainer(spec, job.folder, model, tokenizer, train, measure, metric, [callback]),
+        lambda callback: answer_trainer(
+            spec, job.folder, model, tokenizer, train, measure, metric, [callback], len(facts.labels)
+        ),
     )
     predicted = {
         "validation": _predictions(job, score, rows["validation"], parts["validation"], "evaluating validation")

@@ -8,7 +8,7 @@ from core.errors import UserError
 from core.models.causal import BackendRefusedError
 from core.models.device import gpu_is_full
 from core.runs.causes import LEAST_FREE_BYTES, MEMORY, cause_in_words
-from core.runs.memory_ladder import BEFORE_THE_MODEL, AnotherWay, Memory, next_step
+from core.runs.memory_ladder import AnotherWay, Memory, is_before_the_model, next_step
 from core.schema import RunSpec
 
 
@@ -17,7 +17,7 @@ def another_way(error: BaseException, spec: RunSpec, phase: str = "training") ->
     if isinstance(error, BackendRefusedError):
         return AnotherWay("backend_refused", {"reason": str(error)}, f"{error} It is trained without Unsloth.")
     memory = short_memory(error)
-    return None if memory is None or phase in BEFORE_THE_MODEL else next_step(spec, memory)
+    return None if memory is None or is_before_the_model(phase) else next_step(spec, memory)
 
 
 def short_memory(error: BaseException) -> Memory | None:

@@ -87,9 +87,13 @@ def answer_trainer(
     measure: Callable[[], dict[str, float]],
     metric: str,
     callbacks: list[TrainerCallback],
+    classes: int = 0,
 ) -> AnswerTrainer:
-    """A trainer over tokenised rows that keeps the best checkpoint by `metric`, a name that `measure` gives."""
-    values = argument_values(spec, folder, len(train), math.ceil(len(train) / spec.training.batch_size)) | {
+    """A trainer over tokenised rows that keeps the best checkpoint by `metric`, a name that `measure` gives.
+
+    classes: one a row; 0 where there are none.
+    """
+    values = argument_values(spec, folder, len(train), math.ceil(len(train) / spec.training.batch_size), classes) | {
         "metric_for_best_model": metric,
         "greater_is_better": metric != "loss",
     }

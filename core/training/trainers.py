@@ -22,7 +22,7 @@ from transformers import (
 )
 
 from core.epochs import epochs_of
-from core.models.architecture import head_parameter_names, learning_rate_depths, output_layer
+from core.models.architecture import find_layers, head_parameter_names, learning_rate_depths, output_layer
 from core.models.device import best_device, gpu_format
 from core.models.freezing import frozen_layer_count
 from core.models.losses import Features, balanced_weights, training_loss
@@ -227,7 +227,11 @@ def _optimizer(
     """
     base = cast(PreTrainedModel, model.get_base_model()) if isinstance(model, PeftModel) else model
     head = head_parameter_names(base)
-    depths = learning_rate_depths(base) if training.layer_decay < 1 else {}
+    decays = training.layer_decay < 1
+    if decays and find_layers(base) is None:
+        print(f"The layers of {base.config.model_type} models cannot be told apart: all learn at one rate.")
+        decays = False
+    depths = learning_rate_depths(base) if decays else {}
     groups: dict[tuple[float, bool], list[torch.nn.Parameter]] = {}
     for name, parameter in base.named_parameters():
         if parameter.requires_grad:

@@ -121,3 +121,53 @@ def test_rare_classes_weigh_more():
     assert multi.tolist() == [1, 4]
     soft = balanced_weights(np.array([[0.8, 0.2]] * 10, dtype=np.float32), 2, "soft")
     assert soft.tolist() == pytest.approx([0.625, 2.5])
+
+
+def least(labels, name, weights, smoothing):
+    """Probabilities of a model that gives every row the same answer, where it has learned all that it can."""
+    logits = torch.zeros(1, len(weights), requires_grad=True)
+    optimizer = torch.optim.LBFGS([logits], max_iter=200)
+
+    def step():
+        optimizer.zero_grad()
+        loss = row_losses(logits.expand(len(labels), -1), labels, name, smoothing, weights).mean()
+        loss.backward()
+        return loss
+
+    optimizer.step(step)
+    return torch.sigmoid(logits[0]) if name == "bce" else logits[0].softmax(-1)
+
+
+def test_smoothing_beside_weights_does_not_make_the_rare_class_the_likeliest():
+    """Rows that are all of the common class: a weight of the rare one changes nothing about them."""
+    weights = torch.tensor([0.5, 50.0, 0.5])
+    single = torch.zeros(20, dtype=torch.int64)
+    assert least(single, "cross_entropy", weights, 0.1).tolist() == pytest.approx([0.9333, 0.0333, 0.0333], abs=1e-3)
+    shares = functional.one_hot(single, 3).float()
+    assert least(shares, "cross_entropy", weights, 0.1).tolist() == pytest.approx([0.9333, 0.0333, 0.0333], abs=1e-3)
+    absent = torch.zeros(20, 3)
+    assert least(absent, "bce", weights, 0.1).tolist() == pytest.approx([0.05] * 3, abs=1e-3)
+
+
+def test_a_weight_counts_a_row_several_times():
+    weights = torch.tensor([1.0, 3.0])
+    labels = torch.tensor([0, 0, 0, 1])
+    assert least(labels, "cross_entropy", weights, 0).tolist() == pytest.approx([0.5, 0.5], abs=1e-3)
+    both = functional.one_hot(labels, 2).float()
+    assert least(both, "bce", weights, 0).tolist() == pytest.approx([0.75, 0.5], abs=1e-3)
+
+
+@pytest.mark.parametrize("labels", [torch.tensor([0]), torch.tensor([[1.0, 0.0]])])
+def test_a_row_that_is_wholly_sure_has_a_finite_slope(labels):
+    logits = torch.tensor([[60.0, -60.0]], requires_grad=True)
+    row_losses(logits, labels, "focal", gamma=0.5).sum().backward()
+    assert torch.isfinite(logits.grad).all()
+
+
+def test_the_loss_of_soft_labels_is_shown_as_it_was_chosen():
+    loss = training_loss(TrainingSpec(loss="kl"), "soft", None)
+    with torch.no_grad():
+        shown = loss(SimpleNamespace(logits=LOGITS), SOFT).item()
+    assert shown == pytest.approx(
+        functional.kl_div(LOGITS.log_softmax(-1), SOFT, reduction="batchmean").item(), rel=1e-5
+    )
