@@ -355,6 +355,8 @@ class _Handler(BaseHTTPRequestHandler):
             value = line["value"]
             if line["key"] == "file":
                 files[value["path"]] = base64.b64decode(value["content"])
+            elif line["key"] == "deletedFile":
+                del files[value["path"]]
             elif line["key"] == "lfsFile":
                 if self.served.xet_folder is not None:
                     files[value["path"]] = f"{value['oid']} {value['size']}".encode()

@@ -10,11 +10,12 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-from huggingface_hub import CommitOperationAdd, HfApi, constants
+from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete, HfApi, constants
 from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 from huggingface_hub.utils._validators import validate_repo_id
 from huggingface_hub.utils.tqdm import disable_progress_bars
@@ -29,6 +30,8 @@ MARKER = "tunedesk.json"
 """A file of every repository that is published from here, so that another one is not written over unasked."""
 OF_THE_HUB = (".gitattributes", ".gitignore", "README.md", "LICENSE")
 """What an empty repository may hold."""
+MODEL_FILES = ("adapter_config.json", "adapter_model.safetensors", "model*.safetensors*", "model*.onnx*", "*.gguf")
+"""Of all formats what the libraries load by its name alone."""
 WAITS = (5.0, 15.0, 30.0, 60.0, 60.0, 120.0)
 """Seconds between tries after the connection was cut; within a try the client itself asks again for half a minute."""
 Told = Callable[[int, str], None]
@@ -102,9 +105,12 @@ def _push(api: HfApi, upload: Upload, token: str, tell: Told) -> Pushed:
         tell(0, f"Asking the hub for {upload.repository}")
         created = _prepared(api, upload)
         counted = _Counted(tell, f"Uploading the {KIND_NAMES[upload.kind]}")
-        operations = [
-            _CountedAdd(name, upload.folder / name, counted) for name, _ in folder_files(upload.folder)
-        ]  # fmt: skip
+        names = [name for name, _ in folder_files(upload.folder)]
+        gone = [] if created else _left_over(api, upload, names)
+        operations: list[CommitOperationAdd | CommitOperationCopy | CommitOperationDelete] = [
+            *(CommitOperationDelete(name) for name in gone),
+            *(_CountedAdd(name, upload.folder / name, counted) for name in names),
+        ]
         with _xet_counted(counted):
             done = api.create_commit(
                 upload.repository,
@@ -171,6 +177,16 @@ def _require_ours(upload: Upload, files: list[str]) -> None:
             upload.repository,
             "Choose another name; or say that it may be written over (--replace, on the page 'Write over it').",
         )
+
+
+def _left_over(api: HfApi, upload: Upload, names: list[str]) -> list[str]:
+    """Models of what was published there before: an adapter beside a merged model would be put on it once more."""
+    if upload.kind != "model":
+        return []
+    there = api.list_repo_files(upload.repository, revision=upload.revision or None)
+    if MARKER not in there:
+        return []
+    return [name for name in there if name not in names and any(fnmatch(name, one) for one in MODEL_FILES)]
 
 
 class _Counted:

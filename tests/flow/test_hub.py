@@ -126,6 +126,20 @@ def test_again_sends_only_what_changed(hub: Hub, model: Path) -> None:
     assert len(hub.repositories["model", "ada/m"].commits) == commits + 1
 
 
+def test_another_format_leaves_no_model_of_the_one_before(hub: Hub, model: Path) -> None:
+    """transformers would put the old adapter on the merged weights that lie beside it."""
+    (model / "tunedesk.json").write_text("{}")
+    (model / "adapter_config.json").write_text("{}")
+    (model / "adapter_model.safetensors").write_bytes(os.urandom(1000))
+    (model / "notes.txt").write_text("mine")
+    upload = Upload(model, "ada/m", "model", "Adapter")
+    push(upload, TOKEN, lambda *_: None)
+    for name in ("adapter_config.json", "adapter_model.safetensors", "notes.txt"):
+        (model / name).unlink()
+    push(upload, TOKEN, lambda *_: None)
+    assert hub.files("ada/m") == files_of(model) | {"notes.txt": b"mine"}
+
+
 def test_a_cut_upload_goes_on_where_it_was(hub: Hub, model: Path) -> None:
     """The first of two files is there; the second breaks in its third part, more often than the client itself asks."""
     (model / "more" / "other.safetensors").unlink()
