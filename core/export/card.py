@@ -21,6 +21,8 @@ from core.export.script import script_words
 from core.export.use import use_parts
 from core.export_formats import Exported, usual_export
 from core.model_facts import ModelFacts
+from core.runs.memory_ladder import as_it_fits
+from core.runs.store import open_store
 from core.schema import ADAPTER_METHODS, RunSpec
 from core.spec_files import read_spec
 from core.spec_settings import settings
@@ -31,6 +33,10 @@ FEW_ROWS = 20
 WEAK_GAP = 0.05
 """A class is called weak when its F1 lies so far below the mean of all."""
 MOST_NAMED = 5
+OPENED = (
+    "**It was trained elsewhere, or in an earlier run, and opened from its files:** how that was done and how good it "
+    "is, the card says that came with it."
+)
 MOST_CLASSES = 200
 """Classes listed with their rows."""
 
@@ -55,9 +61,12 @@ def model_card(folder: RunFolder, exported: Exported | None = None) -> str:
     """
     exported = exported or usual_export(folder)
     facts = exported.facts
-    spec = read_spec(folder.spec)
+    # Where memory was short it was trained otherwise than it was asked for.
+    spec = as_it_fits(read_spec(folder.spec), open_store(folder.workspace).events(folder.id))
     data = read_data_facts(folder)
     report = read_content(folder)
+    # One that was opened from its files brings no data, and its settings are not known.
+    is_opened = not data.files
     chat, pictured = facts.task == "chat", confusion_picture(folder) is not None
     parts = [
         f"---\n{card_metadata(exported, spec, data, report).to_yaml()}\n---",
@@ -67,11 +76,9 @@ def model_card(folder: RunFolder, exported: Exported | None = None) -> str:
         *use_parts(exported),
         *((chat_results(report) if chat else _results(report, pictured)) if report else []),
         *(_sureness(facts, report) if facts.label_kind == "single" and not chat else []),
-        "## Data",
-        *(chat_data(data, spec) if chat else _data(facts, data, spec)),
-        *filter(None, [_language(folder)]),
-        "## Settings",
-        *_settings(spec, facts, report),
+        *([] if is_opened else ["## Data", *(chat_data(data, spec) if chat else _data(facts, data, spec))]),
+        *filter(None, ["" if is_opened else _language(folder)]),
+        *([] if is_opened else ["## Settings", *_settings(spec, facts, report)]),
         "## Limits and licence",
         "\n".join(f"- {line}" for line in _limits(facts, data, report)),
     ]
@@ -79,19 +86,29 @@ def model_card(folder: RunFolder, exported: Exported | None = None) -> str:
 
 
 def _introduction(facts: ModelFacts, data: DataFacts, report: dict[str, Any] | None) -> Iterator[str]:
-    yield plain(report["verdict"]) if report else "**This model was not evaluated:** its run ended before its test."
+    if report:
+        yield plain(report["verdict"])
+    elif data.files:
+        yield "**This model was not evaluated:** its run ended before its test."
+    else:
+        yield OPENED
     base = hub_id(facts)
     linked = f"[{base}](https://huggingface.co/{base})" if base else f"{code(shown_base(facts))} (a local model)"
     methods = CAUSAL_METHOD_WORDS if facts.family == "causal" or facts.is_adapter else METHOD_WORDS
-    made = f"Made with {PROGRAM} from {linked}, {methods[facts.method]}, on {data.parts['train']:,}"
+    made = f"Made with {PROGRAM} from {linked}, {methods[facts.method]}"
+    rows = (
+        f", on {data.parts['train']:,} {'conversations' if facts.task == 'chat' else 'labelled rows'}"
+        if data.files
+        else ""
+    )
     if facts.task == "chat":
-        yield f"{chat_introduction()} {made} conversations."
+        yield f"{chat_introduction()} {made}{rows}."
         return
     named = ", ".join(plain(label) for label in facts.labels[:12])
     more = f" and {len(facts.labels) - 12} more" if len(facts.labels) > 12 else ""
     asked = ", each scored as the answer to a prompt" if facts.task == "answer" else ""
     does = KIND_WORDS[facts.label_kind].format(classes=len(facts.labels))
-    yield f"{does}{asked}: {named}{more}. {made} labelled rows."
+    yield f"{does}{asked}: {named}{more}. {made}{rows}."
 
 
 def _results(report: dict[str, Any], pictured: bool) -> Iterator[str]:
@@ -280,7 +297,8 @@ def _class_limits(facts: ModelFacts, data: DataFacts, report: dict[str, Any] | N
     else:
         most = f"It reads the first {facts.max_length} tokens of a text."
     yield f"{most}{_cut_words(report)}"
-    small = [plain(label) for label, count in data.class_counts["train"].items() if count < FEW_ROWS]
+    counts = data.class_counts["train"] if data.files else {}
+    small = [plain(label) for label, count in counts.items() if count < FEW_ROWS]
     if small:
         more = f" and {len(small) - MOST_NAMED} more" if len(small) > MOST_NAMED else ""
         yield f"Fewer than {FEW_ROWS} training rows: {', '.join(small[:MOST_NAMED])}{more}."

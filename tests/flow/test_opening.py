@@ -15,6 +15,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 
 from core.errors import UserError
 from core.export.bundle import export_folder
+from core.export.card import model_card
 from core.model_facts import read_model_facts
 from core.models.source import download
 from core.opening import Asked, look, open_model
@@ -113,6 +114,11 @@ def test_a_private_model_is_opened_at_its_commit(
     assert read_model_facts(folder.model).labels == tuple(LABELS)
     assert_no_token(workspace.root)
     assert not list(workspace.root.glob("open.*"))
+    # Of how it was trained its card says nothing, since nothing is known here.
+    card = model_card(folder)
+    assert "opened from its files" in card
+    for words in ("labelled rows", "Files:", "## Data", "## Settings", "training rows:"):
+        assert words not in card, words
 
 
 def test_what_cannot_be_opened_says_why(

@@ -25,6 +25,7 @@ from core.export.picture import PICTURE_NAME, confusion_picture
 from core.export.vllm_lines import vllm_parts
 from core.export_formats import Exported, Format
 from core.model_facts import run_model_facts
+from core.runs.store import open_store
 from core.workspace import RunFolder, Workspace
 from tests.run_folders import add_picture, run_spec, write_report, write_run
 
@@ -283,3 +284,13 @@ def test_markdown_helpers() -> None:
     assert plain(" a\n b*c ") == r"a b\*c"
     assert code("a`b") == "`` a`b ``"
     assert code("plain.csv") == "`plain.csv`"
+
+
+def test_settings_are_those_that_it_was_trained_with(folder: RunFolder) -> None:
+    """Where memory was short, the run went on with others than it was asked for."""
+    store = open_store(folder.workspace)
+    store.add_run(folder.id, "Questions", "quickstart-minilm", "packaged", "questions.csv")
+    assert "| `training.batch_size` | 32 |" in model_card(folder)
+    store.add_event(folder.id, "smaller_batch", {"batch_size": 16, "gradient_accumulation": 2, "memory": "computer"})
+    card = model_card(folder)
+    assert "| `training.batch_size` | 16 |" in card and "| `training.gradient_accumulation` | 2 |" in card
