@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from core.data.class_steps import ClassSteps, steps_of
-from core.data.labels import OTHER, has_label_columns, name_of, value_counts
+from core.data.labels import OTHER, has_label_columns, name_of, value_counts, variant_key
 from core.data.table import Table
 from core.errors import UserError
 from core.evaluation.multi_label import joined_labels
@@ -70,10 +70,13 @@ class CellWriter:
         return "1" if name in classes and column == self.values[name] else "0"
 
 
-def cell_writer(table: Table, mapping: MappingSpec, rare: Sequence[str]) -> CellWriter:
-    """table: the training file; rare: its rare classes as the run found them (DataFacts.rare)."""
-    # What was rare when the run divided its rows, with the cleaning it did, decides.
+def cell_writer(table: Table, mapping: MappingSpec, labels: Sequence[str], rare: Sequence[str]) -> CellWriter:
+    """table: the training file; labels, rare: its classes, and its rare ones, as the run found them (DataFacts)."""
+    # What was rare, and how a class was spelled, when the run divided its rows, with the cleaning it did, decides.
     steps = replace(steps_of(table, mapping), rare=frozenset(rare))
+    if steps.spelling:
+        known = {variant_key(name): name for name in (*labels, *rare)}
+        steps = replace(steps, spelling={**steps.spelling, **known})
     name = name_of(mapping)
     values: dict[str, str] = {}
     for value, _ in value_counts(table, mapping):

@@ -79,7 +79,7 @@ def plan_corrections(folder: RunFolder, marks: Mapping[Place, LabelMark], *, lea
                 str(tables[role].path),
                 "Put the file back as it was, or start a run with the new one and mark its labels.",
             )
-    writer = cell_writer(tables["train"], spec.mapping, facts.rare)
+    writer = cell_writer(tables["train"], spec.mapping, facts.labels, facts.rare)
     changes: list[Change] = []
     kept_ambiguous = usable = 0
     for role, table in tables.items():

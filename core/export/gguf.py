@@ -15,6 +15,7 @@ from core.export.llama_cpp import convert, found_llama_cpp
 from core.export.merged import write_merged
 from core.export_formats import Exported, Tell
 from core.model_facts import PROMPT_FILE, ModelFacts
+from core.text_template import template_pieces
 
 GRAMMAR = "answers.gbnf"
 _PROMPT, _RESPONSE = "{{ .Prompt }}", "{{ .Response }}"
@@ -62,7 +63,8 @@ def modelfile(model: Path, facts: ModelFacts, file: str) -> str:
     begin = tokenizer.special.get("bos_token", "")
     if facts.task == "answer":
         prompt = json.loads((model / PROMPT_FILE).read_text(encoding="utf-8"))
-        template = _of_prompt(prompt, tokenizer.tokens.decode(prompt["prefix"], skip_special_tokens=False))
+        prefix = tokenizer.tokens.decode(prompt["prefix"], skip_special_tokens=False)
+        template = _of_prompt(prompt, prefix, _text_place(facts))
     else:
         template = _of_turns(tokenizer)
     ends = sorted(tokenizer.tokens.id_to_token(number) or "" for number in tokenizer.special_ids)
@@ -77,12 +79,19 @@ def modelfile(model: Path, facts: ModelFacts, file: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _of_prompt(prompt: dict[str, Any], prefix: str) -> str:
-    """The prompt with Ollama's place for the text; one that names more columns is given whole by who asks."""
+def _text_place(facts: ModelFacts) -> str:
+    """Ollama's place for the text, with the words that training put around a single column."""
+    if not facts.text_template or len(facts.text_columns) > 1:
+        return _PROMPT
+    return "".join(_PROMPT if is_column else words for words, is_column in template_pieces(facts.text_template))
+
+
+def _of_prompt(prompt: dict[str, Any], prefix: str, place: str) -> str:
+    """The prompt with the place for the text; one that names more columns is given whole by who asks."""
     slots = {part["slot"] for part in prompt["parts"] if isinstance(part, dict)}
     if slots != {"text"}:
         return _PROMPT
-    return prefix + "".join(part if isinstance(part, str) else _PROMPT for part in prompt["parts"])
+    return prefix + "".join(part if isinstance(part, str) else place for part in prompt["parts"])
 
 
 def _of_turns(tokenizer: ModelTokenizer) -> str:

@@ -294,3 +294,16 @@ def test_the_draft_opens_at_its_review_with_everything_chosen(run, store, worksp
     path = Path(content["spec"]["data"]["train"]["path"])
     assert path.is_file() and path.with_name(path.name + SUFFIX).is_file()
     assert TableFile.model_validate(content["spec"]["data"]["train"])
+
+
+def test_a_class_is_spelled_as_the_run_has_it(workspace, store, tmp_path):
+    """Rows without a text decide nothing about a class, though its spelling is commonest among them."""
+    path = tmp_path / "spelled.csv"
+    rows = [*(("", "spam") for _ in range(40)), *((f"a text {row}", ("Spam", "ham")[row % 2]) for row in range(60))]
+    path.write_text("text,label\n" + "\n".join(",".join(row) for row in (*rows, ("another", "spam"))))
+    run = split_file(workspace, "spelled", path, {"text": ["text"], "label": "label", "fold_label_variants": True})
+    assert set(run.facts.labels) == {"Spam", "ham"}
+    mark_wrong(store, run.folder, ("train", 41), ["Spam"])
+    plan = plan_corrections(run.folder, run_marks(store, run.folder))
+    written = Path(write_corrected(plan, upload_targets(plan, workspace)).data.train.path)
+    assert written.read_text(encoding="utf-8").splitlines()[42] in ("a text 1,Spam", "a text 1,spam")
