@@ -31,7 +31,7 @@ def verdict(page: Page, step: str = "model") -> Locator:
 
 def together(page: Page) -> float:
     """Bytes, as the legend says them."""
-    words = page.locator("#forecast-model .memory-legend .total b").inner_text()
+    words = page.locator("#forecast-model .memory-legend .total b").text_content()
     number, unit = words.split()
     return float(number) * {"kB": 1e3, "MB": 1e6, "GB": 1e9}[unit]
 
@@ -61,6 +61,7 @@ def test_the_bar_follows_what_is_changed_and_make_it_fit_keeps_its_word(
     page.set_input_files("#data-file input[type=file]", articles)
     expect(page.locator("#findings h3")).to_be_visible()
     page.locator("#to-model").click()
+    expect(verdict(page)).to_be_visible()
     expect(verdict(page)).to_contain_text("Fits")
     expect(verdict(page)).to_contain_text("free")
 
