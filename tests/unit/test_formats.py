@@ -310,6 +310,22 @@ def test_json_values_of_other_shapes_stay_as_written(tmp_path: Path, workspace: 
     assert [column.type for column in table.columns] == ["integer", "number", "boolean", "object", "text", "text"]
 
 
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
+def test_json_keys_that_differ_in_case_alone_are_columns_of_their_own(
+    name: str, tmp_path: Path, workspace: Workspace
+) -> None:
+    rows = [
+        {"Label": "A", "te/xt": "hi", "label": "b", "label_1": 1},
+        {"te/xt": 'say "so"', "label": None, "LABEL": [1]},
+    ]
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    (tmp_path / name).write_text(lines if name.endswith("l") else json.dumps(rows))
+    table = read(tmp_path / name, workspace)
+    assert table.names == ("Label", "te/xt", "label_2", "label_1", "LABEL_3")
+    assert cells(table) == [("A", "hi", "b", "1", None), (None, 'say "so"', None, None, "[1]")]
+    assert any("label_2" in note for note in table.notes)
+
+
 def test_nested_objects_of_json_lines_stay_json(tmp_path: Path, workspace: Workspace) -> None:
     (tmp_path / "a.jsonl").write_text('{"text": "a b", "meta": {"by": "x", "n": [1, 2]}}\n' * 3)
     table = read(tmp_path / "a.jsonl", workspace)

@@ -3,6 +3,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -173,18 +174,55 @@ def _json(database: duckdb.DuckDBPyConnection, source: Path, shown: str, written
             shown,
             'Write it as a list of records, e.g. [{"text": "...", "label": "..."}], or one record a line.',
         )
+    twins = _differ_in_case_alone(keys)
+    if twins:
+        keys = _keys_as_written(database, path, written)
     names, notes = distinct_names(keys)
-    kinds = ", ".join(f"{literal(key)}: 'JSON'" for key in keys)
+    if twins:
+        rows = _rows_by_exact_key(path, written, keys, names)
+    else:
+        kinds = ", ".join(f"{literal(key)}: 'JSON'" for key in keys)
+        columns = ", ".join(f"{identifier(key)} AS {identifier(name)}" for key, name in zip(keys, names, strict=True))
+        rows = f"(SELECT {columns} FROM read_json({path}, {options}, columns = {{{kinds}}}))"
     # ->> '$' gives a string without its quotes and any other value as the JSON text it was written as.
-    selected = [f"{identifier(key)} ->> '$' AS {identifier(name)}" for key, name in zip(keys, names, strict=True)]
-    rows = f"read_json({path}, {options}, columns = {{{kinds}}})"
-    write_parquet(database, f"SELECT {', '.join(selected)} FROM {rows}", target)
+    selected = ", ".join(f"{identifier(name)} ->> '$' AS {identifier(name)}" for name in names)
+    write_parquet(database, f"SELECT {selected} FROM {rows}", target)
     return Reading(
         format="jsonl" if written == "newline_delimited" else "json",
         names=names,
-        types=_json_types(database, rows, keys),
+        types=_json_types(database, rows, names),
         notes=tuple(notes),
     )
+
+
+def _differ_in_case_alone(keys: list[str]) -> bool:
+    """Whether records may have keys such as `Label` and `label`: DuckDB calls the second `label_1`, and reads nothing."""
+    folded = {key.casefold() for key in keys}
+    return any(
+        re.fullmatch(r"_[0-9]+", key[len(base) :])
+        for key in keys
+        if (base := key.rpartition("_")[0]).casefold() in folded
+    )
+
+
+def _keys_as_written(database: duckdb.DuckDBPyConnection, path: str, written: str) -> list[str]:
+    """Every key of the records, in the order in which they come first."""
+    found = database.execute(
+        "SELECT key FROM (SELECT unnest(json_keys(json)) AS key, row_number() OVER () AS position "
+        f"FROM {_objects(path, written)}) GROUP BY key ORDER BY min(position)"
+    )
+    return [str(row[0]) for row in found.fetchall()]
+
+
+def _rows_by_exact_key(path: str, written: str, keys: list[str], names: Sequence[str]) -> str:
+    """Slower than DuckDB's own columns by key, whose names do not differ in case alone."""
+    pointers = [literal("/" + key.replace("~", "~0").replace("/", "~1")) for key in keys]  # RFC 6901
+    columns = ", ".join(f"json -> {at} AS {identifier(name)}" for at, name in zip(pointers, names, strict=True))
+    return f"(SELECT {columns} FROM {_objects(path, written)})"
+
+
+def _objects(path: str, written: str) -> str:
+    return f"read_json_objects({path}, format = '{written}', maximum_object_size = {MAXIMUM_OBJECT})"
 
 
 def _whole_records(source: Path, shown: str, target: Path) -> tuple[int, tuple[RejectedLine, ...]]:
@@ -227,8 +265,8 @@ _JSON_TYPES = {
 }
 
 
-def _json_types(database: duckdb.DuckDBPyConnection, rows: str, keys: list[str]) -> tuple[str, ...]:
-    kinds = ", ".join(f"list(DISTINCT json_type({identifier(key)}))" for key in keys)
+def _json_types(database: duckdb.DuckDBPyConnection, rows: str, names: Sequence[str]) -> tuple[str, ...]:
+    kinds = ", ".join(f"list(DISTINCT json_type({identifier(name)}))" for name in names)
     found = database.execute(f"SELECT {kinds} FROM (SELECT * FROM {rows} LIMIT 10000)").fetchone() or ()
     types = []
     for seen in found:
