@@ -196,7 +196,7 @@ def _json(database: duckdb.DuckDBPyConnection, source: Path, shown: str, written
 
 
 def _differ_in_case_alone(keys: list[str]) -> bool:
-    """Whether records may have keys such as `Label` and `label`: DuckDB calls the second `label_1`, and reads nothing."""
+    """Whether records may have keys such as `Label` and `label`: DuckDB names the second `label_1`, in vain."""
     folded = {key.casefold() for key in keys}
     return any(
         re.fullmatch(r"_[0-9]+", key[len(base) :])
