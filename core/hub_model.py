@@ -4,38 +4,24 @@ Weights are safetensors alone: pickled ones (.bin, .pt) and code (.py) are never
 """
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 from huggingface_hub import HfApi, snapshot_download
-from huggingface_hub.errors import (
-    GatedRepoError,
-    HfHubHTTPError,
-    HFValidationError,
-    LocalEntryNotFoundError,
-    OfflineModeIsEnabled,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
+from huggingface_hub.errors import LocalEntryNotFoundError
 from huggingface_hub.utils.tqdm import tqdm
 
 from core.errors import UserError
-from core.export.hub_errors import LOG_IN
 from core.export.hub_login import hub_address
 from core.export_formats import Tell
+from core.hub_fetching import fetching
 
 ENDINGS = (".json", ".jinja", ".txt", ".model", ".safetensors")
 """Of the files that are taken: data, and no other."""
 _PATTERNS = [f"*{ending}" for ending in ENDINGS]
 TIMEOUT_SECONDS = 20.0
-
-
-class OutOfReachError(UserError):
-    """The hub does not answer, so that a copy in its client's cache is as good as it gets."""
+_AWAY = "Check the spelling and the network, then open it again."
 
 
 @dataclass(frozen=True)
@@ -58,7 +44,7 @@ class HubModel:
 def look_up(repository: str, revision: str | None, token: str | None) -> HubModel:
     """Ask the hub what a repository holds. Raises UserError; OutOfReachError where the hub does not answer."""
     api = HfApi(endpoint=hub_address(), library_name="tunedesk", token=token or False)
-    with _explained(repository):
+    with fetching(repository, "model", "model", _AWAY):
         info = api.model_info(repository, revision=revision, files_metadata=True, timeout=TIMEOUT_SECONDS)
     sizes = {file.rfilename: file.size or 0 for file in info.siblings or ()}
     wanted = tuple((name, sizes[name]) for name in sorted(sizes) if name.endswith(ENDINGS))
@@ -68,7 +54,7 @@ def look_up(repository: str, revision: str | None, token: str | None) -> HubMode
 def fetch(model: HubModel, to: Path, token: str | None, tell: Tell) -> None:
     """Write the files of the looked-up commit to the folder `to`. Raises UserError where one does not arrive."""
     _require_room(model, to)
-    with _explained(model.repository):
+    with fetching(model.repository, "model", "model", _AWAY):
         snapshot_download(
             model.repository,
             revision=model.commit,
@@ -115,55 +101,3 @@ def _counting(total: int, tell: Tell) -> type[Any]:
                 tell(min(self.there, total), total, "fetching")
 
     return Counted
-
-
-@contextmanager
-def _explained(repository: str) -> Iterator[None]:
-    """Turn what the client raises into UserErrors, without its cause: a request in a traceback holds the token."""
-    try:
-        yield
-    except HFValidationError:
-        raise UserError(
-            f"'{repository}' is neither a folder on this computer nor a hub repository.", "model", "Check the spelling."
-        ) from None
-    except HfHubHTTPError as error:
-        raise _refusal(error, repository) from None
-    except (OfflineModeIsEnabled, LocalEntryNotFoundError):
-        raise _away(repository, "the hub is switched off on this computer (HF_HUB_OFFLINE)") from None
-    except (httpx.HTTPError, OSError) as error:
-        raise _away(repository, type(error).__name__) from None
-
-
-def _refusal(error: HfHubHTTPError, repository: str) -> UserError:
-    code = error.response.status_code
-    if isinstance(error, GatedRepoError):
-        return UserError(
-            f"{repository} is only given to people who accepted its terms.",
-            repository,
-            f"Accept them at {hub_address()}/{repository}, then log in under Settings, or with `hf auth login`.",
-        )
-    if isinstance(error, RevisionNotFoundError):
-        return UserError(
-            f"{repository} has no such branch, tag or commit.", "revision", "Name another, or none for main."
-        )
-    if code == 401 and not isinstance(error, RepositoryNotFoundError):
-        return UserError("The hub does not accept the token: it is wrong or has expired.", "token", LOG_IN)
-    if isinstance(error, RepositoryNotFoundError) or code in (403, 404):
-        return UserError(
-            f"{repository} is no folder here, and the hub has none of that name that this login may see.",
-            "model",
-            "Check the spelling; for a private model log in under Settings, or with `hf auth login`.",
-        )
-    if code == 429:
-        return UserError(
-            "The hub answers no more for now: too many requests.", repository, "Wait some minutes, then open it again."
-        )
-    return _away(repository, f"the hub answers with code {code}")
-
-
-def _away(repository: str, why: str) -> OutOfReachError:
-    return OutOfReachError(
-        f"{repository} is no folder here, and could not be fetched from the hub ({why}).",
-        "model",
-        "Check the spelling and the network, then open it again.",
-    )

@@ -16,7 +16,8 @@ from core.data.examples import DataFacts, write_data_facts
 from core.errors import UserError
 from core.export_formats import Tell
 from core.files import folder_given, path_given
-from core.hub_model import ENDINGS, HubModel, OutOfReachError, cached, fetch, look_up
+from core.hub_fetching import OutOfReachError
+from core.hub_model import ENDINGS, HubModel, cached, fetch, look_up
 from core.model_facts import MODEL_FACTS_FILE, ModelFacts, read_model_facts, write_model_facts
 from core.models.source import check_source
 from core.runs.store import open_store

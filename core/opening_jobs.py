@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import UserError
-from core.hub_model import HubModel, OutOfReachError
+from core.hub_fetching import OutOfReachError
+from core.hub_model import HubModel
 from core.job_processes import State, bury, gone_error, job_folders, launch, new_job, read_json, stop, write_json
 from core.masking import mask_output, masked_error
 from core.opening import Asked, look, open_model

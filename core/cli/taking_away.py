@@ -47,7 +47,7 @@ def _space(request: argparse.Namespace, workspace: Workspace) -> Answer:
 
 def open_model(request: argparse.Namespace, workspace: Workspace) -> Answer:
     from core.export.hub_login import current_token
-    from core.hub_model import OutOfReachError
+    from core.hub_fetching import OutOfReachError
     from core.opening import Asked, look, on_this_computer, open_model
 
     asked = Asked(request.model, request.revision, request.base, request.name)

@@ -6,8 +6,8 @@ huggingface_hub alone, which imports no torch; scripts of data sets are never ru
 
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,7 +70,7 @@ def look_up(name: HubName) -> HubData:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import RevisionNotFoundError
 
-    with _explained(name.repository):
+    with _asking_for(name.repository):
         try:
             info = HfApi().dataset_info(
                 name.repository, revision=CONVERTED, files_metadata=True, timeout=TIMEOUT_SECONDS
@@ -194,52 +194,15 @@ def _require_room(repository: str, total: int) -> None:
 def _fetched(data: HubData, file: HubFile) -> str:
     from huggingface_hub import hf_hub_download
 
-    with _explained(data.repository):
+    with _asking_for(data.repository):
         return str(hf_hub_download(data.repository, file.name, repo_type="dataset", revision=data.revision))
 
 
-@contextmanager
-def _explained(repository: str) -> Iterator[None]:
-    """What huggingface_hub and the network raise, in plain words."""
-    import httpx
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HfHubHTTPError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-        OfflineModeIsEnabled,
-        RepositoryNotFoundError,
-    )
+def _asking_for(repository: str) -> AbstractContextManager[None]:
+    from core.hub_fetching import fetching
 
-    try:
-        yield
-    except HFValidationError as error:
-        raise UserError(
-            f"The hub has no data sets that are called '{repository}'.",
-            repository,
-            "Check the name: owner/name, as on the data set's page.",
-        ) from error
-    except GatedRepoError as error:
-        raise UserError(
-            f"The owner of {repository} wants terms accepted first.",
-            repository,
-            "Accept them on its page on the hub, and log in with `hf auth login`.",
-        ) from error
-    except RepositoryNotFoundError as error:
-        raise UserError(
-            f"The hub has no data set '{repository}' that you may see.",
-            repository,
-            "Check the name: owner/name, as on the data set's page. For a private one log in with `hf auth login`.",
-        ) from error
-    except (OfflineModeIsEnabled, LocalEntryNotFoundError, HfHubHTTPError, httpx.HTTPError, OSError) as error:
-        reason = "it is switched off by HF_HUB_OFFLINE" if isinstance(error, OfflineModeIsEnabled) else "no answer"
-        if isinstance(error, HfHubHTTPError) and not isinstance(error, LocalEntryNotFoundError):
-            reason = f"it answers with code {error.response.status_code}"
-        raise UserError(
-            f"The hub cannot be reached from this computer ({reason}), so {repository} cannot be fetched.",
-            repository,
-            "Check the network. Or download its files elsewhere and give their path here.",
-        ) from error
+    away = "Check the network. Or download its files elsewhere and give their path here."
+    return fetching(repository, "data set", "hub data set", away)
 
 
 def _listed(names: list[str]) -> str:

@@ -130,18 +130,13 @@ def _data(train: Path, test: Path) -> DataSpec:
 
 def _fetched(hub: _HubSample, name: str) -> Path:
     """A file of a hub data set, from the hub's cache or the network. Raises UserError where neither has it."""
-    import httpx
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError
 
-    try:
+    from core.hub_fetching import fetching
+
+    away = "Check the network, or take the sample of Python docstrings, which needs none."
+    with fetching(hub.repository, "data set", "sample", away):
         return Path(hf_hub_download(hub.repository, name, repo_type="dataset", revision=hub.revision))
-    except (HfHubHTTPError, httpx.HTTPError, OSError) as error:
-        raise UserError(
-            f"{hub.sample.title} cannot be fetched from the hub ({type(error).__name__}).",
-            hub.repository,
-            "Check the network, or take the sample of Python docstrings, which needs none.",
-        ) from error
 
 
 def make_docstrings(workspace: Workspace) -> tuple[Path, Path]:

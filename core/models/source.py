@@ -1,25 +1,18 @@
 """Where a pretrained model comes from, and whether it can be had, before a run starts. Light: no torch."""
 
 import importlib.resources
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import httpx
 from huggingface_hub import get_hf_file_metadata, hf_hub_url, snapshot_download, try_to_load_from_cache
-from huggingface_hub.errors import (
-    GatedRepoError,
-    HfHubHTTPError,
-    HFValidationError,
-    LocalEntryNotFoundError,
-    OfflineModeIsEnabled,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
+from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils._validators import validate_repo_id
 
 from core.errors import UserError
 from core.files import folder_given
+from core.hub_fetching import fetching
 from core.schema import PACKAGED_ENCODER, ModelSpec
 
 HUB_TIMEOUT_SECONDS = 5.0
@@ -112,28 +105,17 @@ def _is_cached(model: ModelSpec) -> bool:
 
 def _ask_hub(model: ModelSpec) -> None:
     url = hf_hub_url(model.source, "config.json", revision=model.revision)
-    try:
+    with asking_for(model):
         get_hf_file_metadata(url, timeout=HUB_TIMEOUT_SECONDS, retry_on_errors=False)
-    except GatedRepoError as error:
-        raise UserError(
-            f"{model.source} is only given to people who accepted its terms.",
-            "model.source",
-            f"Accept them at https://huggingface.co/{model.source}, then log in with `hf auth login`."
-            + _ungated_words(model.source),
-        ) from error
-    except (RepositoryNotFoundError, RevisionNotFoundError) as error:
-        raise UserError(
-            f"The hub has no model '{model.source}'" + (f" at revision '{model.revision}'." if model.revision else "."),
-            "model.source",
-            "Check the spelling; for a private model log in with `hf auth login`.",
-        ) from error
-    except (OfflineModeIsEnabled, LocalEntryNotFoundError, HfHubHTTPError, httpx.HTTPError, OSError) as error:
-        raise UserError(
-            f"{model.source} is not on this computer and the model hub does not answer.",
-            "model.source",
-            "Connect to the internet for the first use of a model, give a folder on this computer, or choose the "
-            "quick start preset, whose model comes with the installation.",
-        ) from error
+
+
+def asking_for(model: ModelSpec) -> AbstractContextManager[None]:
+    """Within, what the hub's client raises about the base model becomes a UserError."""
+    away = (
+        "Connect to the internet for the first use of a model, give a folder on this computer, or choose the quick "
+        "start preset, whose model comes with the installation."
+    )
+    return fetching(model.source, "model", "model.source", away, gated=_ungated_words(model.source))
 
 
 def _ungated_words(source: str) -> str:
@@ -146,9 +128,10 @@ def download(model: ModelSpec) -> str:
     source = check_source(model)
     if source.kind in ("packaged", "folder"):
         return source.location
-    return snapshot_download(
-        source.location,
-        revision=model.revision,
-        allow_patterns=["*.json", "*.jinja", "*.txt", "*.model", "*.safetensors", "README.md", "LICENSE*"],
-        local_files_only=source.kind == "cached",
-    )
+    with asking_for(model):
+        return snapshot_download(
+            source.location,
+            revision=model.revision,
+            allow_patterns=["*.json", "*.jinja", "*.txt", "*.model", "*.safetensors", "README.md", "LICENSE*"],
+            local_files_only=source.kind == "cached",
+        )

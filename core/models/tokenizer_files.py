@@ -6,20 +6,13 @@ Light: no torch, no transformers.
 import functools
 from pathlib import Path
 
-import httpx
 from huggingface_hub import hf_hub_download, try_to_load_from_cache
-from huggingface_hub.errors import (
-    EntryNotFoundError,
-    HfHubHTTPError,
-    HFValidationError,
-    LocalEntryNotFoundError,
-    OfflineModeIsEnabled,
-)
+from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalEntryNotFoundError
 
 from core.chat_templates import ModelTokenizer, read_model_tokenizer
 from core.errors import UserError
 from core.files import folder_given
-from core.models.source import HUB_TIMEOUT_SECONDS, check_source, packaged_encoder
+from core.models.source import HUB_TIMEOUT_SECONDS, asking_for, check_source, packaged_encoder
 from core.schema import PACKAGED_ENCODER, ModelSpec
 
 LAST = "tokenizer.json"
@@ -44,7 +37,8 @@ def tokenizer_folder(model: ModelSpec) -> Path:
     if found is not None:
         return found
     check_source(model)  # says what is wrong where the hub does not have it, or does not answer
-    return _fetched(model)
+    with asking_for(model):
+        return _fetched(model)
 
 
 def local_tokenizer_folder(model: ModelSpec) -> Path | None:
@@ -70,27 +64,16 @@ def _fetched(model: ModelSpec) -> Path:
             found = hf_hub_download(
                 model.source, name, revision=model.revision, etag_timeout=HUB_TIMEOUT_SECONDS
             )  # fmt: skip
-        except (LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
-            raise _unreachable(model, error) from error
+        except LocalEntryNotFoundError:
+            raise
         except EntryNotFoundError:
             continue
-        except (HfHubHTTPError, httpx.HTTPError, OSError) as error:
-            raise _unreachable(model, error) from error
         folder = Path(found).parent
     if folder is None:
         raise UserError(
             f"{model.source} holds no tokenizer ({LAST}).", "model.source", "Choose a model with a fast tokenizer."
         )
     return folder
-
-
-def _unreachable(model: ModelSpec, error: Exception) -> UserError:
-    first_line = str(error).partition("\n")[0][:200]
-    return UserError(
-        f"The tokenizer of {model.source} could not be fetched ({first_line or type(error).__name__}).",
-        "model.source",
-        "Connect to the internet and open this step again, or give a model folder on this computer.",
-    )
 
 
 @functools.lru_cache(maxsize=4)

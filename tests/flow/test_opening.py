@@ -141,7 +141,7 @@ def test_what_cannot_be_opened_says_why(
         ("ada/onnx", None, None, "no safetensors weights"),
         ("ada/pickled", None, None, "no safetensors weights"),
         ("ada/damaged", None, None, "is damaged"),
-        ("a/b/c", None, None, "neither a folder on this computer nor a hub repository"),
+        ("a/b/c", None, None, "neither a folder on this computer nor a name on the hub"),
     ):
         with pytest.raises(UserError, match=words) as caught:
             open_model(workspace, Asked(model, revision), token)

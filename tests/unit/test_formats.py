@@ -497,7 +497,7 @@ def test_a_hub_data_set_that_was_not_converted(
 def test_a_hub_that_does_not_answer(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     # Port 9 (discard) on this computer answers nothing.
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(UserError, match="cannot be reached from this computer"):
+    with pytest.raises(UserError, match="owner/name is not on this computer and could not be fetched"):
         given(workspace, "hub:owner/name")
 
 

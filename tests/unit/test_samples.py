@@ -82,5 +82,5 @@ def test_hub_sample_without_a_hub_is_explained(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(UserError, match="cannot be fetched"):
+    with pytest.raises(UserError, match=r"could not be fetched from the hub \(the hub is switched off"):
         open_sample("trec", workspace)

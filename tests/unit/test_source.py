@@ -47,26 +47,26 @@ def test_a_hub_model_that_is_neither_cached_nor_reachable(monkeypatch):
         "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", "http://127.0.0.1:9/{repo_id}/{revision}/{filename}"
     )
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(UserError, match="not on this computer and the model hub does not answer"):
+    with pytest.raises(UserError, match=r"not on this computer and could not be fetched from the hub \(ConnectError\)"):
         check_source(ModelSpec(source="nobody/has-this-model"))
 
 
 @pytest.fixture
-def gated_hub(monkeypatch):
-    """A hub on this computer that answers every question as the real one does where terms were not accepted."""
+def hub(monkeypatch):
+    """A hub on this computer: its address, and the `code` and `error` with which it answers every question."""
+    answer = {"code": 401, "error": "GatedRepo"}
 
-    class Gated(http.server.BaseHTTPRequestHandler):
+    class Answering(http.server.BaseHTTPRequestHandler):
         def do_HEAD(self):
-            self.send_response(401)
-            self.send_header("X-Error-Code", "GatedRepo")
-            self.send_header("X-Error-Message", "Access to this model is restricted.")
+            self.send_response(answer["code"])
+            self.send_header("X-Error-Code", answer["error"])
             self.send_header("Content-Length", "0")
             self.end_headers()
 
         def log_message(self, *_):
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Gated)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answering)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     address = f"http://127.0.0.1:{server.server_port}"
     monkeypatch.setattr(
@@ -75,7 +75,7 @@ def gated_hub(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", address)
     # The project's tests stay off the net; this hub is no net.
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    yield
+    yield address, answer
     server.shutdown()
     server.server_close()
 
@@ -89,18 +89,38 @@ def gated_hub(monkeypatch):
         ("mistralai/Mistral-7B-v0.1", "unsloth/mistral-7b"),
     ],
 )
-def test_a_gated_model_names_its_terms_the_login_and_the_copy_without(gated_hub, source, copy):
+def test_a_gated_model_names_its_terms_the_login_and_the_copy_without(hub, source, copy):
     with pytest.raises(UserError, match="accepted its terms") as told:
         check_source(ModelSpec(source=source))
-    assert f"https://huggingface.co/{source}," in told.value.todo
+    assert f"{hub[0]}/{source}," in told.value.todo
     assert "`hf auth login`" in told.value.todo
     assert f"take {copy}:" in told.value.todo
 
 
-def test_a_gated_model_without_a_known_copy_offers_none(gated_hub):
+def test_a_gated_model_without_a_known_copy_offers_none(hub):
     with pytest.raises(UserError, match="accepted its terms") as told:
         check_source(ModelSpec(source="somebody/gated"))
     assert told.value.todo.endswith("`hf auth login`.")
+
+
+@pytest.mark.parametrize(
+    ("code", "error", "what"),
+    [
+        (401, "", "does not accept the token"),
+        (401, "RepoNotFound", "has no model somebody/model that this login may see"),
+        (403, "", "has no model somebody/model that this login may see"),
+        (404, "RevisionNotFound", "no such branch, tag or commit"),
+        (404, "EntryNotFound", "somebody/model on the hub holds no config.json"),
+        (429, "", "too many requests"),
+        (503, "", "not on this computer .*the hub answers with code 503"),
+    ],
+)
+def test_what_the_hub_answers_is_told_apart(hub, code, error, what):
+    hub[1].update(code=code, error=error)
+    with pytest.raises(UserError, match=what) as told:
+        check_source(ModelSpec(source="somebody/model"))
+    # A request, which holds the token, is in the tracebacks of what the client raises.
+    assert told.value.__cause__ is None and told.value.__suppress_context__
 
 
 def test_words_that_are_no_model():
