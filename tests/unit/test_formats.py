@@ -106,6 +106,24 @@ def test_words_for_empty_cells_hold_in_workbooks_too(tmp_path: Path, workspace: 
     assert [label for _, label in cells(table)] == ["a", None] * 10
 
 
+@pytest.mark.parametrize("name", ["a.parquet", "a.jsonl", "a.json", "a.csv"])
+def test_words_for_empty_cells_hold_in_every_format(name: str, tmp_path: Path, workspace: Workspace) -> None:
+    rows = [{"text": f"NA text {row}", "label": ("a", "NA", "it's")[row % 3], "n": row} for row in range(21)]
+    if name == "a.parquet":
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / name)
+    elif name == "a.csv":
+        lines = (",".join(map(str, row.values())) for row in rows)
+        (tmp_path / name).write_text("text,label,n\n" + "\n".join(lines))
+    else:
+        written = json.dumps(rows) if name == "a.json" else "\n".join(map(json.dumps, rows))
+        (tmp_path / name).write_text(written)
+    table = read(tmp_path / name, workspace, null_words=("NA", "it's", "3"))
+    assert [label for _, label, _ in cells(table)] == ["a", None, None] * 7
+    assert [n for _, _, n in cells(table)][:5] == ["0", "1", "2", None, "4"]
+    assert "Cells that hold 'NA' or \"it's\" or '3' are taken as empty." in table.notes
+    assert not any("taken as empty" in note for note in read(tmp_path / name, workspace).notes)
+
+
 def test_a_column_that_is_called_as_duckdb_calls_row_numbers(tmp_path: Path, workspace: Workspace) -> None:
     content = {"text": ["x", "y"], "File_Row_Number": ["7", "8"]}
     pq.write_table(pa.table(content), tmp_path / "a.parquet")

@@ -138,7 +138,6 @@ def reading_view(reading: Reading, table: Table) -> dict[Any, Any]:
             value=", ".join(file.null_words),
             placeholder="NA, None",
             info=f"now: {', '.join(file.null_words) or 'none'}",
-            visible=separated,
         ),
         reading.header: gr.update(
             value=header, info=f"now: it {'names the columns' if table.header else 'is data'}", visible=named

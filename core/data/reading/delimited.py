@@ -73,8 +73,6 @@ def read_delimited(
     notes = [*decoded.notes, *layout.notes, *_comment_notes(opening.comments), *log.notes()]
     if opening.labels_first:
         notes.append("Each line begins with a label word: it is the first column, the rest of the line the second.")
-    if file.null_words:
-        notes.append(f"Cells that hold {' or '.join(map(repr, file.null_words[:5]))} are taken as empty.")
     return Reading(
         format="csv",
         names=layout.names,

@@ -89,7 +89,24 @@ def _read_plain(
     log: LineLog,
     progress: Progress,
 ) -> Reading:
-    """One file of one format. shown: its name."""
+    """One table of one file, and what was done to its cells. shown: its name."""
+    reading = _read_format(database, source, shown, file, target, log, progress)
+    if not file.null_words:
+        return reading
+    words = " or ".join(map(repr, file.null_words[:5]))
+    return replace(reading, notes=(*reading.notes, f"Cells that hold {words} are taken as empty."))
+
+
+def _read_format(
+    database: duckdb.DuckDBPyConnection,
+    source: Path,
+    shown: Path,
+    file: TableFile,
+    target: Path,
+    log: LineLog,
+    progress: Progress,
+) -> Reading:
+    """One file of one format."""
     folder = log.path.parent
     if is_archive(source):
         if not workbook_inside(source, shown.name):
@@ -100,7 +117,7 @@ def _read_plain(
         return read_workbook(source, shown.name, file, target, folder)
     kind = format_of(source, shown)
     if kind == "parquet":
-        return read_parquet(database, source, shown.name, target)
+        return read_parquet(database, source, shown.name, file, target)
     if kind == "json":
         return read_json(database, source, shown.name, file, target, folder)
     return read_delimited(database, source, shown.name, file, target, log, progress=progress)

@@ -45,7 +45,9 @@ _TYPES = {
 }
 
 
-def read_parquet(database: duckdb.DuckDBPyConnection, source: Path, shown: str, target: Path) -> Reading:
+def read_parquet(
+    database: duckdb.DuckDBPyConnection, source: Path, shown: str, file: TableFile, target: Path
+) -> Reading:
     """Rewrite the Parquet file `source` as texts. Raises UserError where it is cut off or damaged."""
     rows = f"read_parquet({literal(str(source))})"
     try:
@@ -56,7 +58,7 @@ def read_parquet(database: duckdb.DuckDBPyConnection, source: Path, shown: str, 
         if "binary" in types:
             notes.append("Columns of bytes are shown as escaped text.")
         selected = [
-            f"{_parquet_text(name, kind)} AS {identifier(new)}"
+            f"{_without(file.null_words, _parquet_text(name, kind))} AS {identifier(new)}"
             for (name, _), kind, new in zip(columns, types, names, strict=True)
         ]
         write_parquet(database, f"SELECT {', '.join(selected)} FROM {rows}", target)
@@ -86,6 +88,11 @@ def _parquet_text(name: str, kind: str) -> str:
     return f"CAST(to_json({column}) AS VARCHAR)" if kind in {"list", "object"} else f"CAST({column} AS VARCHAR)"
 
 
+def _without(null_words: Sequence[str], text: str) -> str:
+    """SQL for `text`, where one of the words is no text at all."""
+    return f"CASE WHEN {text} NOT IN ({', '.join(map(literal, null_words))}) THEN {text} END" if null_words else text
+
+
 def _type(duckdb_type: str) -> str:
     if duckdb_type.endswith("]"):
         return "list"
@@ -113,7 +120,7 @@ def read_json(
     rejected = 0
     rejected_lines: tuple[RejectedLine, ...] = ()
     try:
-        reading = _json(database, decoded.path, shown, "newline_delimited" if lines else "auto", target)
+        reading = _json(database, decoded.path, shown, "newline_delimited" if lines else "auto", file, target)
     except duckdb.Error as error:
         cleaned = folder / "records.jsonl"
         rejected, rejected_lines = _whole_records(decoded.path, shown, cleaned) if lines else (0, ())
@@ -121,9 +128,9 @@ def read_json(
             if not cleaned.exists() or cleaned.stat().st_size == 0:
                 # One record over several lines looks like JSON Lines at first.
                 rejected, rejected_lines = 0, ()
-                reading = _json(database, decoded.path, shown, "auto", target)
+                reading = _json(database, decoded.path, shown, "auto", file, target)
             else:
-                reading = _json(database, cleaned, shown, "newline_delimited", target)
+                reading = _json(database, cleaned, shown, "newline_delimited", file, target)
         except duckdb.Error:
             raise UserError(
                 f"{shown} is not valid JSON: {_first_line(error)}",
@@ -162,7 +169,9 @@ def _is_record(line: bytes) -> bool:
         return False
 
 
-def _json(database: duckdb.DuckDBPyConnection, source: Path, shown: str, written: str, target: Path) -> Reading:
+def _json(
+    database: duckdb.DuckDBPyConnection, source: Path, shown: str, written: str, file: TableFile, target: Path
+) -> Reading:
     """Raises duckdb.Error where the file is not what `written` (newline_delimited or auto) says."""
     options = f"format = '{written}', maximum_object_size = {MAXIMUM_OBJECT}, maximum_depth = 1"
     path = literal(str(source))
@@ -185,7 +194,8 @@ def _json(database: duckdb.DuckDBPyConnection, source: Path, shown: str, written
         columns = ", ".join(f"{identifier(key)} AS {identifier(name)}" for key, name in zip(keys, names, strict=True))
         rows = f"(SELECT {columns} FROM read_json({path}, {options}, columns = {{{kinds}}}))"
     # ->> '$' gives a string without its quotes and any other value as the JSON text it was written as.
-    selected = ", ".join(f"{identifier(name)} ->> '$' AS {identifier(name)}" for name in names)
+    texts = ((name, _without(file.null_words, f"({identifier(name)} ->> '$')")) for name in names)
+    selected = ", ".join(f"{text} AS {identifier(name)}" for name, text in texts)
     write_parquet(database, f"SELECT {selected} FROM {rows}", target)
     return Reading(
         format="jsonl" if written == "newline_delimited" else "json",
