@@ -31,7 +31,7 @@ LEAST_AGE_SECONDS = 3600
 NAMING = ("spec.yaml", "predictions/*/job.json", "evaluations/*/job.json")
 """Files of a run's folder that name uploads."""
 
-_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
+_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4,8}")
 
 
 def delete_run(workspace: Workspace, run_id: str) -> None:

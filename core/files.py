@@ -3,6 +3,7 @@ it too."""
 
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +18,8 @@ def path_given(text: str) -> Path:
     try:
         path = Path(text).expanduser()
         path.exists()
+    except PermissionError:
+        return Path(text).expanduser()  # whoever opens it says that it may not be read
     except (OSError, RuntimeError) as error:  # longer than names can be; the home of somebody who is not here
         reason = error.strerror if isinstance(error, OSError) else str(error).rstrip(".")
         shown = text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
@@ -41,6 +44,20 @@ def folder_bytes(folder: Path) -> int:
             with suppress(FileNotFoundError):
                 total += (Path(parent) / name).lstat().st_size
     return total
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Make a folder, and remove it again where what is done within fails.
+
+    Raises FileExistsError for one that is there already, which stays as it is, and other OSErrors.
+    """
+    path.mkdir(parents=True)
+    try:
+        yield path
+    except BaseException:
+        shutil.rmtree(path, ignore_errors=True)
+        raise
 
 
 @contextmanager

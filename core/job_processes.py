@@ -19,7 +19,7 @@ from typing import Any, Literal
 import psutil
 
 from core.errors import UserError
-from core.files import replacing
+from core.files import new_folder, replacing
 from core.runs.supervisor import PROJECT, worker_environment
 from core.workspace import Workspace, new_id
 
@@ -40,10 +40,9 @@ def new_job(workspace: Workspace, jobs: Path, what: str) -> Iterator[Path]:
     """
     job = jobs / new_id()
     try:
-        job.mkdir(parents=True)
-        yield job
+        with new_folder(job):
+            yield job
     except OSError as error:
-        shutil.rmtree(job, ignore_errors=True)
         raise UserError(
             f"{what} could not be started ({error.strerror}).",
             str(workspace.root),

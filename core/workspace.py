@@ -18,8 +18,8 @@ def no_run(run_id: str) -> UserError:
 
 
 def new_id() -> str:
-    """A short id that sorts by time, e.g. `20261121-081530-3f9a`."""
-    return time.strftime("%Y%m%d-%H%M%S-", time.gmtime()) + secrets.token_hex(2)
+    """A short id that sorts by time, e.g. `20261121-081530-3f9a41c2`; made without a look at what there is."""
+    return time.strftime("%Y%m%d-%H%M%S-", time.gmtime()) + secrets.token_hex(4)
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,8 @@ def cell_writer(table: Table, mapping: MappingSpec, labels: Sequence[str], rare:
     # What was rare, and how a class was spelled, when the run divided its rows, with the cleaning it did, decides.
     steps = replace(steps_of(table, mapping), rare=frozenset(rare))
     if steps.spelling:
-        known = {variant_key(name): name for name in (*labels, *rare)}
+        # Spellings of the file go before the name that rare classes were merged under.
+        known = {variant_key(name): name for name in sorted((*labels, *rare), key=lambda name: name != OTHER)}
         steps = replace(steps, spelling={**steps.spelling, **known})
     name = name_of(mapping)
     values: dict[str, str] = {}

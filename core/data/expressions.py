@@ -53,8 +53,9 @@ def classes_sql(column: str, separator: str) -> str:
     """
     cell = cell_sql(column)
     split = f"string_split({cell}, {literal(separator.strip() or separator)})"
-    # JSON first, which alone knows escapes; then what looks like it, as Python prints lists.
-    as_json = f"CASE WHEN json_valid({cell}) THEN from_json({cell}, '[\"VARCHAR\"]') END"
+    # Quoted texts as JSON, which alone knows escapes; then what looks like it, as Python prints lists. Numbers are no
+    # JSON: they stay as they are written.
+    as_json = f"CASE WHEN contains({cell}, '\"') AND json_valid({cell}) THEN from_json({cell}, '[\"VARCHAR\"]') END"
     as_list = f"CASE WHEN starts_with({cell}, '[') THEN coalesce({as_json}, TRY_CAST({cell} AS VARCHAR[])) END"
     listed = f"coalesce({as_list}, {split})"
     return f"list_filter(list_transform({listed}, lambda x: trim(x, {WHITE_SPACE})), lambda x: x <> '')"

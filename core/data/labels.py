@@ -122,8 +122,12 @@ def variant_key(label: str) -> str:
 
 def name_of(mapping: MappingSpec) -> Callable[[str], str]:
     """From a label value to the name of its class; with folding, variants of a value have its name."""
-    names = mapping.class_names
-    if not mapping.fold_label_variants:
+    return name_by(mapping.class_names, mapping.fold_label_variants)
+
+
+def name_by(names: Mapping[str, str], fold: bool) -> Callable[[str], str]:
+    """The same for `class_names` and `fold_label_variants` of a mapping that is not whole yet."""
+    if not fold:
         return lambda value: names.get(value, value)
     by_key = {variant_key(value): name for value, name in names.items()}
     return lambda value: names[value] if value in names else by_key.get(variant_key(value), value)

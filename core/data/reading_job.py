@@ -28,6 +28,8 @@ from core.workspace import Workspace, open_workspace
 PROJECT = Path(__file__).resolve().parents[2]
 END_GRACE_SECONDS = 5
 REPORT_SECONDS = 0.5
+CLOCK_SECONDS = 5
+"""How far a process's start may seem from when it was noted: a clock that is set moves it."""
 
 State = Literal["none", "running", "done", "stopped", "failed"]
 
@@ -109,7 +111,7 @@ def _reader(note: dict[str, Any]) -> psutil.Process | None:
     """The process that reads, while it is there; a later one may have been given its pid."""
     try:
         process = psutil.Process(note["pid"])
-        return process if process.create_time() < note["began"] + REPORT_SECONDS else None
+        return process if abs(process.create_time() - note["began"]) < CLOCK_SECONDS else None
     except psutil.NoSuchProcess:
         return None
 

@@ -122,9 +122,11 @@ def _found(folds: Sequence[tuple[int, RunFolder]]) -> Iterator[pa.RecordBatch]:
     names = _names(folds)
     held_out = ((labels, probabilities) for *_, labels, probabilities in _batches(names, folds))
     thresholds = self_confidence(held_out, len(names))
+    # What a class is corrected to has to be one that the run itself knows, which is its first fold.
+    known = np.isin(names, read_data_facts(folds[0][1]).labels)
     for fold, parts, row_ids, labels, probabilities in _batches(names, folds):
         judged = judge(labels, probabilities, thresholds)
-        chosen = np.flatnonzero(judged.suggested != labels)
+        chosen = np.flatnonzero((judged.suggested != labels) & known[judged.suggested])
         yield pa.record_batch(
             [
                 pa.array(np.full(len(chosen), fold, dtype=np.int32)),

@@ -44,6 +44,10 @@ BEHIND_PADDING = (
     "mpnet",
     "longformer",
     "roberta-prelayernorm",
+    "data2vec-text",
+    "ibert",
+    "xmod",
+    "luke",
 )
 """Kinds of model whose positions are counted from their padding token's number on."""
 

@@ -18,9 +18,9 @@ ANY_DEVICE = ("",)
 """One run at a time, on whatever its worker finds."""
 
 STOP_ASKED = "Stop was asked for."
+"""The reason of a run that a person stops."""
 FINISH_REQUESTED = "finish_requested"
 """Kind of event; {"wanted": bool}: whether no step is trained any more."""
-"""The reason of a run that a person stops."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 
 from core.errors import UserError
-from core.files import replacing
+from core.files import new_folder, replacing
 from core.runs.causes import LAST_LINES, out_of_memory_kills, silent_end, was_killed_for_memory
 from core.runs.leftovers import remove_leftovers
 from core.runs.locks import has_worker
@@ -29,6 +29,7 @@ from core.runs.store import ACTIVE, ENDED, RESUMABLE, Run, Store, open_store
 from core.runs.sweeps import advance
 from core.schema import RunSpec, short_name, shown_name
 from core.spec_files import spec_yaml
+from core.training.checkpoints import STATE
 from core.workspace import RunFolder, Workspace, new_id
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -54,12 +55,11 @@ def submit(workspace: Workspace, spec: RunSpec, run_id: str | None = None, draft
     data_name = shown_name(spec.data.train)
     named = spec if spec.name else spec.model_copy(update={"name": f"{short_name(spec.data.train)}, {spec.preset}"})
     try:
-        folder.root.mkdir(parents=True)
-        with replacing(folder.spec) as partial:
-            partial.write_text(spec_yaml(named), encoding="utf-8")
-        added = store.add_run(folder.id, named.name, named.preset, named.model.source, data_name, draft_id)
+        with new_folder(folder.root):
+            with replacing(folder.spec) as partial:
+                partial.write_text(spec_yaml(named), encoding="utf-8")
+            added = store.add_run(folder.id, named.name, named.preset, named.model.source, data_name, draft_id)
     except (OSError, sqlite3.OperationalError) as error:
-        shutil.rmtree(folder.root, ignore_errors=True)
         raise UserError(
             f"The run cannot be written to {workspace.root} ({error}).",
             str(workspace.root),
@@ -99,7 +99,7 @@ def finish(workspace: Workspace, run_id: str) -> None:
 
 def can_finish(workspace: Workspace, run: Run) -> bool:
     """Whether it ended early, with something learned."""
-    return run.state in RESUMABLE and any(workspace.run(run.id).checkpoints.glob("checkpoint-*"))
+    return run.state in RESUMABLE and any(workspace.run(run.id).checkpoints.glob(f"checkpoint-*/{STATE}"))
 
 
 def _queue_again(store: Store, run_id: str, reason: str, *, is_finishing: bool) -> None:

@@ -87,7 +87,7 @@ def classifier_trainer(
         processing_class=tokenizer,
         compute_loss_func=training_loss(training, kind, weights, features),
         compute_metrics=partial(_validation_metrics, kind=kind, shares=shares),
-        callbacks=with_early_stopping(training, [*callbacks, *_unfreezing(model, spec)]),
+        callbacks=with_early_stopping(training, [*callbacks, *unfreezing(model, spec)]),
         optimizers=(_optimizer(model, training, arguments), None),
     )
     trainer.batches = batches
@@ -116,10 +116,14 @@ def watch_disk(callbacks: list[TrainerCallback], writer: CheckpointWriter) -> No
             callback.writer = writer
 
 
-def _unfreezing(model: PreTrainedModel | PeftModel, spec: RunSpec) -> list[TrainerCallback]:
+def unfreezing(model: PreTrainedModel | PeftModel, spec: RunSpec) -> list[TrainerCallback]:
+    """Gradual unfreezing, where it is asked for and the model has layers that can be told apart."""
     if not spec.training.gradual_unfreezing or spec.model.method not in ("full", "freeze"):
         return []
     assert isinstance(model, PreTrainedModel)
+    if find_layers(model) is None:
+        print(f"The layers of {model.config.model_type} models cannot be told apart: all of them learn from the start")
+        return []
     return [GradualUnfreezing(model, frozen_layer_count(model, spec.model))]
 
 

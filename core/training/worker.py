@@ -66,7 +66,7 @@ def _worked(folder: RunFolder, store: Store, own_process: bool) -> int:
         return _fail(store, folder, error)
     try:
         asked = store.events(folder.id, FINISH_REQUESTED)
-        finish_only = bool(asked) and asked[-1].detail["wanted"]
+        finish_only = bool(asked) and asked[-1].detail.get("wanted", True)  # older ones hold nothing
         if own_process:
             leave_out_unused(spec)
         summary = run(Job(as_it_fits(spec, store.events(folder.id)), folder, store, finish_only))

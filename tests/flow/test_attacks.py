@@ -1,8 +1,11 @@
-"""Attacks on a running server over HTTP, as strangers, guests and other sites would try them. Nothing is mocked.
+"""Attacks on a running server over HTTP, as strangers, guests and other sites would try them.
+
+Nothing is mocked but the network.
 
 The figures (tried, refused) are printed at the end. docs/security.md says what each of these stands for.
 """
 
+import asyncio
 import csv
 import http.client
 import io
@@ -14,6 +17,7 @@ from pathlib import Path
 import gradio as gr
 import httpx
 import pytest
+from gradio import processing_utils
 from starlette.routing import Route
 
 from core.runs.store import open_store
@@ -314,6 +318,24 @@ def test_uploads_stay_where_they_belong(attacked: Attacked) -> None:
 
 
 # What data says
+
+
+def test_an_address_in_place_of_a_file_is_not_fetched(app: gr.Blocks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gradio looks for files in the value of every component, before it calls the function."""
+    asked = []
+
+    async def get(url: str, **_options: object) -> httpx.Response:
+        asked.append(url)
+        return httpx.Response(200, content=b"x", request=httpx.Request("GET", url))
+
+    monkeypatch.setattr(processing_utils.sh, "get", get)
+    inputs = {type(block): block for event in app.fns.values() for block in event.inputs}
+    assert gr.File in inputs and gr.Textbox in inputs
+    for block in inputs.values():
+        value = {"path": "http://example.org/large.csv", "meta": {"_type": "gradio.FileData"}}
+        with pytest.raises(gr.Error, match="not by address"):
+            asyncio.run(processing_utils.async_move_files_to_cache(value, block, check_in_upload_folder=True))
+    tried("an address in place of a file", asked == [], asked)
 
 
 def test_markup_from_data_is_text(attacked: Attacked, app: gr.Blocks) -> None:

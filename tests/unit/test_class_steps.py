@@ -2,6 +2,7 @@
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -138,10 +139,28 @@ def test_template_that_cannot_be_filled(template: str, told: str) -> None:
 
 def test_classes_left_out_stay_so_under_their_new_names() -> None:
     values = ["0", "1", "2", "3"]
-    mapping = {"class_names": {}, "dropped_classes": ["0", "3"]}
+    mapping: dict[str, Any] = {"class_names": {}, "dropped_classes": ["0", "3", "of another file"]}
     name_classes(mapping, {"0": "World", "1": "Sports"}, values)
-    assert mapping["dropped_classes"] == ["World", "3"]
-    name_classes(mapping, {"0": "Other", "1": "Sports", "2": "Other"}, values)
-    assert mapping["dropped_classes"] == ["Other", "3"]
+    assert mapping["dropped_classes"] == ["World", "3", "of another file"]
+    name_classes(mapping, {"0": "Gone", "1": "Sports", "3": "Gone"}, values)
+    assert mapping["dropped_classes"] == ["Gone", "of another file"]
     name_classes(mapping, {}, values)
-    assert mapping == {"class_names": {}, "dropped_classes": ["0", "2", "3"]}
+    assert mapping == {"class_names": {}, "dropped_classes": ["0", "3", "of another file"]}
+
+
+def test_what_nobody_left_out_is_not_left_out_by_its_name() -> None:
+    mapping: dict[str, Any] = {"class_names": {}, "dropped_classes": ["A"]}
+    name_classes(mapping, {"B": "A"}, ["A", "B", "C"])
+    assert mapping["dropped_classes"] == []
+    name_classes(mapping, {"B": "B2"}, ["A", "B", "C"])
+    assert mapping["dropped_classes"] == []
+
+
+def test_spellings_of_a_class_that_is_left_out_are_left_out_under_its_new_name() -> None:
+    mapping: dict[str, Any] = {"class_names": {}, "dropped_classes": ["HUM"], "fold_label_variants": True}
+    name_classes(mapping, {"HUM": "Person"}, ["HUM", "hum", "LOC"])
+    assert mapping["dropped_classes"] == ["Person"]
+    name_classes(mapping, {"hum": "person"}, ["HUM", "hum", "LOC"])
+    assert mapping["dropped_classes"] == ["person"]
+    name_classes(mapping, {"LOC": "PERSON"}, ["HUM", "hum", "LOC"])
+    assert mapping["dropped_classes"] == ["HUM"]

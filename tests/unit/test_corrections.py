@@ -307,3 +307,19 @@ def test_a_class_is_spelled_as_the_run_has_it(workspace, store, tmp_path):
     plan = plan_corrections(run.folder, run_marks(store, run.folder))
     written = Path(write_corrected(plan, upload_targets(plan, workspace)).data.train.path)
     assert written.read_text(encoding="utf-8").splitlines()[42] in ("a text 1,Spam", "a text 1,spam")
+
+
+def test_a_class_of_the_file_is_not_taken_for_the_merged_one_of_the_same_spelling(workspace, store, tmp_path):
+    path = tmp_path / "other.csv"
+    with path.open("w", encoding="utf-8", newline="") as opened:
+        writer = csv.writer(opened)
+        writer.writerow(["text", "label"])
+        for row in range(80):
+            writer.writerow([f"a text of number {row}", f"odd {row // 4}" if row < 12 else ("ABBR", "OTHER")[row % 2]])
+    mapping = {"text": ["text"], "label": "label", "rare_below": 5, "fold_label_variants": True}
+    run = split_file(workspace, "other", path, mapping)
+    assert set(run.facts.labels) == {"ABBR", "OTHER", "Other"}
+    for row, name in ((20, "OTHER"), (21, "ABBR")):
+        mark_wrong(store, run.folder, ("train", row), [name])
+    plan = plan_corrections(run.folder, run_marks(store, run.folder))
+    assert {change.row: change.new for change in plan.changes} == {20: ("OTHER",), 21: ("ABBR",)}

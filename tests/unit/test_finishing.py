@@ -38,6 +38,8 @@ def test_a_run_without_a_checkpoint_has_nothing_to_keep(workspace, stopped):
 def test_what_was_asked_for_last_holds(workspace, stopped):
     store = open_store(workspace)
     (workspace.run(stopped).checkpoints / "checkpoint-10").mkdir(parents=True)
+    assert not can_finish(workspace, store.run(stopped))
+    (workspace.run(stopped).checkpoints / "checkpoint-10" / "trainer_state.json").write_text("{}")
     assert can_finish(workspace, store.run(stopped))
     assert "Finish as it is" in trouble_html(store.run(stopped), can_finish=True)
     wanted = []

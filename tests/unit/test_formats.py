@@ -100,6 +100,14 @@ def test_a_stray_cell_far_below_right_of_the_table(tmp_path: Path, workspace: Wo
     assert (table.names, table.rows) == (("text", "label", "column_3"), 1000)
 
 
+def test_a_stray_cell_right_of_the_first_rows_shifts_no_names(tmp_path: Path, workspace: Workspace) -> None:
+    rows: list[list[object]] = [["text", "label"], *([f"text {row}", "ab"[row % 2]] for row in range(40))]
+    rows[12].append("check this one")
+    assert read(workbook(tmp_path / "a.xlsx", One=rows), workspace).names == ("text", "label", "column_3")
+    (tmp_path / "r.csv").write_text("\n".join(["text,label", *(f'"{n}",text {n},{"ab"[n % 2]}' for n in range(1, 41))]))
+    assert read(tmp_path / "r.csv", workspace).names == ("column_1", "text", "label")
+
+
 def test_words_for_empty_cells_hold_in_workbooks_too(tmp_path: Path, workspace: Workspace) -> None:
     rows: list[list[object]] = [["text", "label"], *([f"text {row}", ("a", "NA")[row % 2]] for row in range(20))]
     table = read(workbook(tmp_path / "a.xlsx", One=rows), workspace, null_words=("NA",))

@@ -12,7 +12,7 @@ from core.data.hub_data import look_up, parse_hub_name
 from core.data.reading.contents import entries_of
 from core.data.reading_job import reading_job
 from core.errors import UserError
-from core.files import folder_given, path_given
+from core.files import folder_given, new_folder, path_given
 from core.models.source import check_source
 from core.opening import on_this_computer
 from core.schema import ModelSpec, TableFile
@@ -33,6 +33,25 @@ def test_what_cannot_be_a_path_is_said(workspace: Workspace, text: str) -> None:
         check_source(ModelSpec(source=text))
 
 
+def test_a_folder_that_may_not_be_searched_is_no_wrong_spelling(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_path: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "exists", refused)
+    assert path_given("/home/ann/data.csv") == Path("/home/ann/data.csv")
+
+
+def test_a_new_folder_vanishes_where_its_making_fails_and_an_old_one_stays(tmp_path: Path) -> None:
+    with pytest.raises(ValueError), new_folder(tmp_path / "a" / "b") as made:
+        (made / "half").write_text("x")
+        raise ValueError
+    assert list(tmp_path.iterdir()) == [tmp_path / "a"] and not list((tmp_path / "a").iterdir())
+    (tmp_path / "kept").write_text("x")
+    with pytest.raises(FileExistsError), new_folder(tmp_path):
+        raise AssertionError
+    assert (tmp_path / "kept").exists()
+
+
 def test_home_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     assert path_given("~/data.csv") == tmp_path / "data.csv"
@@ -46,7 +65,7 @@ def test_a_link_to_nothing_is_passed_over(tmp_path: Path) -> None:
 
 
 def test_a_name_that_the_hub_does_not_allow(workspace: Workspace) -> None:
-    with pytest.raises(UserError, match="no data sets that are called"):
+    with pytest.raises(UserError, match="neither a folder on this computer nor a name on the hub"):
         look_up(parse_hub_name("hub:owner/my--data"))
 
 

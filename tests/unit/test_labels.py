@@ -192,6 +192,7 @@ def test_arxiv_has_its_classes(shared_data: Path, workspace: Workspace) -> None:
         (r'["caf\u00e9", "two\nlines", "a;b"]', ["café", "two\nlines", "a;b"]),
         ("['a', 'b']", ["a", "b"]),
         ('["a", null, 1]', ["a", "1"]),
+        ("[1.10, 2.50, 1e3, 007]", ["1.10", "2.50", "1e3", "007"]),
         ("[broken; b", ["[broken", "b"]),
         ("a ; b;", ["a", "b"]),
     ],

@@ -210,3 +210,7 @@ def test_the_address_of_a_draft_that_became_a_run_makes_a_new_one(workspace: Wor
     fresh = draft_for(workspace, store, draft)
     assert fresh != draft and store.run_of_draft(fresh) is None
     assert draft_for(workspace, store, "../../etc") != "../../etc"
+    # A second tab that still shows it changes nothing any more, and is told so.
+    with pytest.raises(UserError, match=f"started as run {store.run_of_draft(draft)}"), editing(store, draft):
+        raise AssertionError
+    assert store.drafts() == []

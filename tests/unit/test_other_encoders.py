@@ -6,21 +6,25 @@ import torch
 from transformers import (
     AlbertConfig,
     AlbertForSequenceClassification,
+    AutoConfig,
+    AutoModelForSequenceClassification,
     DebertaV2Config,
     DebertaV2ForSequenceClassification,
     ElectraConfig,
     ElectraForSequenceClassification,
     MPNetConfig,
     MPNetForSequenceClassification,
+    XmodConfig,
 )
 
 from core.errors import UserError
 from core.models.architecture import encoder_layers, find_layers
-from core.models.known import longest_text
+from core.models.known import BEHIND_PADDING, longest_text
 from core.models.prefix_cache import can_be_skipped, fill_cache
 from core.models.tokens import TokenRows
 from core.runs.memory_ladder import is_before_the_model
-from core.schema import TrainingSpec
+from core.schema import RunSpec, TrainingSpec
+from core.training.trainers import unfreezing
 
 SHAPE = {
     "vocab_size": 100, "hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 64,
@@ -47,6 +51,11 @@ def test_layers_that_share_their_weights_cannot_be_told_apart():
     assert find_layers(model) is None
     with pytest.raises(UserError, match="cannot be told apart"):
         encoder_layers(model)
+    spec = RunSpec(
+        data={"train": {"path": "a.csv"}}, mapping={"text": ["text"], "label": "label"},
+        model={"method": "full"}, training={"gradual_unfreezing": True},
+    )  # fmt: skip
+    assert unfreezing(model, spec) == []
 
 
 def test_states_that_are_no_numbers_end_the_run():
@@ -54,6 +63,22 @@ def test_states_that_are_no_numbers_end_the_run():
     torch.nn.init.constant_(model.electra.embeddings_project.weight, float("nan"))
     with pytest.raises(UserError, match="not a finite number"):
         fill_cache(model, 2, TrainingSpec(), {"train": ROWS}, 0, None)
+
+
+@pytest.mark.parametrize("kind", BEHIND_PADDING)
+def test_the_longest_text_of_models_whose_positions_begin_behind_the_padding(kind):
+    config = AutoConfig.for_model(kind, **SHAPE, pad_token_id=1, attention_window=8, attention_probs_dropout_prob=0.0)
+    config = config if kind != "xmod" else XmodConfig(**SHAPE, pad_token_id=1, default_language="en_XX")
+    if kind == "luke":
+        config.entity_vocab_size = 4
+    model = AutoModelForSequenceClassification.from_config(config).eval()
+    longest = longest_text(config.to_dict())
+    ids = torch.full((1, longest), 5)
+    with torch.no_grad():
+        model(input_ids=ids, attention_mask=torch.ones_like(ids))
+        with pytest.raises((IndexError, RuntimeError)):
+            ids = torch.full((1, longest + 2), 5)
+            model(input_ids=ids, attention_mask=torch.ones_like(ids))
 
 
 def test_positions_that_begin_behind_the_padding_are_no_tokens():

@@ -1,7 +1,7 @@
 """What is done to the classes before anything learns: spellings made one, classes merged or left out, each step undone
 with a click. The file stays as it is."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from core.data.class_steps import ClassSteps, Variants, class_steps, label_variants, without_dropped
-from core.data.labels import name_of
+from core.data.labels import name_by, name_of, variant_key
 from core.data.mapping import natural_order
 from core.data.table import Table
 from core.errors import UserError
@@ -209,13 +209,25 @@ def drop_picked(store: Store, draft_id: str, picked: list[str]) -> Draft:
 
 
 def name_classes(mapping: dict[str, Any], names: dict[str, str], values: Iterable[str]) -> None:
-    """Give the classes of a draft's mapping other names; those left out stay so. values: of its label, all of them."""
-    before = mapping.get("class_names") or {}
-    become: dict[str, list[str]] = {}
+    """Give the classes of a draft's mapping other names. values: of its label, all of them.
+
+    What was left out stays so under its new name, unless that is also the name of something that was not left out.
+    """
+    fold = mapping.get("fold_label_variants", False)
+    key: Callable[[str], str] = variant_key if fold else str
+    before, after = name_by(mapping.get("class_names") or {}, fold), name_by(names, fold)
+    dropped = {key(name): name for name in mapping.get("dropped_classes") or []}
+    are_left_out: dict[str, bool] = {}
+    spelled: dict[str, str] = {}
+    known: set[str] = set()
     for value in values:
-        become.setdefault(before.get(value, value), []).append(names.get(value, value))
-    dropped = [name for old in mapping.get("dropped_classes") or [] for name in become.get(old, [old])]
-    mapping |= {"class_names": names, "dropped_classes": list(dict.fromkeys(dropped))}
+        name = spelled.setdefault(key(after(value)), after(value))
+        are_left_out[name] = are_left_out.get(name, True) and key(before(value)) in dropped
+        known.add(key(before(value)))
+    left = [name for name, is_left_out in are_left_out.items() if is_left_out]
+    # Of classes that this file does not have nothing is known: they stay.
+    others = [name for one, name in dropped.items() if one not in known and one not in spelled]
+    mapping |= {"class_names": names, "dropped_classes": [*left, *others]}
 
 
 def undo_step(store: Store, draft_id: str, key: str, values: Iterable[str]) -> Draft:

@@ -276,8 +276,16 @@ def write_draft(store: Store, draft: Draft) -> None:
 
 @contextmanager
 def editing(store: Store, draft_id: str) -> Iterator[Draft]:
-    """Read a draft, let it be changed, keep it; nothing is kept where the change raises."""
+    """Read a draft, let it be changed, keep it; nothing is kept where the change raises.
+
+    Raises UserError for one that was started: what came after would be in no run.
+    """
     with _EDITING:
+        run = store.run_of_draft(draft_id)
+        if run is not None:
+            raise UserError(
+                f"This form was started as run {run}, so it changes no more.", "form", "Duplicate that run on its page."
+            )
         draft = read_draft(store, draft_id)
         yield draft
         write_draft(store, draft)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from core.data.table import Table, first_look
 from core.errors import UserError
-from core.files import path_given
+from core.files import new_folder, path_given
 from core.schema import TableFile
 from core.workspace import Workspace, new_id
 from ui.new_run.draft import Draft
@@ -20,20 +20,21 @@ ROLES = ("train", "validation", "test")
 def keep_upload(workspace: Workspace, uploaded: str, copied: bool = False) -> Path:
     """Move an uploaded file from the server's temporary folder into the workspace, under its own name.
 
-    copied: it stays there as well, where it can be sent once more. Raises UserError where the workspace is full or
-    read-only.
+    copied: it stays there as well, where it can be sent once more. Raises UserError where it is there no more, and
+    where the workspace is full or read-only; guests read these words too, so they name no place.
     """
     source = Path(uploaded)
     target = workspace.uploads / new_id() / source.name
+    if not source.is_file():
+        raise UserError(f"{source.name} is there no more: it was uploaded too long ago.", source.name, "Drop it again.")
     try:
-        target.parent.mkdir(parents=True)
-        (shutil.copyfile if copied else shutil.move)(source, target)
+        with new_folder(target.parent):
+            (shutil.copyfile if copied else shutil.move)(source, target)
     except OSError as error:
-        shutil.rmtree(target.parent, ignore_errors=True)
         raise UserError(
-            f"{source.name} cannot be kept in {workspace.uploads} ({error.strerror}).",
+            f"{source.name} cannot be kept in the workspace ({error.strerror}).",
             source.name,
-            "Free some space, or start with --workspace DIR on a larger disk.",
+            "Free some space on its disk, or start with --workspace DIR on a larger one.",
         ) from error
     return target
 

@@ -222,6 +222,8 @@ def connect_review(
         return {step.model: said} | ({} if found else {step.start: gr.update(interactive=False)})
 
     def rename(draft_id: str, name: str) -> Any:
+        if store.run_of_draft(draft_id):  # the field is left by pressing Start, which knows the name
+            return gr.skip()
         with editing(store, draft_id) as draft:
             draft.put("name", name.strip())
         try:

@@ -1,5 +1,6 @@
 """Run / Try it, lower half: a file goes in, the same file with labels comes out. Jobs run on when the page closes."""
 
+import threading
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -22,6 +23,8 @@ from ui.run.job_list import download_html, jobs_html, row_job_html
 from ui.sharing.roles import count, open_to_guests, seen_run, visitor
 
 WATCHING_SECONDS = 1.0
+_STARTING = threading.Lock()
+"""Of two guests who press at once the second sees the first one's job."""
 
 
 @dataclass(frozen=True)
@@ -66,18 +69,18 @@ def _connect(workspace: Workspace, tab: LabelFile, start: gr.Button, inputs: lis
         try:
             if not path:
                 raise UserError("No file is chosen.", "file", "Drop one into the box on the left first.")
-            limits = _guest_limits(folder)
-            file = TableFile(path=str(kept_upload(workspace, Path(path))))
             names = [name.strip() for name in columns.split(",") if name.strip()]
-            start_label_job(
-                workspace,
-                folder.id,
-                file,
-                _format(kind),
-                max(1, min(int(top or 1), 1000)),
-                text_columns=names,
-                **limits,
-            )
+            with _STARTING:
+                limits = _guest_limits(folder)
+                start_label_job(
+                    workspace,
+                    folder.id,
+                    TableFile(path=str(kept_upload(workspace, Path(path)))),
+                    _format(kind),
+                    max(1, min(int(top or 1), 1000)),
+                    text_columns=names,
+                    **limits,
+                )
         except UserError as error:
             tell(error)
         return label_file_updates(tab, folder)

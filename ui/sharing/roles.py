@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import gradio as gr
+from gradio import processing_utils
 from gradio.context import LocalContext
 
 from core.errors import UserError
@@ -49,6 +50,12 @@ def close_to_guests(app: gr.Blocks) -> None:
     for event in app.fns.values():
         if event.fn is not None:
             event.fn = _guarded(event.fn)
+    # Gradio fetches an address that stands where a file may, of any size and before a function is asked.
+    processing_utils.async_ssrf_protected_download = _fetch_nothing
+
+
+async def _fetch_nothing(url: str, cache_dir: str) -> str:
+    raise gr.Error("Files come by upload, not by address.", print_exception=False)
 
 
 def visitor() -> Visitor:

@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from core.data.reading.cells import kind
-from core.data.reading.names import distinct_names, numbered_names
+from core.data.reading.names import ROW_NUMBER, distinct_names, numbered_names
 from core.data.reading.records import Record
 from core.errors import UserError
 from core.schema import TableFile
@@ -53,7 +53,7 @@ def lay_out(records: list[Record], width: int, file: TableFile, shown: str, narr
     cells = body[:headers]
     if headers:
         width = _full_width(cells[0], body[headers:], width) if narrows else max(width, len(cells[0]))
-        names, told = distinct_names(_joined(cells, width, body[headers:]))
+        names, told = distinct_names(_joined(cells, width, body[headers:] if narrows else []))
         notes += told
         if headers > 1:
             notes.append(f"The first {headers} rows are names; they were joined.")
@@ -78,7 +78,7 @@ def _given(names: tuple[str, ...], width: int, shown: str) -> tuple[str, ...]:
     distinct, _ = distinct_names(list(names))
     if distinct != names:
         raise UserError(
-            "Two of the given column names are the same, or one is empty.",
+            f"Two of the given column names are the same, one is empty, or one is '{ROW_NUMBER}', which is taken.",
             "column_names",
             "Give each column a name of its own; case and blanks at the ends do not count.",
         )
@@ -179,7 +179,10 @@ def _full_width(header: list[str], body: list[list[str]], width: int) -> int:
 
 
 def _joined(headers: list[list[str]], width: int, body: list[list[str]]) -> list[str]:
-    """A name for each column: the different words of its header cells, from top to bottom."""
+    """A name for each column: the different words of its header cells, from top to bottom.
+
+    body: the rows below, where a header may lack the name of the first column.
+    """
     names = []
     for column in range(width):
         words = [row[column].strip() for row in headers if column < len(row) and row[column].strip()]
