@@ -41,7 +41,8 @@ def assert_fits(page: Page) -> None:
     """Neither on a phone's screen nor on a desk's does the page scroll sideways."""
     for width in (360, 1280):
         page.set_viewport_size({"width": width, "height": 800})
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        # Tabs and menus are laid out anew by scripts, a moment later.
+        page.wait_for_function("(width) => document.documentElement.scrollWidth <= width", arg=width)
 
 
 def slow_line(page: Page) -> None:
@@ -62,6 +63,11 @@ def open_fold(page: Page, selector: str) -> None:
     (https://github.com/gradio-app/gradio/pull/12904). A person is never that quick.
     """
     page.locator(f"{selector} > button").click()
+    let_mount(page)
+
+
+def let_mount(page: Page) -> None:
+    """Let the fields that have come up be set to their values."""
     page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done, 200)))")
 
 

@@ -13,7 +13,7 @@ from core.runs.supervisor import submit
 from core.schema import DataSpec, MappingSpec, RunSpec, TableFile
 from core.spec_files import read_spec
 from core.workspace import Workspace
-from tests.browser.conftest import WAIT_MS, Server, assert_fits, open_fold, slow_line
+from tests.browser.conftest import WAIT_MS, Server, assert_fits, let_mount, open_fold, slow_line
 
 pytestmark = pytest.mark.browser
 
@@ -77,6 +77,8 @@ def test_news_without_header_to_a_run_with_class_names(
     expect(page.locator("#file-facts")).to_contain_text("4,000 rows · 3 columns")
     expect(page.locator("#file-facts")).to_contain_text("no header")
     page.locator("#change-reading").click()
+    expect(page.locator("#column-names textarea")).not_to_have_value("")
+    let_mount(page)
     page.locator("#column-names textarea").fill("class\ntitle\ndescription")
     page.locator("#read-again").click()
     expect(page.locator("#label-column input")).to_have_value("class")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import Server, assert_fits, slow_line
+from tests.browser.conftest import TRAINING_MS, Server, assert_fits, slow_line
 
 COMMENTED = (
     "# made by a tool\nid;text;label;score\n"
@@ -16,7 +16,7 @@ COMMENTED = (
 def open_file(page: Page, server: Server, path: Path) -> None:
     page.goto(server.url)
     page.set_input_files("#data-file input[type=file]", path)
-    expect(page.locator("#file-facts")).to_be_visible(timeout=60_000)
+    expect(page.locator("#file-facts")).to_be_visible()
 
 
 def choose(page: Page, label: str, option: str) -> None:
@@ -89,6 +89,6 @@ def test_a_big_file_is_shown_at_once_and_read_behind_it(shared_server: Server, p
     expect(page.locator("#preview")).to_contain_text("words number 0 ")
     expect(page.locator("#data-status")).to_contain_text("once all of it is read")
     page.locator("#read-whole").click()
-    expect(page.locator("#file-facts")).to_contain_text("1,800,000 rows · 2 columns", timeout=180_000)
+    expect(page.locator("#file-facts")).to_contain_text("1,800,000 rows · 2 columns", timeout=TRAINING_MS)
     expect(page.locator("#big-file")).to_be_hidden()
-    expect(page.locator("#data-status")).not_to_contain_text("once all of it", timeout=120_000)
+    expect(page.locator("#data-status")).not_to_contain_text("once all of it", timeout=TRAINING_MS)

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from core.runs.store import open_store
-from tests.browser.conftest import Server, assert_fits
+from tests.browser.conftest import TRAINING_MS, Server, assert_fits, open_fold
 from tests.run_folders import add_model, add_running, run_spec, write_run
 
 pytestmark = pytest.mark.browser
@@ -38,7 +38,7 @@ def test_a_format_is_made_and_the_page_finds_it_again(exporting: Server, page: P
     page.locator("#run-make-onnx").click()
     expect(page.locator("#run-format-onnx .td-job")).to_be_visible()
     page.reload()
-    expect(page.locator("#run-format-onnx .td-download")).to_contain_text("onnx-float32.zip", timeout=180_000)
+    expect(page.locator("#run-format-onnx .td-download")).to_contain_text("onnx-float32.zip", timeout=TRAINING_MS)
     page.locator("#run-lines").get_by_text("ONNX", exact=True).click()
     expect(page.locator("#run-code")).to_contain_text("onnxruntime.InferenceSession")
     assert_fits(page)
@@ -49,10 +49,10 @@ def test_a_folder_is_written_and_opened_again(exporting: Server, page: Page) -> 
     page.locator("#run-way").get_by_text("a folder on").click()
     page.locator("#run-make-model").click()
     place = page.locator("#run-format-model .td-place code")
-    expect(place).to_be_visible(timeout=120_000)
+    expect(place).to_be_visible(timeout=TRAINING_MS)
     written = place.inner_text()
     page.goto(f"{exporting.url}/runs")
-    page.locator("#open-model").get_by_text("Open a model").click()
+    open_fold(page, "#open-model")
     page.locator("#open-place textarea, #open-place input").fill(str(exporting.workspace.root))
     page.locator("#open-go").click()
     expect(page.locator("#open-told")).to_contain_text("not a model that Tunedesk trained")
@@ -62,4 +62,4 @@ def test_a_folder_is_written_and_opened_again(exporting: Server, page: Page) -> 
     expect(page.locator("#run-try")).to_be_visible()
     page.locator("#try-0 textarea").fill("Where is the river ?")
     page.locator("#run-predict").click()
-    expect(page.locator("#run-result")).to_contain_text("LOC", timeout=180_000)
+    expect(page.locator("#run-result")).to_contain_text("LOC", timeout=TRAINING_MS)
