@@ -3,11 +3,13 @@
 The same for models, tokenizers and data sets; what publishing raises is worded in core/export/hub_errors.py.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
 import httpx
+from huggingface_hub import constants
 from huggingface_hub.errors import (
     DisabledRepoError,
     GatedRepoError,
@@ -21,16 +23,20 @@ from huggingface_hub.errors import (
 )
 
 from core.errors import UserError
-from core.export.hub_errors import LOG_IN
-from core.export.hub_login import hub_address
 
 Kind = Literal["model", "data set"]
 
+LOG_IN = "Log in again under Settings, or with `hf auth login`."
 OFFLINE = "the hub is switched off on this computer (HF_HUB_OFFLINE)"
 
 
 class OutOfReachError(UserError):
     """The hub does not answer, so that a copy in its client's cache is as good as it gets."""
+
+
+def hub_address() -> str:
+    """HF_ENDPOINT, or the hub itself. Read when asked, for the client reads it once at its import."""
+    return (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
 
 
 @contextmanager

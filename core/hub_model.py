@@ -13,9 +13,8 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 from huggingface_hub.utils.tqdm import tqdm
 
 from core.errors import UserError
-from core.export.hub_login import hub_address
 from core.export_formats import Tell
-from core.hub_fetching import fetching
+from core.hub_fetching import fetching, hub_address
 
 ENDINGS = (".json", ".jinja", ".txt", ".model", ".safetensors")
 """Of the files that are taken: data, and no other."""

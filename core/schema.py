@@ -424,6 +424,13 @@ class TrainingSpec(Part):
     best_metric: BestMetric = setting(
         "macro_f1", "The validation figure that decides which checkpoint is kept.", essential=True
     )
+    best_tolerance: float = setting(
+        1.0,
+        "A later checkpoint is kept in place of the best one while its figure is at most so much worse: with few "
+        "validation rows the best is best by chance. 0: the best one. Of the loss, of several classes a row and with "
+        "early stopping always the best one.",
+        unit="standard errors", ge=0, le=10,
+    )  # fmt: skip
     max_steps: int | None = setting(None, "Stop after this many steps, whatever the epochs.", unit="steps", ge=1)
     head_learning_rate_factor: float = setting(
         10, "The new head learns this many times faster than the body.", unit="times", gt=0, le=1000

@@ -12,13 +12,13 @@ from core.export.hub_login import (
     DeviceLogin,
     Login,
     current_token,
-    hub_address,
     log_in,
     log_out,
     offers_device_login,
     start_device_login,
     who,
 )
+from core.hub_fetching import hub_address
 from ui.events import PRIVATE
 from ui.new_run.data_html import busy_html
 from ui.run.actions import Updates, tell

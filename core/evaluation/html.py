@@ -34,7 +34,7 @@ FILES = {
     "predictions.parquet": "what the model said of each row of validation and test",
     "baselines.parquet": "what each baseline said of each test row",
 }
-KEPT_HINT = "Against training steps. “Kept” marks the checkpoint that this report is about, the best on validation."
+KEPT_HINT = "Against training steps. “Kept” marks the checkpoint that this report is about, chosen on validation."
 WHEN_ASKED = {"untuned": "Before", "tuned": "After"}
 FREE_ANSWERS_HINT = (
     "What it writes when nothing makes it choose. Only a check: all other figures come from scoring every class as the "
@@ -267,7 +267,8 @@ def _training_facts(training: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "Rows labelled a second", f"{training['rows_per_second']:,.3g}"
     best = training["best"]
     if best["value"] is not None:
-        yield f"Best {best['name'].replace('_f1', ' F1')} on validation", f"{best['value']:.4f}"
+        named = best["name"].capitalize().replace("_f1", " F1")
+        yield f"{named} on validation, kept", f"{best['value']:.4f}"
     for name in ("parameters", "trainable_parameters"):
         if name in training:
             yield name.replace("_", " ").capitalize(), f"{training[name]:,}"

@@ -18,10 +18,10 @@ from huggingface_hub.errors import (
 )
 
 from core.errors import UserError
+from core.hub_fetching import LOG_IN
 from core.masking import masked
 
 QUOTA = re.compile(r"quota|storage limit|storage.{0,20}(?:full|exceed)|payment", re.IGNORECASE)
-LOG_IN = "Log in again under Settings, or with `hf auth login`."
 
 
 class ConnectionCutError(UserError):

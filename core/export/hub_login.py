@@ -13,7 +13,8 @@ from importlib.util import find_spec
 from typing import Literal
 
 from core.errors import UserError
-from core.export.hub_errors import LOG_IN, explained
+from core.export.hub_errors import explained
+from core.hub_fetching import LOG_IN, hub_address
 
 Source = Literal["page", "environment", "stored"]
 DEVICE_MODULE = "huggingface_hub.utils._oauth_device"
@@ -56,13 +57,6 @@ class _Held:
 
 
 _HELD = _Held()
-
-
-def hub_address() -> str:
-    """HF_ENDPOINT, or the hub itself. Read when asked, for the client reads it once at its import."""
-    from huggingface_hub import constants
-
-    return (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
 
 
 def current_token() -> str | None:

@@ -22,7 +22,7 @@ from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from core.errors import UserError
 from core.export.hub_errors import ConnectionCutError, explained
-from core.export.hub_login import hub_address
+from core.hub_fetching import hub_address
 
 Kind = Literal["model", "dataset", "space"]
 KIND_NAMES: dict[Kind, str] = {"model": "model", "dataset": "data set", "space": "Space"}

@@ -29,7 +29,6 @@ from core.runs.store import ACTIVE, ENDED, RESUMABLE, Run, Store, open_store
 from core.runs.sweeps import advance
 from core.schema import RunSpec, short_name, shown_name
 from core.spec_files import spec_yaml
-from core.training.checkpoints import STATE
 from core.workspace import RunFolder, Workspace, new_id
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -99,7 +98,7 @@ def finish(workspace: Workspace, run_id: str) -> None:
 
 def can_finish(workspace: Workspace, run: Run) -> bool:
     """Whether it ended early, with something learned."""
-    return run.state in RESUMABLE and any(workspace.run(run.id).checkpoints.glob(f"checkpoint-*/{STATE}"))
+    return run.state in RESUMABLE and any(workspace.run(run.id).checkpoints.glob("checkpoint-*/trainer_state.json"))
 
 
 def _queue_again(store: Store, run_id: str, reason: str, *, is_finishing: bool) -> None:

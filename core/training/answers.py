@@ -22,6 +22,7 @@ from core.model_facts import PROMPT_FILE
 from core.models.causal import Backend, load_causal, prompt_tokenizer, with_adapter
 from core.prompt_rows import PromptTokens, encode_prompts, training_examples
 from core.prompts import Prompt, build_prompt, prompt_content, prompt_from_content
+from core.training.as_good import figure_error
 from core.training.collapse import class_shares, watch_figures
 from core.training.job import OUTSIDE, Job, LabelledTexts, Trained
 from core.training.learning import learn, training_facts
@@ -54,10 +55,12 @@ def train_answers(job: Job, facts: DataFacts, parts: dict[str, LabelledTexts], b
     def measure() -> dict[str, float]:
         scores = score([row.ids for row in rows["validation"]], None)
         true = parts["validation"].labels
-        figures = classification_metrics(true, label_probabilities(scores), facts.labels)
+        probabilities = label_probabilities(scores)
+        figures = classification_metrics(true, probabilities, facts.labels)
         return {
             "loss": answer_loss(scores, true, prompt),
             **{name: figures[name] for name in FIGURES},
+            **figure_error(spec.training, true, probabilities.argmax(axis=1), len(facts.labels)),
             **watch_figures(scores, true, shares, "single"),
         }
 

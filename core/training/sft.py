@@ -22,9 +22,10 @@ from core.models.causal import learn_in_float32
 from core.prompt_rows import Example
 from core.schema import RunSpec
 from core.training.answer_loss import answer_token_loss, projects_plainly
+from core.training.as_good import choosing
 from core.training.batches import RowBatches, batch_loader
 from core.training.saved_state import CheckpointWriter
-from core.training.trainers import argument_values, checkpoint_writer, watch_disk, with_early_stopping
+from core.training.trainers import argument_values, checkpoint_writer, watch_disk
 from core.workspace import RunFolder
 
 _FEATURES = Features({"input_ids": List(Value("int32")), "labels": List(Value("int32"))})
@@ -111,7 +112,7 @@ def answer_trainer(
         # Never read: `measure` knows its rows. Without one, transformers refuses to evaluate.
         eval_dataset=data.select([0]),
         processing_class=tokenizer,
-        callbacks=with_early_stopping(spec.training, callbacks),
+        callbacks=[*callbacks, *choosing(spec.training)],
     )
     trainer.measure = measure
     trainer.plain = projects_plainly(model.config)

@@ -12,7 +12,6 @@ import torch
 from peft import PeftModel
 from sklearn.metrics import accuracy_score, f1_score
 from transformers import (
-    EarlyStoppingCallback,
     EvalPrediction,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -29,6 +28,7 @@ from core.models.losses import Features, balanced_weights, training_loss
 from core.models.prefix_cache import CachedRows
 from core.models.tokens import TokenRows, collate
 from core.schema import Family, LabelKind, RunSpec, TrainingSpec
+from core.training.as_good import choosing, figure_error
 from core.training.batches import ClassifierTrainer, RowBatches
 from core.training.callbacks import StoreCallback
 from core.training.collapse import class_shares, watch_figures
@@ -50,7 +50,8 @@ def classifier_trainer(
     callbacks: list[TrainerCallback],
     identity: dict[str, Any] | None = None,
 ) -> Trainer:
-    """A Trainer over token rows that keeps the best checkpoint by `training.best_metric` on validation.
+    """A Trainer over token rows that keeps the best checkpoint by `training.best_metric` on validation, or a later one
+    that is as good (core/training/as_good.py).
 
     Rows with cached states need core.models.prefix_cache.skipped_prefix around the training. identity: what the rows
     are, for the checkpoints.
@@ -86,8 +87,8 @@ def classifier_trainer(
         eval_dataset=validation,
         processing_class=tokenizer,
         compute_loss_func=training_loss(training, kind, weights, features),
-        compute_metrics=partial(_validation_metrics, kind=kind, shares=shares),
-        callbacks=with_early_stopping(training, [*callbacks, *unfreezing(model, spec)]),
+        compute_metrics=partial(_validation_metrics, training=training, kind=kind, shares=shares),
+        callbacks=[*callbacks, *unfreezing(model, spec), *choosing(training)],
         optimizers=(_optimizer(model, training, arguments), None),
     )
     trainer.batches = batches
@@ -125,14 +126,6 @@ def unfreezing(model: PreTrainedModel | PeftModel, spec: RunSpec) -> list[Traine
         print(f"The layers of {model.config.model_type} models cannot be told apart: all of them learn from the start")
         return []
     return [GradualUnfreezing(model, frozen_layer_count(model, spec.model))]
-
-
-def with_early_stopping(training: TrainingSpec, callbacks: list[TrainerCallback]) -> list[TrainerCallback]:
-    """The callbacks, and early stopping where it is asked for."""
-    if not training.early_stopping_patience:
-        return callbacks
-    stopping = EarlyStoppingCallback(training.early_stopping_patience, training.early_stopping_threshold)
-    return [*callbacks, stopping]
 
 
 def argument_values(spec: RunSpec, folder: RunFolder, rows: int, batches: int, classes: int = 0) -> dict[str, Any]:
@@ -256,7 +249,7 @@ def _optimizer(
 
 
 def _validation_metrics(
-    prediction: EvalPrediction, kind: LabelKind, shares: npt.NDArray[np.float64]
+    prediction: EvalPrediction, training: TrainingSpec, kind: LabelKind, shares: npt.NDArray[np.float64]
 ) -> dict[str, float]:
     """Of several classes a row those with a probability of a half or more; thresholds are tuned when training is over.
 
@@ -270,5 +263,6 @@ def _validation_metrics(
         "macro_f1": float(f1_score(true, predicted, average="macro", zero_division=0)),
         "micro_f1": float(f1_score(true, predicted, average="micro", zero_division=0)),
         "weighted_f1": float(f1_score(true, predicted, average="weighted", zero_division=0)),
+        **({} if kind == "multi" else figure_error(training, true, predicted, logits.shape[1])),
         **watch_figures(logits, labels, shares, kind),
     }

@@ -32,6 +32,7 @@ ORDER = (
     "epochs",
     "step_sizes",
     "workspace",
+    "hub_fetching",
     "gpu_card",
     "doctor",
     "presets",

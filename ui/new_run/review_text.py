@@ -138,7 +138,11 @@ def _choice(spec: RunSpec) -> str:
     )
     # Conversations have no classes to be right about.
     metric = bold("validation loss" if spec.task == "chat" else choice_words(training.best_metric))
-    return f"{when} it is measured; the checkpoint with the best {metric} is kept{early}."
+    kept = f"the checkpoint with the best {metric}"
+    has_error = spec.task != "chat" and training.best_metric != "loss" and spec.mapping.kind != "multi"
+    if has_error and training.best_tolerance and not early:
+        kept = f"the last checkpoint whose {metric} is as good as the best"
+    return f"{when} it is measured; {kept} is kept{early}."
 
 
 def _end(spec: RunSpec) -> str:
