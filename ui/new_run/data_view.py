@@ -32,8 +32,6 @@ from ui.new_run.parts import PartBlock, part_view
 from ui.new_run.reading import Reading, reading_view
 from ui.new_run.source import Source, drafts_view
 
-CORRECTABLE = ("csv", "excel", "texts")
-"""Formats that do not say themselves how they are to be read."""
 PAGE_ROWS = 10
 PAGE_TALKS = 5
 """Conversations are longer than rows."""
@@ -76,7 +74,7 @@ class DataStep:
         """Everything that a look at the draft may change."""
         source, reading, columns = self.source, self.reading, self.columns
         return [
-            source.box, source.path, source.hub, source.drafts, self.problem, self.opened, self.facts, self.change,
+            source.box, source.path, source.hub, source.drafts, self.problem, self.opened, self.facts,
             *self.inside.components(), reading.box, reading.cells, *reading.components(),
             *self.big.components(), self.refused, self.said, *self.chat.components(), columns.box, columns.text,
             columns.label, *columns.labels.components(), columns.reasons, columns.names_fold,
@@ -103,7 +101,6 @@ def data_view(workspace: Workspace, step: DataStep, draft: Draft) -> dict[Any, A
         step.opened: gr.update(visible=True),
         step.foot: gr.update(visible=True),
         step.facts: facts_html(train),
-        step.change: gr.update(visible=train.format in CORRECTABLE),
         step.refused: gr.update(value="", visible=False),
         step.said: gr.update(value="", visible=False),
         **inside_view(step.inside, train),
