@@ -4,7 +4,7 @@ it too."""
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -44,6 +44,16 @@ def folder_bytes(folder: Path) -> int:
             with suppress(FileNotFoundError):
                 total += (Path(parent) / name).lstat().st_size
     return total
+
+
+def refuse_to_overwrite(target: Path, read: Iterable[str | Path]) -> None:
+    """Raises UserError where writing to `target` would replace one of the files that are read, links resolved."""
+    if target.resolve() in {Path(path).resolve() for path in read}:
+        raise UserError(
+            f"{target.name} is one of the files that are read here, so nothing is written over it.",
+            str(target),
+            "Give the result another name.",
+        )
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from core.data.database import identifier
 from core.data.table import Table
 from core.decision import is_sure, shown_share, tempered
 from core.errors import UserError
-from core.files import replacing
+from core.files import refuse_to_overwrite, replacing
 from core.label_jobs import job_folder_request, write_status
 from core.labelled_files import (
     check_output,
@@ -39,7 +39,7 @@ from core.masking import mask_output, masked_error
 from core.model_facts import ModelText, require_classes, run_model_facts
 from core.model_input import model_text_columns, open_like_training, read_chunks
 from core.predictor import Predictor, chat_answers, load_predictor, predict_probabilities
-from core.schema import TableFile
+from core.schema import TableFile, data_files
 from core.spec_files import read_spec
 from core.workspace import RunFolder, Workspace
 from core.yielding import yield_to_others
@@ -205,7 +205,8 @@ def label_path(
     Raises UserError, see label_file; also for a file of more than `most_rows` rows.
     """
     folder = workspace.run(run_id)
-    require_classes(run_model_facts(folder))
+    facts, spec = run_model_facts(folder), read_spec(folder.spec)
+    require_classes(facts)
     file = input_file if isinstance(input_file, TableFile) else TableFile(path=str(input_file))
     table = open_like_training(workspace, folder, file)
     if most_rows is not None and table.rows > most_rows:
@@ -214,6 +215,10 @@ def label_path(
             table.title,
             "Cut it into smaller files, or ask the owner to raise the limit.",
         )
+    # What can be wrong is told before a large model is loaded.
+    check_output(output, table.path)
+    refuse_to_overwrite(output, data_files(spec.data))
+    model_text_columns(facts, table, text_columns)
     predictor = load_predictor(folder.model)
     return label_file(
         predictor,
@@ -223,7 +228,7 @@ def label_path(
         on_progress,
         text_columns=text_columns,
         spreadsheet_safe=spreadsheet_safe,
-        separator=read_spec(folder.spec).mapping.label_separator,
+        separator=spec.mapping.label_separator,
     )
 
 

@@ -121,6 +121,12 @@ class DataSpec(Part):
     cleaning: CleaningSpec = CleaningSpec()
 
 
+def data_files(data: DataSpec) -> list[str]:
+    """The paths of all files of a run's data."""
+    tables = [table for table in (data.train, data.validation, data.test) if table is not None]
+    return [path for table in tables for path in (table.path, *table.more)]
+
+
 class ChatColumns(Part):
     """Where a table keeps its conversations: one column that holds them, or one for each side."""
 

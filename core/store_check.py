@@ -149,13 +149,16 @@ def _compare(store: Store, run: Run, folder: RunFolder, repair: bool) -> list[Di
             store.share_run(run.id, run.shared)
         found.append(Difference(run.id, "Whether it is shared is in the store alone.", "It is written to its folder."))
     if run.state == "finished":
-        found += _finished(folder, repair)
+        found += _finished(run, folder, repair)
     return found
 
 
-def _finished(folder: RunFolder, repair: bool) -> list[Difference]:
+def _finished(run: Run, folder: RunFolder, repair: bool) -> list[Difference]:
     found = []
-    for path, name in ((folder.model, "model"), (folder.report / "report.json", "report")):
+    parts = {"model": folder.model}
+    if run.started is not None:  # an opened model was never trained here, so nothing reports on it
+        parts["report"] = folder.report / "report.json"
+    for name, path in parts.items():
         if not path.exists():
             todo = "Duplicate the run and train again."
             found.append(Difference(folder.id, f"It is finished, and its {name} is gone.", todo, False))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, get_origin
 
 from core.cli.answer import WRONG_REQUEST, Answer, note, table_file
 from core.errors import UserError
+from core.files import refuse_to_overwrite, replacing
 from core.schema import TableFile
 from core.workspace import Workspace, open_workspace
 
@@ -71,11 +72,14 @@ def runs(request: argparse.Namespace, workspace: Workspace) -> Answer:
             for run in found
         ]
     }
+    if not found and any(workspace.runs.iterdir()):
+        words = "The store knows no runs, and there are folders of runs: `python launch.py runs --check --repair`."
+        return Answer(words, content)
     if not found:
         return Answer("No runs yet. `python launch.py demo` makes one in about two minutes.", content)
-    lines = [f"{'run':<24}{'state':<13}{'accuracy':>9}  name"]
+    lines = [f"{'run':<26}{'state':<13}{'accuracy':>9}  name"]
     for run in found:
-        lines.append(f"{run.id:<24}{run.state:<13}{_figure(run.summary):>9}  {run.name}")
+        lines.append(f"{run.id:<26}{run.state:<13}{_figure(run.summary):>9}  {run.name}")
     return Answer("\n".join(lines), content)
 
 
@@ -169,8 +173,10 @@ def _write_lines(table: "Table", output: Path) -> str:
     """Copy the list of lines left out and rows mended. Raises UserError where that cannot be written."""
     if table.lines_file is None:
         return "No line was left out and no row mended, so there is nothing to write."
+    refuse_to_overwrite(output, (table.file.path, *table.file.more))
     try:
-        shutil.copyfile(table.lines_file, output)
+        with replacing(output) as partial:
+            shutil.copyfile(table.lines_file, partial)
     except OSError as error:
         raise UserError(
             f"{output} cannot be written ({error.strerror}).", str(output), "Choose another place."

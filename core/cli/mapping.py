@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from core.cli.answer import note, table_file
 from core.data.label_guess import guess_separator
 from core.data.labels import value_counts
-from core.data.mapping import class_names_from_lines, mapping_from, suggest_mapping
+from core.data.mapping import class_names_from_lines, mapping_from, names_beside, suggest_mapping
 from core.data.table import Table, open_table
 from core.errors import UserError, from_validation
 from core.schema import LabelKind, MappingSpec, TableFile
@@ -29,6 +29,10 @@ def mapping_of_options(request: argparse.Namespace, file: TableFile, workspace: 
         said["text"] = _template_columns(str(said["text_template"]))
     table = open_table(file, workspace)
     content = said if _is_whole(said) else _guessed(table, said)
+    if content.get("label") and content.get("kind", "single") == "single" and "class_names" not in content:
+        content["class_names"], told = names_beside(table, content["label"])
+        for line in told:
+            note(line)
     if content.get("kind") == "multi" and content.get("label") and "label_separator" not in content:
         content["label_separator"] = guess_separator(table, content["label"]) or ";"
     try:

@@ -57,7 +57,7 @@ def correct(request: argparse.Namespace, workspace: Workspace) -> Answer:
     from core.correcting.marks import run_marks
     from core.correcting.plan import plan_corrections
     from core.data.examples import read_data_facts
-    from core.files import replacing
+    from core.files import refuse_to_overwrite, replacing
     from core.runs.store import open_store
     from core.spec_files import spec_yaml
 
@@ -75,6 +75,9 @@ def correct(request: argparse.Namespace, workspace: Workspace) -> Answer:
             "Mark labels as wrong on the page under Mistakes, or give --corrections FILE.",
         )
     targets = corrected_targets(plan, Path(request.to))
+    if request.corrections:
+        for target in targets.values():
+            refuse_to_overwrite(target, [request.corrections])
     spec = write_corrected(plan, targets)
     spec_path = Path(request.to).with_suffix(".yaml")
     with replacing(spec_path) as partial:

@@ -36,6 +36,8 @@ def write_fitted(fit: Fit, target: Path) -> None:
         raise UserError(
             fit.words, str(target), "No file was written. Choose a smaller model, or another device with --device."
         )
+    if target.suffix.lower() not in (".yaml", ".yml"):
+        raise UserError(f"{target.name} is no .yaml file.", "--to", "End its name with .yaml: it becomes a spec.")
     try:
         with replacing(target) as partial:
             partial.write_text(spec_yaml(fit.spec), encoding="utf-8")

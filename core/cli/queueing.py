@@ -18,8 +18,8 @@ def queue(request: argparse.Namespace, workspace: Workspace) -> Answer:
         "running": [{"run": run.id, "name": run.name, "status": run.state} for run in active],
         "queue": as_json(found),
     }
-    lines = [f"{'':>4}  {run.id:<24}{run.name}: {', '.join([run.state, *how_far(run)])}" for run in active]
-    lines += [f"{one.before + 1:>3}.  {one.run.id:<24}{one.run.name}: {one.words}" for one in found]
+    lines = [f"{'':>4}  {run.id:<26}{run.name}: {', '.join([run.state, *how_far(run)])}" for run in active]
+    lines += [f"{one.before + 1:>3}.  {one.run.id:<26}{one.run.name}: {one.words}" for one in found]
     if not found:
         lines.append("No run waits. `python launch.py train ...` starts one, or puts it behind the one that runs.")
     return Answer("\n".join(lines), content)

@@ -30,7 +30,7 @@ def token(request: argparse.Namespace, workspace: Workspace) -> Answer:
         return Answer(f"Token {request.revoke} no longer holds.", {"revoked": request.revoke})
     if request.list:
         found = tokens(workspace)
-        lines = [f"{one.id}  {one.run or 'every shared run':<24}{one.name}" for one in found]
+        lines = [f"{one.id}  {one.run or 'every shared run':<26}{one.name}" for one in found]
         return Answer("\n".join(lines) or "There is no token.", {"tokens": [asdict(one) for one in found]})
     made, text = make_token(workspace, request.name or "", request.run)
     words = f"{text}\nIt is shown this once. It may ask {made.run or 'every shared run'}; docs/api.md says how."

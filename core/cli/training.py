@@ -129,7 +129,10 @@ def _content_of_options(request: argparse.Namespace, workspace: Workspace) -> di
     mapping = _chat_mapping(request, data.train, preset, workspace)
     if mapping is None:
         mapping = mapping_of_options(request, data.train, workspace)
-    return preset_spec(preset, data, mapping).model_dump(mode="json")
+    try:
+        return preset_spec(preset, data, mapping).model_dump(mode="json")
+    except ValidationError as error:
+        raise from_validation(error, "The command line") from error
 
 
 def data_of_options(request: argparse.Namespace, given: Mapping[str, TableFile], workspace: Workspace) -> DataSpec:

@@ -86,7 +86,7 @@ def suggest_mapping(table: Table, kind: LabelKind | None = None, by_columns: boo
         reasons.append("Backslashes stand between words, as in the AG News files; they are read as spaces.")
     names: dict[str, str] = {}
     if any(fact.column.name == found.label and fact.column.type == "integer" for fact in facts):
-        names, told = _names_beside(table, str(found.label))
+        names, told = names_beside(table, str(found.label))
         reasons += told
     return Suggestion(
         chosen, found.label, names, backslash, tuple(reasons), found.kind, found.label_columns, found.separator
@@ -178,7 +178,7 @@ def _backslash_share(database: duckdb.DuckDBPyConnection, table: Table, columns:
     return float(row[0] or 0) if row else 0.0
 
 
-def _names_beside(table: Table, label: str) -> tuple[dict[str, str], list[str]]:
+def names_beside(table: Table, label: str) -> tuple[dict[str, str], list[str]]:
     """Class names from the Parquet file's own facts or from `classes.txt` in the table's folder, and what to say."""
     stated = class_label_names(table.path, label) if table.format == "parquet" else ()
     if stated:

@@ -88,9 +88,11 @@ def write_folder(folder: RunFolder, to: Path, fill: Fill) -> Exported:
 def write_zip(folder: RunFolder, to: Path, fill: Fill) -> Exported:
     """Let `fill` make an export, packed as the zip file `to` in one folder named like it; whole or not at all.
 
-    An earlier file is replaced. Raises UserError where the run has no model or the disk is full.
+    An earlier export is replaced. Raises UserError where the run has no model, `to` is anything else, or the disk is
+    full.
     """
     run_model_facts(folder)
+    _require_own_zip(to)
     with _told(to), _partial(folder, to, fill) as (partial, exported), replacing(to) as packed:
         _pack(partial, packed, to.stem)
     return exported
@@ -210,6 +212,19 @@ def _require_own(to: Path) -> None:
             str(to),
             "Choose an empty folder or one that does not exist yet.",
         )
+
+
+def _require_own_zip(to: Path) -> None:
+    """Raises UserError where there is a file of that name which no export is."""
+    if not to.exists():
+        return
+    if zipfile.is_zipfile(to):
+        with zipfile.ZipFile(to) as archive:
+            if any(Path(name).name == MODEL_FACTS_FILE for name in archive.namelist()):
+                return
+    raise UserError(
+        f"{to} is there already and is no export.", str(to), "Give another name, or take that file away first."
+    )
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoTokenizer, PreTrainedModel
 
@@ -28,6 +29,7 @@ from core.model_facts import ModelFacts
 from core.models.inference import probabilities_of
 from core.models.tokens import pad_rows, tokenise
 from core.models.trained_encoder import load_trained_encoder
+from core.predictor import MAKE_AGAIN
 
 MODEL, CHECK = "model.onnx", "onnx_check.json"
 LARGEST_DIFFERENCE = 1e-3
@@ -66,7 +68,10 @@ def write_onnx(model: Path, facts: ModelFacts, place: Path, precision: str, text
     does not say what the model says.
     """
     tell(0, 0, "loading the model")
-    network = load_trained_encoder(model, facts)
+    try:
+        network = load_trained_encoder(model, facts)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise UserError(f"The model of run {facts.run} cannot be loaded: {error}", str(model), MAKE_AGAIN) from error
     assert network is not None
     network.eval()
     tell(0, 0, "exporting")

@@ -139,6 +139,10 @@ def test_places_that_cannot_be(folder: RunFolder, tmp_path: Path) -> None:
         export_folder(folder, tmp_path / "file")
     with pytest.raises(UserError, match="cannot be written"):
         export_run(folder.workspace, folder.id, Wish("model", zipped=True), tmp_path / "file" / "x.zip", quiet)
+    with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
+        archive.writestr("train.csv", "text,label")
+    with pytest.raises(UserError, match="is no export"):
+        export_run(folder.workspace, folder.id, Wish("model", zipped=True), tmp_path / "data.zip", quiet)
     with pytest.raises(UserError, match="There is no run"):
         export_run(folder.workspace, "20261121-000000-bbbb", Wish("model", zipped=True), tmp_path, quiet)
 

@@ -12,7 +12,7 @@ from core.data.hub_data import look_up, parse_hub_name
 from core.data.reading.contents import entries_of
 from core.data.reading_job import reading_job
 from core.errors import UserError
-from core.files import folder_given, new_folder, path_given
+from core.files import folder_given, new_folder, path_given, refuse_to_overwrite
 from core.models.source import check_source
 from core.opening import on_this_computer
 from core.schema import ModelSpec, TableFile
@@ -50,6 +50,14 @@ def test_a_new_folder_vanishes_where_its_making_fails_and_an_old_one_stays(tmp_p
     with pytest.raises(FileExistsError), new_folder(tmp_path):
         raise AssertionError
     assert (tmp_path / "kept").exists()
+
+
+def test_what_is_read_is_not_written_over(tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text("x")
+    (tmp_path / "link.csv").symlink_to(tmp_path / "data.csv")
+    with pytest.raises(UserError, match="nothing is written over it"):
+        refuse_to_overwrite(tmp_path / "link.csv", ["other.csv", str(tmp_path / "data.csv")])
+    refuse_to_overwrite(tmp_path / "new.csv", [tmp_path / "data.csv"])
 
 
 def test_home_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

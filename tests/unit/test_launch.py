@@ -210,6 +210,10 @@ OF_A_RUN = (
          "not a setting"),
         (["train", "--data", "{data}", "--text", "text", "--label", "label", "--class-names", "{data}"],
          "class names for 2 labels"),
+        (["train", "--data", "{data}", "--chat", "--set", "mapping.chat.turns=text"], "mapping.chat"),
+        (["plan", "--data", "{data}", "--text", "text", "--label", "label", "--fit", "--to", "{data}"],
+         "is no .yaml file"),
+        (["inspect", "{data}", "--lines-to", "{data}"], "nothing is written over it"),
         (["stop", "../../etc"], "There is no run"),
         (["export", "NOSUCH", "--to", "away", "--format", "model"], "There is no run 'NOSUCH'."),
         *((words, "There is no run 'no-such-run'.") for words in OF_A_RUN),
@@ -218,12 +222,14 @@ OF_A_RUN = (
 def test_requests_that_cannot_be_carried_out_queue_nothing(words, what, workspace, tmp_path, capsys):
     data = tmp_path / "data.csv"
     rows = [f"text number {number},{'ab'[number % 2]},x" for number in range(40)]
-    data.write_text("\n".join(["text,label,same", *rows]) + "\n")
+    data.write_text("\n".join(["text,label,same", *rows, "short"]) + "\n")
+    before = data.read_bytes()
     code, _, told = launch_here(capsys, *[word.format(data=data) for word in words], workspace=workspace.root)
     assert code == 2, told
     assert what in told
     assert "what to do: " in told
     assert not list(workspace.runs.iterdir())
+    assert data.read_bytes() == before
 
 
 def test_inspect_says_what_is_in_a_file(workspace, tmp_path, capsys):
@@ -236,6 +242,35 @@ def test_inspect_says_what_is_in_a_file(workspace, tmp_path, capsys):
     assert code == 0
     assert "title" in named
     assert "3 rows" in named
+
+
+def test_conversations_need_a_model_that_answers(workspace, tmp_path, capsys):
+    talks = [
+        [{"role": "user", "content": f"Question {n}?"}, {"role": "assistant", "content": "Yes."}] for n in range(9)
+    ]
+    (tmp_path / "talks.json").write_text(json.dumps([{"messages": talk} for talk in talks]))
+    code, _, told = launch_here(capsys, "train", "--data", tmp_path / "talks.json", "--chat", workspace=workspace.root)
+    assert code == 2, told
+    assert "what to do: " in told and not list(workspace.runs.iterdir())
+
+
+def test_names_that_a_file_has_for_its_numbers_hold_where_the_column_is_named(workspace, tmp_path, capsys):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    names = {"label": {"names": ["LOC", "NUM"], "_type": "ClassLabel"}, "text": {"_type": "Value"}}
+    table = pa.table({"text": [f"text number {n}" for n in range(60)], "label": [n % 2 for n in range(60)]})
+    facts = {"huggingface": json.dumps({"info": {"features": names}})}
+    pq.write_table(table.replace_schema_metadata(facts), tmp_path / "a.parquet")
+    words = ["plan", "--data", tmp_path / "a.parquet", "--text", "text", "--label", "label"]
+    code, _, told = launch_here(capsys, *words, workspace=workspace.root)
+    assert code == 0, told
+    assert "Class names come from the file itself: LOC, NUM" in told
+
+
+def test_a_store_that_is_gone_is_not_taken_for_an_empty_one(workspace, capsys):
+    (workspace.runs / "20261121-081530-3f9a41c2").mkdir(parents=True)
+    assert "runs --check --repair" in launch_here(capsys, "runs", workspace=workspace.root)[1]
 
 
 def test_settings_lists_every_setting_with_its_facts(workspace, capsys):

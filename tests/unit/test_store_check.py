@@ -21,6 +21,7 @@ from core.runs.sweeps import (
     trials,
     ungroup,
 )
+from core.spec_files import spec_yaml
 from core.store_check import check_store
 from core.sweep_spec import parse_sweep
 from tests.run_folders import run_spec, write_report
@@ -196,6 +197,14 @@ def test_what_cannot_be_put_right_is_said(workspace, history):
     words = {difference.run: difference for difference in check_store(workspace)}
     assert "model is gone" in words[history["finished"]].what and not words[history["finished"]].repairable
     assert "without a spec.yaml" in words["stray"].what
+
+
+def test_a_model_that_was_opened_lacks_no_report(workspace):
+    store, folder = open_store(workspace), workspace.run("opened")
+    folder.model.mkdir(parents=True)
+    folder.spec.write_text(spec_yaml(run_spec()), encoding="utf-8")
+    store.add_opened_run("opened", "opened", "quickstart-minilm", "packaged", "a folder", "Opened.")
+    assert not [difference for difference in check_store(workspace) if difference.run == "opened"]
 
 
 def test_an_older_store_is_copied_before_it_is_brought_up_to_date(workspace):
