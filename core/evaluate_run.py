@@ -28,7 +28,7 @@ from core.errors import UserError
 from core.evaluation.abstaining import outside_figures, outside_words
 from core.evaluation.drift import drift_words
 from core.evaluation.kinds import label_metrics
-from core.file_drift import file_drift
+from core.file_drift import file_drift, seen_rows
 from core.model_facts import ModelFacts, require_classes, run_model_facts
 from core.model_input import model_text_columns, open_like_training, read_chunks
 from core.predict import OnProgress, filled_probabilities, timed_progress
@@ -74,7 +74,8 @@ def evaluate_file(
     off, as they were when the run's own parts were made. Labels stand in the file as they did in the training file, or
     all in `label_column`.
 
-    Returns {"run", "file", "rows", "scored", "left_out": {"empty_text", "empty_label", "label_not_in_model"},
+    Returns {"run", "file", "rows", "scored", "seen" (of those scored, rows with a text that the run learned from),
+    "left_out": {"empty_text", "empty_label", "label_not_in_model"},
     "unknown_labels": {label: rows} (the commonest 100), "kind", "metrics": see core.evaluation.kinds, "drift": how far
     the file is from training, see core.evaluation.drift, "notes", "seconds"}; of one class a row also "abstaining"
     (what the saved threshold comes to: threshold, and labelled and right, in rows) and "outside" (of rows whose label
@@ -95,13 +96,16 @@ def evaluate_file(
     read = truth.used | truth.outside
     both = _score(load_predictor(folder.model), table, columns, read, on_progress)
     said, outside = both[truth.used[read]], both[truth.outside[read]]
-    drift = file_drift(folder, facts, table, columns, truth.used | truth.outside, truth.counts)
+    seen = seen_rows(folder, facts, table, columns)
+    drift = file_drift(folder, facts, table, columns, read & ~seen, truth.counts)
+    already = int((seen & truth.used).sum())
     sureness = _sureness(facts, truth.true, said, outside) if facts.label_kind == "single" else {}
     return {
         "run": run_id,
         "file": table.path.name,
         "rows": len(truth.used),
         "scored": len(said),
+        "seen": already,
         "left_out": truth.left_out,
         "unknown_labels": dict(truth.unknown.most_common(LISTED_LABELS)),
         "kind": facts.label_kind,
@@ -109,12 +113,22 @@ def evaluate_file(
         **sureness,
         "drift": drift,
         "notes": [
+            *_seen_notes(already, len(said)),
             *_notes(table, truth, several=facts.label_kind == "multi"),
             *_sureness_notes(sureness, facts.decision.abstain_below),
             *(drift_words(drift) if drift else ()),
         ],
         "seconds": time.monotonic() - started,
     }
+
+
+def _seen_notes(seen: int, scored: int) -> list[str]:
+    if not seen:
+        return []
+    return [
+        f"{seen:,} of the {scored:,} rows that are scored have a text that the model has learned from: of new texts it "
+        "probably gets fewer right than these figures say."
+    ]
 
 
 def _sureness(

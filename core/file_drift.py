@@ -1,6 +1,6 @@
 """How far a labelled file is from what a run learned from: the samples that core.evaluation.drift compares."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,23 @@ from core.model_facts import ModelFacts, ModelText
 from core.model_input import read_chunks
 from core.workspace import RunFolder
 
+LEARNED_FROM = ("train", "validation")
+
+
+def seen_rows(folder: RunFolder, facts: ModelFacts, table: Table, columns: tuple[str, ...]) -> npt.NDArray[np.bool_]:
+    """bool [rows of the table]: whether the model was trained on the same text, or its checkpoint chosen by it; none
+    where the run's own texts were removed from its folder."""
+    if not folder.examples.exists():
+        return np.zeros(table.rows, dtype=np.bool_)
+    # Python's own hashes, 8 bytes a text, are of this process alone.
+    learned = np.concatenate([_hashes(read_examples(folder, part)["text"].to_pylist()) for part in LEARNED_FROM])
+    chunks = read_chunks(table, facts, columns, [])
+    return np.isin(np.concatenate([_hashes(map(_text, texts)) for texts, _ in chunks]), learned)
+
+
+def _hashes(texts: Iterable[str]) -> npt.NDArray[np.int64]:
+    return np.fromiter(map(hash, texts), dtype=np.int64)
+
 
 def file_drift(
     folder: RunFolder,
@@ -26,9 +43,10 @@ def file_drift(
     """{"labels", "texts", "cut"}, as core.evaluation.drift.drift_words takes them; None where the run's own texts were
     removed from its folder.
 
-    readable: bool [rows], those of the file with a text and a label; counts: its classes with their rows.
+    readable: bool [rows], those of the file with a text and a label that the run did not learn from: of no others can
+    be told how far they are; counts: the file's classes with their rows.
     """
-    if not folder.examples.exists():
+    if not folder.examples.exists() or not readable.any():
         return None
     texts = Texts(_sampled(folder, "train"), _file_texts(facts, table, columns, readable), _sampled(folder, "test"))
     return {

@@ -7,7 +7,7 @@ command line (`--set key=value`), the YAML file and `launch.py settings` are gen
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from core.text_template import template_columns
 
@@ -127,6 +127,13 @@ def data_files(data: DataSpec) -> list[str]:
     return [path for table in tables for path in (table.path, *table.more)]
 
 
+def _texts(given: Any) -> Any:
+    """Numbers among the words of a list become words: YAML takes a class called 1 for a number."""
+    if not isinstance(given, list | tuple):
+        return given
+    return [str(word) if isinstance(word, int | float) else word for word in given]
+
+
 class ChatColumns(Part):
     """Where a table keeps its conversations: one column that holds them, or one for each side."""
 
@@ -188,9 +195,25 @@ class MappingSpec(Part):
         (), "Classes to leave out, by name: their rows lose them, and go where none is left."
     )
 
+    @field_validator("text", "label_columns", "dropped_classes", mode="before")
+    @classmethod
+    def _one_or_several(cls, given: Any) -> Any:
+        return [given] if isinstance(given, str) else _texts(given)
+
+    @field_validator("class_names", mode="before")
+    @classmethod
+    def _names_are_texts(cls, given: Any) -> Any:
+        return (
+            dict(zip(_texts(list(given)), _texts(list(given.values())), strict=True))
+            if isinstance(given, dict)
+            else given
+        )
+
     @model_validator(mode="after")
     def _complete(self) -> Self:
         chat = self.chat
+        if not all(name.strip() for name in self.class_names.values()):
+            raise ValueError("a class has an empty name: leave its value out, and it keeps it")
         if self.kind == "single" and not (self.text and self.label):
             raise ValueError("name the text columns and the label column")
         if self.kind == "multi" and not (self.text and (self.label or len(self.label_columns) > 1)):

@@ -2,14 +2,14 @@
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import yaml
 from pydantic import ValidationError
 
 from core.errors import UserError, from_validation
 from core.schema import RunSpec
-from core.spec_settings import settings
+from core.spec_settings import Setting, settings
 
 
 class _Loader(yaml.SafeLoader):
@@ -58,11 +58,11 @@ def spec_yaml(spec: RunSpec) -> str:
 
 
 def with_overrides(content: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
-    """Apply `--set training.epochs=5` style settings to a spec's content; values are read as YAML.
+    """Apply `--set training.epochs=5` style settings to a spec's content; values are read as YAML, texts as they stand.
 
     Raises UserError for a word without `=` or a key that is not in the schema.
     """
-    known = {leaf.key for leaf in settings(RunSpec)}
+    known = {leaf.key: leaf for leaf in settings(RunSpec)}
     changed = dict(content)
     for override in overrides:
         key, equals, text = override.partition("=")
@@ -77,8 +77,24 @@ def with_overrides(content: dict[str, Any], overrides: list[str]) -> dict[str, A
         for parent in parents:
             part[parent] = dict(part.get(parent) or {})
             part = part[parent]
-        part[name] = setting_value(text)
+        part[name] = _given_value(known[key], text)
     return changed
+
+
+def _given_value(setting: Setting, text: str) -> Any:
+    """Of a setting that is text, or a list or mapping of texts, no word is a number: a class may be called 010."""
+    several = get_origin(setting.type) in (tuple, dict) and get_args(setting.type)[0] is str
+    if setting.type is not str and not several:
+        return setting_value(text)
+    if setting.optional and text in ("", "null", "~"):
+        return None
+    if setting.type is str and not (len(text) > 1 and text[0] == text[-1] and text[0] in "'\""):
+        return text
+    try:
+        value = yaml.load(text, yaml.BaseLoader)  # noqa: S506  it makes texts, lists and mappings of them alone
+    except yaml.YAMLError:
+        return text
+    return [value] if several and isinstance(value, str) and get_origin(setting.type) is tuple else value
 
 
 def setting_value(text: str) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import duckdb
 
 from core.data.database import parquet_rows
-from core.data.division import PART_WORDS, time_sql
+from core.data.division import PART_WORDS, shares_of, time_sql
 from core.data.expressions import cell_sql
 from core.data.findings import Finding, counted, example, listed
 from core.data.labels import label_columns
@@ -75,10 +75,13 @@ def _about_rows(table: Table, split: SplitSpec, files: Mapping[str, Table], usab
         for part, rows in (("validation", split.validation_rows), ("test", split.test_rows))
         if rows is not None and part not in files and not (part == "test" and split.folds)
     }
-    total = sum(asked.values())
-    if not usable or total < usable:
+    shares = shares_of(split, usable, files)
+    total = round(usable * sum(shares.values()))
+    if not usable or not asked or total < usable:
         return []
-    named = " and ".join(f"{rows:,} for {part}" for part, rows in asked.items())
+    named = " and ".join(
+        f"{asked[part]:,} for {part}" if part in asked else f"{shares[part]:.0%} for {part}" for part in shares
+    )
     told = f"{named} are asked for, and only {counted(usable, 'row', 'rows')} can be used: none is left to learn from."
     return [_error(table, told, "Ask for fewer rows.", "too_many_rows", total)]
 

@@ -47,6 +47,11 @@ def test_grouped_run(questions: Path, tiny_bert: Path, workspace: Workspace) -> 
     assert all(len(found) == 1 for found in parts.values())
     rows = run.summary["rows"]
     assert sum(rows.values()) == 240
+    # On the run's own file: what it learned from is counted, said first, and tells nothing of a drift.
+    own = evaluate_file(workspace, run.id, grouped)
+    assert (own["scored"], own["seen"]) == (240, rows["train"] + rows["validation"])
+    assert own["notes"][0].startswith(f"{own['seen']} of the 240 rows that are scored have a text that the model")
+    assert own["drift"] is not None
     assert abs(rows["test"] - 48) < 9 and abs(rows["validation"] - 24) < 9
 
 

@@ -148,6 +148,11 @@ def test_classes_left_out_stay_so_under_their_new_names() -> None:
     assert mapping == {"class_names": {}, "dropped_classes": ["0", "3", "of another file"]}
 
 
+def test_a_class_has_a_name() -> None:
+    with pytest.raises(ValueError, match="empty name"):
+        MappingSpec(text=("text",), label="label", class_names={"1": "World", "2": " "})
+
+
 def test_what_nobody_left_out_is_not_left_out_by_its_name() -> None:
     mapping: dict[str, Any] = {"class_names": {}, "dropped_classes": ["A"]}
     name_classes(mapping, {"B": "A"}, ["A", "B", "C"])

@@ -126,6 +126,9 @@ def test_rows_in_place_of_shares(trec: TableFile, workspace: Workspace) -> None:
         "train": 1300, "validation": 77, "test": 123,
     }  # fmt: skip
     assert "none is left to learn from" in errors(trec, workspace, test_rows=1000, validation_rows=500)
+    beside_a_share = errors(trec, workspace, validation_rows=1400, test=0.1)
+    assert "1,400 for validation" in beside_a_share and "10% for test" in beside_a_share
+    assert errors(trec, workspace, validation_rows=1300, test=0.1) == ""
 
 
 @pytest.mark.parametrize("by", ["chance", "group"])

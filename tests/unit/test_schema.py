@@ -97,3 +97,33 @@ def test_a_file_that_holds_no_settings(tmp_path, text):
     path.write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=r"spec\.yaml"):
         read_spec(path)
+
+
+@pytest.mark.parametrize(
+    ("override", "value"),
+    [
+        ("name=2024", "2024"),
+        ("mapping.text_template={text}", "{text}"),
+        ("mapping.label_separator=|", "|"),
+        ("mapping.label_separator='#'", "#"),
+        ("mapping.joiner= ", " "),
+        ("mapping.class_names={1.0: World, 010: no}", {"1.0": "World", "010": "no"}),
+        ("mapping.dropped_classes=HUM", ("HUM",)),
+        ("mapping.dropped_classes=[1.0, 010]", ("1.0", "010")),
+        ('data.train.delimiter="\\t"', "\t"),
+        ("data.train.encoding=", None),
+    ],
+)
+def test_settings_of_words_are_the_words_that_are_written(override, value):
+    found = parse_spec(with_overrides(SMALLEST, [override]), "the command line")
+    for name in override.partition("=")[0].split("."):
+        found = getattr(found, name)
+    assert found == value
+
+
+def test_numbers_in_a_file_that_stand_for_words(tmp_path):
+    content = "{text: text, label: label, class_names: {1: World, 2.0: 3}, dropped_classes: [1]}"
+    (tmp_path / "spec.yaml").write_text(f"data: {{train: {{path: a.csv}}}}\nmapping: {content}\n")
+    mapping = read_spec(tmp_path / "spec.yaml").mapping
+    assert mapping.text == ("text",) and mapping.dropped_classes == ("1",)
+    assert mapping.class_names == {"1": "World", "2.0": "3"}
