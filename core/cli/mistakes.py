@@ -68,6 +68,12 @@ def correct(request: argparse.Namespace, workspace: Workspace) -> Answer:
     if request.corrections:
         marks |= _marks_of_file(folder, Path(request.corrections))
     plan = plan_corrections(folder, marks, leave_out_ambiguous=not request.keep_ambiguous)
+    if not plan.changes and request.corrections:
+        raise UserError(
+            f"Nothing in {request.corrections} changes a row of this run's files.",
+            request.corrections,
+            f"Compare its rows and classes with those of `python launch.py mistakes {request.run}`.",
+        )
     if not plan.changes:
         raise UserError(
             "There is nothing to correct.",

@@ -354,6 +354,13 @@ def test_comments_are_left_out_and_said_but_not_within_quotes(tmp_path: Path, wo
     assert options(file, workspace, comment="").rows > 20
 
 
+def test_a_mark_of_utf_8_before_another_encoding_is_no_name(tmp_path: Path, workspace: Workspace) -> None:
+    file = tmp_path / "a.csv"
+    file.write_bytes(b"\xef\xbb\xbf" + "text,label\ncafé,a\nthé,b\n".encode("cp1252"))
+    table = open_table(TableFile(path=str(file), encoding="cp1252"), workspace)
+    assert table.names == ("text", "label") and preview(table)[0]["text"] == "café"
+
+
 def test_hashes_that_are_no_comments(tmp_path: Path, workspace: Workspace) -> None:
     rows = "".join(f"#tag{number},x{number % 2}\n" for number in range(20))
     assert open_table(write(tmp_path, "a.csv", f"text,label\n{rows}"), workspace).rows == 20

@@ -217,6 +217,9 @@ def _transcode(source: Path, target: Path, encoding: str, shown: str, progress: 
     size = max(source.stat().st_size, 1)
     try:
         with source.open("rb") as file, target.open("w", encoding="utf-8", newline="") as out:
+            # A program put it there, whatever the text behind it is written in; of the names it is none.
+            if encoding.startswith(("cp", "iso8859", "latin")) and file.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
+                file.seek(0)
             while block := file.read(BLOCK):
                 progress.at(file.tell() / size)
                 text = decoder.decode(block)
