@@ -24,6 +24,19 @@ from core.files import replacing
 from core.model_facts import MODEL_FACTS_FILE, ModelFacts, run_model_facts
 from core.workspace import RunFolder
 
+NO_DECISION = {
+    "none": ("learned from conversations, so it has no classes to be sure of", "Ask it for answers with `chat`."),
+    "multi": (
+        "may give a row several classes, so no one class is the likeliest",
+        "Each class has its own threshold already, chosen on validation.",
+    ),
+    "soft": (
+        "learned how probable each class is, and answers with that",
+        "Choose by the probabilities themselves, which `predict` gives.",
+    ),
+}
+"""By label kind, why a run decides nothing by confidence, and what to do."""
+
 
 @dataclass(frozen=True)
 class Wish:
@@ -52,11 +65,9 @@ def decided(facts: ModelFacts, report: Mapping[str, Any] | None, wish: Wish) -> 
     Raises UserError for a model of another kind of label, a figure out of its bounds, an accuracy out of reach.
     """
     if facts.label_kind != "single" or facts.task == "chat":
-        raise UserError(
-            f"Run {facts.run} does not give each row one class, so it has no confidence to choose by.",
-            facts.run,
-            "Where rows may have several classes each has its own threshold already, chosen on validation.",
-        )
+        kind = "none" if facts.task == "chat" else facts.label_kind
+        told, todo = NO_DECISION[kind]
+        raise UserError(f"Run {facts.run} {told}.", facts.run, todo)
     given = [value for value in (wish.abstain_below, wish.accuracy, wish.coverage) if value is not None]
     if len(given) > 1:
         raise UserError(

@@ -69,7 +69,10 @@ class PredictionService:
         require_classes(facts)
         cleaned = [_cleaned(facts, text) for text in texts]
         if not all(cleaned):
-            raise UserError("There is no text to label.", "text", "Write or paste a text first.")
+            if len(cleaned) == 1:
+                raise UserError("There is no text to label.", "text", "Write or paste a text first.")
+            place = cleaned.index("") + 1
+            raise UserError(f"Text {place} of {len(cleaned)} is empty.", "text", "Leave out texts that are empty.")
 
         def ask(texts: list[ModelText]) -> list[list[float]]:
             answered: list[list[float]] = self._answer(folder, {"texts": texts}, self._answer_seconds)["probabilities"]

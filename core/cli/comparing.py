@@ -53,9 +53,10 @@ def compare(request: argparse.Namespace, workspace: Workspace) -> Answer:
 
 
 def _figures(found: Any) -> list[str]:
-    lines = [f"{'run':<40}{'accuracy (95 % sure)':>25}{'macro F1 (95 % sure)':>25}{'calib.':>8}{'seconds':>9}"]
+    figures = f"{'accuracy (95 % sure)':>25}{'macro F1 (95 % sure)':>25}{'calib.':>8}{'seconds':>9}"
+    lines = [f"{'run':<26}{'name':<40}{figures}"]
     for run in found.runs:
-        name = f"{run.name[:39]:<40}"
+        name = f"{run.run:<26}{run.name.removesuffix(f' ({run.run})')[:39]:<40}"
         if run.figures is None:
             said = f"loss {run.chat['loss']:.3f}, perplexity {run.chat['perplexity']:,.3g}" if run.chat else run.state
             lines.append(f"{name}{said:>25}")

@@ -33,7 +33,9 @@ def leaderboard(_request: argparse.Namespace, workspace: Workspace) -> Answer:
         widths = (25, 25, 24, 9, 9, 9, 9)
         shown = "".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
         verdict = entry.against_best.words if entry.against_best else "the best"
-        return f"{entry.title[:39]:<40}{shown}  {verdict}"
+        title = entry.title.replace(f" ({entry.run})", "")
+        run = "" if figures.rank == "baseline" else entry.run
+        return f"{title[:39]:<40}{run:<24}{shown}  {verdict}"
 
     boards = boards_of(workspace)
     if not boards:
@@ -41,12 +43,10 @@ def leaderboard(_request: argparse.Namespace, workspace: Workspace) -> Answer:
     lines = []
     for board in boards:
         figure = "micro F1" if board.several else "accuracy"
-        head = (
-            f"{'':<40}{figure + ' (95 % sure)':>25}{'macro F1 (95 % sure)':>25}{'calib. (95 % sure)':>24}{'rows/s':>9}"
-        )
+        head = f"{'':<40}{'run':<24}{figure + ' (95 % sure)':>25}{'macro F1 (95 % sure)':>25}{'calib. (95 % sure)':>24}"
         lines += [
             f"{board.data}: {board.rows:,} test rows, {board.classes:,} classes",
-            f"{head}{'MB':>9}{'seconds':>9}{'peak MB':>9}",
+            f"{head}{'rows/s':>9}{'MB':>9}{'seconds':>9}{'peak MB':>9}",
             *(line(entry, board) for entry in board.entries),
             board.sentence,
             "",

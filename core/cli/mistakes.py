@@ -12,12 +12,14 @@ from core.workspace import RunFolder, Workspace
 
 def mistakes(request: argparse.Namespace, workspace: Workspace) -> Answer:
     from core.correcting.marks import run_marks
+    from core.data.examples import read_data_facts
     from core.evaluation.mistakes import count_rows, page_of_rows, places_of
     from core.evaluation.row_filter import RowFilter
     from core.evaluation.suspicious import count_held_out, why_not_judged
     from core.runs.store import open_store
 
     folder = _measured(workspace, request.run)
+    _require_possible(request, read_data_facts(folder))
     if request.suspicious and why_not_judged(folder):
         raise UserError(why_not_judged(folder), request.run, "Leave --suspicious out.")
     wanted = RowFilter(
@@ -30,7 +32,7 @@ def mistakes(request: argparse.Namespace, workspace: Workspace) -> Answer:
         order=request.order or ("suspicion" if request.suspicious else "confidence"),
     )
     total = count_rows(folder, wanted)
-    rows = page_of_rows(folder, wanted, max(0, request.offset), max(0, request.limit))
+    rows = page_of_rows(folder, wanted, request.offset, request.limit)
     marks = run_marks(open_store(workspace), folder)
     found = []
     for row in rows:
@@ -44,6 +46,24 @@ def mistakes(request: argparse.Namespace, workspace: Workspace) -> Answer:
     return Answer("\n".join(lines), {"run": folder.id, "total": total, "offset": request.offset, "rows": found})
 
 
+def _require_possible(request: argparse.Namespace, facts: Any) -> None:
+    """Raises UserError for what no row can be: rather than an empty list, which reads as no mistakes."""
+    from core.correcting.marks import check_class
+
+    for name in (request.true, request.predicted):
+        if name:
+            check_class(facts, name)
+    if not 0 <= request.least <= request.most <= 1:
+        raise UserError(
+            f"No confidence is from {request.least:g} to {request.most:g}.",
+            "--least, --most",
+            "Give numbers from 0 to 1, the smaller one as --least.",
+        )
+    for option, number in (("--offset", request.offset), ("--limit", request.limit)):
+        if number < 0:
+            raise UserError(f"{option} is {number}; it is a number of rows.", option, "Give 0 or more.")
+
+
 def _line(row: dict[str, Any]) -> str:
     said = row.get("suggested") or row["predicted"]
     mark = "" if row["said_of_label"] is None else f"  [{row['said_of_label']['verdict']}]"
@@ -55,7 +75,7 @@ def _line(row: dict[str, Any]) -> str:
 def correct(request: argparse.Namespace, workspace: Workspace) -> Answer:
     from core.correcting.corrected_file import corrected_targets, write_corrected
     from core.correcting.marks import run_marks
-    from core.correcting.plan import plan_corrections
+    from core.correcting.plan import plan_corrections, require_labels
     from core.data.examples import read_data_facts
     from core.files import refuse_to_overwrite, replacing
     from core.runs.store import open_store
@@ -63,7 +83,7 @@ def correct(request: argparse.Namespace, workspace: Workspace) -> Answer:
 
     folder = workspace.run(request.run)
     open_store(workspace).run(request.run)
-    read_data_facts(folder)
+    require_labels(folder, read_data_facts(folder))
     marks = run_marks(open_store(workspace), folder)
     if request.corrections:
         marks |= _marks_of_file(folder, Path(request.corrections))

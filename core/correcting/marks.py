@@ -64,13 +64,16 @@ def mark_wrong(store: Store, folder: RunFolder, place: Place, classes: Sequence[
 
 def check_classes(facts: DataFacts, classes: Sequence[str]) -> None:
     """Raises UserError for a class that the run does not know, and for too many or too few."""
-    unknown = [name for name in classes if name not in facts.labels]
-    if unknown:
-        raise UserError(
-            f"'{unknown[0]}' is no class of this run.", "label", f"Choose one of {', '.join(facts.labels[:20])}."
-        )
+    for name in classes:
+        check_class(facts, name)
     if facts.kind != "multi" and len(classes) != 1:
         raise UserError("A row has exactly one class here.", "label", "Choose the class that is right.")
+
+
+def check_class(facts: DataFacts, name: str) -> None:
+    """Raises UserError for a class that the run does not know."""
+    if name not in facts.labels:
+        raise UserError(f"'{name}' is no class of this run.", "label", f"Choose one of {', '.join(facts.labels[:20])}.")
 
 
 def mark_ambiguous(store: Store, folder: RunFolder, place: Place) -> None:

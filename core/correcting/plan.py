@@ -66,11 +66,16 @@ class Plan:
         return [(old, new, rows) for (old, new), rows in counted.most_common()]
 
 
+def require_labels(folder: RunFolder, facts: DataFacts) -> None:
+    """Raises UserError where the run learned from conversations."""
+    if facts.kind == "none":
+        raise UserError("Conversations have no labels.", folder.id, "Correct their file by hand.")
+
+
 def plan_corrections(folder: RunFolder, marks: Mapping[Place, LabelMark], *, leave_out_ambiguous: bool = True) -> Plan:
     """What the marks come to. Raises UserError where a file is gone, or is not the one that the run read."""
     spec, facts = read_spec(folder.spec), read_data_facts(folder)
-    if facts.kind == "none":
-        raise UserError("Conversations have no labels.", folder.id, "Correct their file by hand.")
+    require_labels(folder, facts)
     tables = open_tables(spec.data, folder.workspace)
     for role in {role for role, _ in marks}:
         if sha256_of(tables[role].file) != facts.files[role]["sha256"]:

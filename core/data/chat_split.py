@@ -15,7 +15,7 @@ from core.data.conversations import NOT_USED, Conversations, conversations_of, d
 from core.data.examples import EXAMPLES, PARTS, DataFacts, conversation_text, read_data_facts, write_data_facts
 from core.data.findings import Finding, kept_of, raise_errors
 from core.data.reading.write import write_batches
-from core.data.same_rows import rows_of_run, why_not_same_rows
+from core.data.same_rows import about_same_rows, rows_of_run, why_not_same_rows
 from core.data.table import Table, file_facts, open_tables
 from core.files import replacing
 from core.schema import ChatColumns, RunSpec
@@ -45,6 +45,7 @@ def write_chat_split(spec: RunSpec, workspace: Workspace, folder: RunFolder) -> 
     folder.root.mkdir(parents=True, exist_ok=True)
     with replacing(folder.examples) as target:
         write_batches(EXAMPLES, _examples(tables, spec.mapping.chat, parts), target)
+    findings += about_same_rows(spec, tables, workspace)
     write_data_facts(folder, _facts(tables, found, parts, findings, same_as))
     # Written last: where split.parquet stands, the two others are whole.
     with replacing(folder.split) as target:

@@ -13,7 +13,7 @@ UNEQUAL = 20
 """From this many times as many rows in the largest class as in the smallest on, rare classes are easily ignored."""
 NEARLY_ALL = 0.95
 MOST_RARE = 0.5
-"""Where more classes than this share are rare, the column is hardly one of classes, and other findings say so."""
+"""Where more classes than this share are rare, merging them would make most of the data one class."""
 
 
 def about_class_steps(parts: Mapping[str, Part], mapping: MappingSpec) -> list[Finding]:
@@ -90,8 +90,9 @@ def about_classes(train: Part, mapping: MappingSpec) -> list[Finding]:
 
 def _rare(train: Part) -> list[Finding]:
     few = {name: rows for name, rows in train.labels.items() if 1 < rows < FEW_ROWS and name != OTHER}
-    if not few or len(few) > MOST_RARE * len(train.labels):
+    if not few:
         return []
+    most = len(few) > MOST_RARE * len(train.labels)
     settings = {"mapping.rare_below": FEW_ROWS, "mapping.rare_classes": "merge" if len(few) > 1 else "drop"}
     words = "Merge rare classes into one" if len(few) > 1 else "Leave the class out"
     return [
@@ -100,12 +101,12 @@ def _rare(train: Part) -> list[Finding]:
             f"{counted(len(few), 'class has', 'classes have')} fewer than {FEW_ROWS} rows ({listed(list(few))}): "
             "hardly learned, and hardly measured.",
             train.table.path.name,
-            "Add rows of them, merge them, or leave them out.",
+            "Add rows of them." if most else "Add rows of them, merge them, or leave them out.",
             len(few),
             "few_rows_of_class",
             "Of a class with so few rows one or none is in the test.",
             _sizes(few),
-            Fix(words, settings),
+            None if most else Fix(words, settings),
         )
     ]
 

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from core.data.corrected_from import origin_of
 from core.data.examples import PARTS, DataFacts, read_data_facts
+from core.data.findings import Finding
 from core.data.reading.sources import sha256_of
 from core.data.table import Table
 from core.errors import UserError
@@ -55,6 +56,19 @@ def why_not_same_rows(spec: RunSpec, tables: Mapping[str, Table], workspace: Wor
         ):
             return f"the {role} file has changed"
     return ""
+
+
+def about_same_rows(spec: RunSpec, tables: Mapping[str, Table], workspace: Workspace) -> list[Finding]:
+    """That the rows are divided anew though another run's division was asked for, and why."""
+    why = why_not_same_rows(spec, tables, workspace) if spec.split.same_as else ""
+    if not why:
+        return []
+    told = f"The rows are divided anew, not as in run {spec.split.same_as}, because {why}."
+    return [
+        Finding(
+            "warning", told, "split.same_as", "The two compare on different rows.", tables["train"].rows, "divided_anew"
+        )
+    ]
 
 
 def fold_folder(folder: RunFolder, fold: int) -> RunFolder:

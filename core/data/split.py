@@ -38,7 +38,7 @@ from core.data.labels import (
 )
 from core.data.mapping import mapped_text_sql, natural_order
 from core.data.reading.write import write_batches
-from core.data.same_rows import left_out_rows, rows_of_run, why_not_same_rows
+from core.data.same_rows import about_same_rows, left_out_rows, rows_of_run, why_not_same_rows
 from core.data.table import Table, file_facts, open_tables, require_columns
 from core.errors import UserError
 from core.files import replacing
@@ -105,6 +105,7 @@ def write_split(spec: RunSpec, workspace: Workspace, folder: RunFolder, fold: in
         first = sum(int((file.parts != NOT_USED).sum()) for file in files)
         with replacing(folder.outside) as target:
             write_batches(schema, _examples(outside, spec.mapping, also, schema, first), target)
+    findings += about_same_rows(spec, tables, workspace)
     facts = _facts(files, spec.mapping, steps.rare, findings, folder)
     write_data_facts(folder, replace(facts, same_rows=same_rows, steps=cleaning))
     # Written last: where split.parquet stands, the two others are whole.

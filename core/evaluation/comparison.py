@@ -21,6 +21,7 @@ from core.evaluation.report_file import read_content
 from core.evaluation.spec_differences import SettingValues, setting_values
 from core.evaluation.standing import Contestant, Standing, standing_of
 from core.evaluation.verdict import counted
+from core.runs.records import told_apart
 from core.runs.store import Run, open_store
 from core.schema import LabelKind
 from core.workspace import RunFolder, Workspace
@@ -35,6 +36,7 @@ Which = Literal["first", "second"]
 class ComparedRun:
     run: str
     name: str
+    """With the id behind it where another of these runs has the same."""
     state: str
     kind: LabelKind | None
     """Of its labels; None before it is measured."""
@@ -92,7 +94,7 @@ def compare_runs(workspace: Workspace, run_ids: Sequence[str]) -> Compared:
     """Raises UserError for fewer than two runs, more than MOST_RUNS, the same one twice, or one that is not there."""
     _require(run_ids)
     store = open_store(workspace)
-    runs = [store.run(workspace.run(run_id).id) for run_id in run_ids]
+    runs = told_apart([store.run(workspace.run(run_id).id) for run_id in run_ids])
     folders = [workspace.run(run_id) for run_id in run_ids]
     pairs = zip(runs, folders, strict=True)
     standings = [standing_of(folder) if run.state == "finished" else None for run, folder in pairs]

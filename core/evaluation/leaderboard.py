@@ -16,6 +16,7 @@ import numpy as np
 from core.evaluation.multi_verdict import compare_sets
 from core.evaluation.paired import Outcome, compared_words, holm, macro_f1_difference, mcnemar, outcome_of, sure_words
 from core.evaluation.standing import Contestant, Standing, standing_of, title_of
+from core.runs.records import told_apart
 from core.runs.store import Run, open_store
 from core.workspace import Workspace
 
@@ -88,7 +89,12 @@ def leaderboard(workspace: Workspace) -> list[Board]:
         standing = standing_of(workspace.run(run.id))
         if standing is not None:
             boards.setdefault(standing.rows_id, []).append((run, standing))
-    return [_board(members) for members in boards.values()]
+    return [_board(members) for members in map(_told_apart, boards.values())]
+
+
+def _told_apart(members: Sequence[tuple[Run, Standing]]) -> list[tuple[Run, Standing]]:
+    runs = told_apart([run for run, _ in members])
+    return list(zip(runs, (standing for _, standing in members), strict=True))
 
 
 def as_json(boards: Sequence[Board]) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 """What the store gives back: a run, its progress, its points and events, each as it was when it was read."""
 
 import json
-from dataclasses import dataclass, fields
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 
@@ -86,3 +88,9 @@ def run_of(row: tuple[Any, ...]) -> Run:
             "shared": bool(values["shared"]),
         }
     )
+
+
+def told_apart(runs: Sequence[Run]) -> list[Run]:
+    """The same runs; where several have one name, each is called by it and by its id."""
+    held = Counter(run.name for run in runs)
+    return [replace(run, name=f"{run.name} ({run.id})") if held[run.name] > 1 else run for run in runs]

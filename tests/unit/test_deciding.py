@@ -1,6 +1,7 @@
 """Choosing what a run's model answers: from wishes, saved beside everything else, shown in words, files and pages."""
 
 import json
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -90,8 +91,12 @@ def test_only_one_class_a_row_has_a_confidence_to_choose_by(workspace: Workspace
     content = json.loads((made.model / "tunedesk.json").read_text(encoding="utf-8"))
     several = content | {"label_kind": "multi", "thresholds": [0.5, 0.5, 0.5]}
     (made.model / "tunedesk.json").write_text(json.dumps(several), encoding="utf-8")
-    with pytest.raises(UserError, match="does not give each row one class"):
+    with pytest.raises(UserError, match="may give a row several classes"):
         decided(run_model_facts(made), None, Wish(abstain_below=0.5))
+    for changed, words in (({"label_kind": "soft"}, "how probable"), ({"task": "chat"}, "learned from conversations")):
+        other = replace(run_model_facts(made), **{"thresholds": None, "label_kind": "single", **changed})
+        with pytest.raises(UserError, match=words):
+            decided(other, None, Wish())
 
 
 def test_the_command_line_chooses_and_tells(folder: RunFolder) -> None:

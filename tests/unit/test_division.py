@@ -206,7 +206,10 @@ def test_same_rows_as_another_run(trec: TableFile, workspace: Workspace) -> None
     assert facts.same_rows == first
     assert parts_of(workspace.run("b")) == {row: swapped[part] for row, part in parts.items()}
     other = run(trec, test=0.3, same_as=first)
-    assert write_split(other, workspace, workspace.run("c")).same_rows == ""
+    anew = write_split(other, workspace, workspace.run("c"))
+    assert anew.same_rows == "" and "divided_anew" not in {found["kind"] for found in facts.findings}
+    (told,) = [found["what"] for found in anew.findings if found["kind"] == "divided_anew"]
+    assert told == f"The rows are divided anew, not as in run {first}, because the split settings have changed."
     gone = run(trec, test=0.2, same_as="no-such-run")
     assert divided(gone, workspace, "d") == parts
 

@@ -303,12 +303,13 @@ COLUMNS = {"text": [text for text, _ in ROWS], "label": [label for _, label in R
         RECORDS,
         {"data": RECORDS},
         {"version": "1.1", "data": RECORDS, "tags": ["a", "b"]},
+        {"status": "ok", "response": {"found": len(ROWS), "docs": RECORDS}},
         COLUMNS,
         {name: dict(zip(map(str, range(len(ROWS))), column, strict=True)) for name, column in COLUMNS.items()},
         {str(number): record for number, record in enumerate(RECORDS)},
         {"columns": ["text", "label"], "index": list(range(len(ROWS))), "data": [list(row) for row in ROWS]},
     ],
-    ids=["list", "data", "data and more", "columns", "pandas columns", "pandas index", "pandas split"],
+    ids=["list", "data", "data and more", "deeper", "columns", "pandas columns", "pandas index", "pandas split"],
 )
 @pytest.mark.parametrize("indent", [None, 2])
 def test_json_tables_in_every_form(content: object, indent: int | None, tmp_path: Path, workspace: Workspace) -> None:

@@ -1,6 +1,7 @@
 """The leaderboard over finished runs of a workspace: who shares a table, who is clearly worse, and how it is shown."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,8 +41,9 @@ def table(path: Path, rows: int = ROWS) -> Path:
 
 def finished(workspace: Workspace, run_id: str, file: Path, wrong: float, seed: int = 1, **changes) -> None:
     """A run that is wrong on a share of the test rows, with real baselines where its name does not say otherwise."""
+    called = changes.pop("called", f"Run {run_id}")
     content = {
-        "name": f"Run {run_id}",
+        "name": called,
         "split": {"test": 0.3, **changes.pop("split", {})},
         "data": {"train": {"path": str(file)}},
         "mapping": {"text": ["text"], "label": "label"},
@@ -75,7 +77,7 @@ def finished(workspace: Workspace, run_id: str, file: Path, wrong: float, seed: 
         },
     )  # fmt: skip
     # Finished from the start: a server that is at work here would take a run that stands in the queue.
-    open_store(workspace).add_opened_run(run_id, f"Run {run_id}", "a-preset", "a-model", file.name, "")
+    open_store(workspace).add_opened_run(run_id, called, "a-preset", "a-model", file.name, "")
 
 
 def said(part: LabelledTexts, wrong: float, seed: int) -> Predictions:
@@ -212,6 +214,23 @@ def test_baselines_that_learned_from_other_rows_are_told_apart(workspace, tmp_pa
     (board,) = leaderboard(workspace)
     titles = [entry.title for entry in board.entries if entry.figures.name == "majority"]
     assert len(titles) == 2 and "Guessing the commonest class (of Run first)" in titles
+
+
+def test_runs_of_one_name_are_told_apart_by_their_ids(workspace, tmp_path, capsys):
+    file = table(tmp_path / "rows.csv")
+    ids = ("20260101-000000-00000001", "20260101-000000-00000002")
+    for seed, name in enumerate(ids):
+        finished(workspace, name, file, 0.3, seed, called="Mail")
+    (board,) = leaderboard(workspace)
+    assert {f"Mail ({name})" for name in ids} <= {entry.title for entry in board.entries}
+    assert all(f"Mail ({name})" in board.sentence for name in ids)
+    assert main(parse(["leaderboard", "--workspace", str(workspace.root)])) == 0
+    printed = capsys.readouterr().out
+    assert all(re.search(rf"^Mail +{name} ", printed, re.MULTILINE) for name in ids)
+    assert main(parse(["compare", *ids, "--workspace", str(workspace.root)])) == 0
+    printed = capsys.readouterr().out
+    assert all(re.search(rf"^{name} +Mail ", printed, re.MULTILINE) for name in ids)
+    assert f"“Mail ({ids[0]})”" in printed
 
 
 def test_runs_that_are_not_finished_or_have_lost_their_files_are_left_out(two_runs, tmp_path):

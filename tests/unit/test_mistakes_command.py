@@ -81,3 +81,13 @@ def test_a_wrong_correction_is_named_by_its_line(run, workspace, tmp_path, line)
 def test_nothing_to_correct_is_said(run, workspace, tmp_path):
     with pytest.raises(UserError):
         correct(parse(["correct", "a-run", "--to", str(tmp_path / "o.csv")]), workspace)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--true", "NOPE"], ["--predicted", "NOPE"], ["--least", "5"], ["--least", "0.6", "--most", "0.5"],
+     ["--offset", "-1"], ["--limit", "-1"]],
+)  # fmt: skip
+def test_what_no_row_can_be_is_refused(run, workspace, words):
+    with pytest.raises(UserError):
+        mistakes(parse(["mistakes", "a-run", *words]), workspace)

@@ -166,6 +166,8 @@ def test_threads_take_turns(service: PredictionService, run: RunFolder) -> None:
 
 
 def test_requests_that_cannot_be(service: PredictionService) -> None:
+    with pytest.raises(UserError, match="Text 2 of 3 is empty"):
+        service.predict(RUN, ["one", "  ", "three"])
     with pytest.raises(UserError, match="no text"):
         service.predict(RUN, ["  \n"])
     for absent in ("20261121-000000-cccc", "../elsewhere"):

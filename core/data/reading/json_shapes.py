@@ -1,7 +1,8 @@
 """JSON that is neither a list of records nor one record a line, as people have it: what table is meant.
 
-{"data": [records]}, {"train": [...], "test": [...]}, columns ({"text": [...], "label": [...]}), pandas' own forms
-(columns, index, split, table), and lists of rows ([["a text", "label"], ...]). It is held in memory, so it is limited.
+{"data": [records]}, {"response": {"docs": [records]}}, {"train": [...], "test": [...]}, columns ({"text": [...],
+"label": [...]}), pandas' own forms (columns, index, split, table), and lists of rows ([["a text", "label"], ...]). It
+is held in memory, so it is limited.
 """
 
 import json
@@ -21,6 +22,9 @@ LARGEST = 64 * 2**20
 """Bytes of such a file; a list of records and JSON Lines may be of any size."""
 MOST_KEYS = 10_000
 """Columns that records may have together."""
+
+DEEPEST = 4
+"""Keys above those under which rows are looked for."""
 
 Rows = Sequence[Any]
 
@@ -109,13 +113,22 @@ def _alike(values: list[dict[str, Any]]) -> bool:
 
 def _member(content: dict[str, Any], shown: str, file: TableFile) -> _Shape | None:
     """One of the lists of rows in an object."""
-    lists = {key: value for key, value in content.items() if _are_rows(value)}
+    lists = _lists_of_rows(content)
     if not lists:
         return None
     name = chosen_name(list(lists), [len(value) for value in lists.values()], file.member, shown)
     rows = lists[name]
     words = f"Its rows stand under '{name}'."
     return _Shape(rows, words, _numbered(rows) if _are_lists(rows) else (), name, tuple(lists))
+
+
+def _lists_of_rows(content: dict[str, Any], under: str = "") -> dict[str, Rows]:
+    """By key; where there are none, those of more than one row that stand deeper, by dotted keys: `response.docs`."""
+    found = {under + key: value for key, value in content.items() if _are_rows(value) and (not under or len(value) > 1)}
+    if not found and under.count(".") < DEEPEST:
+        for key, value in content.items():
+            found |= _lists_of_rows(value, f"{under}{key}.") if isinstance(value, dict) else {}
+    return found
 
 
 def _are_rows(value: Any) -> bool:

@@ -12,7 +12,7 @@ from core.errors import UserError
 from core.files import path_given
 from core.schema import TableFile
 
-READER_VERSION = 5
+READER_VERSION = 6
 """Counts up when reading the same file gives another table, so that old caches are not used."""
 
 CHUNK = 2**20
