@@ -1,6 +1,8 @@
 """A RunSpec as YAML and as plain content: read, checked, written, and changed by `--set key=value`."""
 
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -70,7 +72,7 @@ def with_overrides(content: dict[str, Any], overrides: list[str]) -> dict[str, A
             raise UserError(
                 f"--set {override}: " + (f"'{key}' is not a setting." if equals else "there is no '='."),
                 key,
-                "Write --set key=value; `python launch.py settings` lists every key.",
+                f"{_like(key, known)}Write --set key=value; `python launch.py settings` lists every key.",
             )
         *parents, name = key.split(".")
         part = changed
@@ -79,6 +81,13 @@ def with_overrides(content: dict[str, Any], overrides: list[str]) -> dict[str, A
             part = part[parent]
         part[name] = _given_value(known[key], text)
     return changed
+
+
+def _like(key: str, known: Iterable[str]) -> str:
+    """A sentence that asks whether a key like this one was meant; '' where none is like it."""
+    keys = list(known)
+    meant = [one for one in keys if one.endswith(f".{key}")] or get_close_matches(key, keys, 1)
+    return f"Did you mean {' or '.join(meant)}? " if meant else ""
 
 
 def _given_value(setting: Setting, text: str) -> Any:

@@ -31,11 +31,7 @@ def fit_of(forecast: Forecast, spec: RunSpec) -> Fit:
 
 
 def write_fitted(fit: Fit, target: Path) -> None:
-    """Raises UserError where nothing fits, or the file cannot be written."""
-    if not fit.fits:
-        raise UserError(
-            fit.words, str(target), "No file was written. Choose a smaller model, or another device with --device."
-        )
+    """Raises UserError where the file cannot be written."""
     if target.suffix.lower() not in (".yaml", ".yml"):
         raise UserError(f"{target.name} is no .yaml file.", "--to", "End its name with .yaml: it becomes a spec.")
     try:
@@ -52,7 +48,9 @@ def fit_answer(fit: Fit, target: Path | None) -> Answer:
     lines = [fit.words]
     for change in fit.changes:
         lines.append(f"  {change.key}: {_shown(change.before)} -> {_shown(change.after)}. {change.words}")
-    if target is not None:
+    if target is not None and not fit.fits:
+        lines.append(f"Nothing was written to {target}.")
+    elif target is not None:
         write_fitted(fit, target)
         lines.append(f"The fitted spec is in {target}; `python launch.py train {target}` starts it.")
     content = {
@@ -62,7 +60,7 @@ def fit_answer(fit: Fit, target: Path | None) -> Answer:
         "time": round(fit.time, 3),
         "changes": [vars(change) for change in fit.changes],
         "smaller": list(fit.smaller),
-        "to": str(target.absolute()) if target is not None else None,
+        "to": str(target.absolute()) if target is not None and fit.fits else None,
     }
     return Answer("\n".join(lines), content, DONE if fit.fits else RUN_FAILED)
 

@@ -6,9 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.cli.answer import DONE
+from core.cli.probing import fit_answer
 from core.models.known import known_of
 from core.presets import find_preset, load_presets, preset_spec
 from core.schema import FAMILY_METHODS, DataSpec, MappingSpec, ModelSpec, RunSpec, TableFile, TrainingSpec
+from core.spec_files import read_spec
 from core.step_sizes import MOST_BATCHES, batch_sizes
 from core.training.fit import MARGIN, make_it_fit
 from core.training.memory import Device, Workload, forecast_memory
@@ -244,3 +247,14 @@ def test_a_batch_divides_the_rows_of_a_step(rows, batches):
     assert sizes[0] == rows
     assert all(rows * batches % size == 0 and rows * batches // size <= MOST_BATCHES for size in sizes[1:])
     TrainingSpec(batch_size=1, gradient_accumulation=MOST_BATCHES)
+
+
+def test_the_command_writes_what_fits_and_nothing_where_nothing_does(tmp_path):
+    spec, target = of_preset("bert-base"), tmp_path / "fitted.yaml"
+    for gigabytes, fits in ((0.01, False), (100, True)):
+        fit = make_it_fit(spec, workload("bert-base", 128), card(gigabytes), 128)
+        told = fit_answer(fit, target)
+        assert (told.code == DONE, told.content["fits"], target.exists()) == (fits, fits, fits)
+        assert ("Nothing was written" in told.text) != fits
+        assert (told.content["to"] == str(target)) == fits
+    assert read_spec(target) == fit.spec

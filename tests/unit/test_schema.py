@@ -43,6 +43,15 @@ def test_a_value_out_of_bounds_names_its_field(override, field):
     assert field in caught.value.what
 
 
+@pytest.mark.parametrize(
+    ("key", "meant"), [("epochs", "training.epochs"), ("training.epoch", "training.epochs"), ("quite.other", None)]
+)
+def test_a_key_like_the_one_that_was_given_is_offered(key, meant):
+    with pytest.raises(UserError, match=f"'{key}' is not a setting") as caught:
+        with_overrides(SMALLEST, [f"{key}=3"])
+    assert caught.value.todo.startswith(f"Did you mean {meant}?" if meant else "Write --set key=value")
+
+
 def test_an_unknown_key_in_a_file_is_named():
     with pytest.raises(UserError, match=r"'training.learning_rat' is not a setting"):
         parse_spec({**SMALLEST, "training": {"learning_rat": 1}}, "spec.yaml")
