@@ -125,6 +125,9 @@ def apart(task: dict[str, Any], limit: float, script: str = "gpu_llm_measure.py"
             "HF_HUB_OFFLINE": "1",
             "TOKENIZERS_PARALLELISM": "false",
         }
+        if task.get("side") in ("ours", "unsloth"):
+            # unsloth sets it as it is imported, which in a run comes before CUDA is begun with, and here after.
+            environment.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
         with log.open("w") as file:
             try:
                 code = subprocess.run(

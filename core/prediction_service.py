@@ -36,6 +36,8 @@ START_SECONDS = 180.0
 """Longest wait for torch to be imported and the model to be loaded."""
 ANSWER_SECONDS = 120.0
 """Longest wait for an answer."""
+ROOM_SECONDS = 5.0
+"""Longest wait for an answer before a run begins."""
 CHAT_SECONDS = 600.0
 """The same in a conversation: two models write it word by word, perhaps without a GPU."""
 LOG_NAME = "serve.log"
@@ -124,6 +126,14 @@ class PredictionService:
         server = self._server
         folder = self.workspace.run(run_id)
         return server is not None and server.ready and folder.model.is_dir() and server.serves(folder)
+
+    def make_room(self) -> None:
+        """Let go of the model, as a run is about to want the GPU's memory; one that is long at an answer goes on."""
+        if self._turn.acquire(timeout=ROOM_SECONDS):
+            try:
+                self._drop()
+            finally:
+                self._turn.release()
 
     def close(self) -> None:
         """End the model's process."""

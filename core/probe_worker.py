@@ -41,6 +41,7 @@ def run_job(job: Path, own_process: bool = False) -> int:
     if own_process:
         leave_out_unused(request.spec)
     workspace = Workspace(job.parent.parent)
+    os.environ.setdefault("UNSLOTH_COMPILE_LOCATION", str(workspace.compiled))
     scratch = job / SCRATCH
     shutil.rmtree(scratch, ignore_errors=True)
     try:

@@ -147,6 +147,8 @@ class ChatColumns(Part):
     tools: str | None = setting(None, "A column of JSON lists of tool descriptions.")
 
 
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+"""auto: what the device multiplies itself."""
 LabelKind = Literal["single", "multi", "soft", "none"]
 
 
@@ -519,7 +521,7 @@ class TrainingSpec(Part):
         "AdamW; 8bit keeps its two averages in a quarter of the memory, paged moves them to main memory when the GPU "
         "is full. Without a CUDA GPU always adamw.",
     )
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = setting(
+    precision: Precision = setting(
         "auto",
         "Number format of the arithmetic. auto: bfloat16 or float16 where the GPU multiplies it, bfloat16 where the "
         "processor does and the model is an encoder, else float32.",

@@ -191,6 +191,11 @@ class Workspace:
         """One folder for each probe of a run that has not begun."""
         return self.root / "probes"
 
+    @property
+    def compiled(self) -> Path:
+        """What Unsloth makes for the models of this computer's GPU; may be deleted at any time."""
+        return self.root / "compiled"
+
     def run(self, run_id: str) -> RunFolder:
         """The folder of a run. Raises UserError for an id that could name anything else."""
         if not _ID.fullmatch(run_id):

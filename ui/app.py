@@ -111,7 +111,7 @@ def _serve(
     open_browser: bool,
 ) -> None:
     service = PredictionService(workspace)
-    supervisor, closing = Supervisor(workspace), threading.Event()
+    supervisor, closing = Supervisor(workspace, service.make_room), threading.Event()
     app = build_app(workspace, service)
     try:
         port = _launch(app, host, port, share, entrance, service)

@@ -49,21 +49,26 @@ def generate_answers(
     batch_size: int,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> list[list[int]]:
-    """What the model answers freely, most likely token first, up to an end token: tokens by row.
+    """What the model answers freely, most likely token first, up to an end token: tokens by row. Where a prompt leaves
+    the model too few positions the answers are shorter.
 
     A check beside the scores: core.prompt_rows.answered_labels tells which of these are labels.
     """
     model.eval()
     answers: list[list[int]] = [[] for _ in prompts]
+    positions = most_positions(model)
     order = sorted(range(len(prompts)), key=lambda row: len(prompts[row]))
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
         ids, mask = padded([prompts[row] for row in rows], model.device, left=True)
+        most = min(max_new_tokens, positions - ids.shape[1]) if positions is not None else max_new_tokens
+        if most < 1:
+            continue
         generate: Any = model.generate
         output = generate(
             input_ids=ids,
             attention_mask=mask,
-            max_new_tokens=max_new_tokens,
+            max_new_tokens=most,
             do_sample=False,
             temperature=None,
             top_p=None,
@@ -76,6 +81,12 @@ def generate_answers(
         if on_progress is not None:
             on_progress(start + len(rows), len(order))
     return answers
+
+
+def most_positions(model: PreTrainedModel) -> int | None:
+    """Tokens that the model can read and write in all; None where its kind has no such bound."""
+    config: dict[str, Any] = model.config.get_text_config().to_dict()
+    return config.get("max_position_embeddings")
 
 
 def padded(rows: Sequence[Tokens], device: torch.device, left: bool = False) -> tuple[torch.Tensor, torch.Tensor]:

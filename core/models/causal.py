@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import torch
 from torch import nn
@@ -31,6 +31,12 @@ if TYPE_CHECKING:
 BackendName = Literal["unsloth", "transformers"]
 PAD_TOKENS = ("<|finetune_right_pad_id|>", "<pad>", "[PAD]", "<unk>")
 """What may fill a batch where the tokenizer names nothing for it; the end token otherwise."""
+_UNSLOTH_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+_UNSLOTH_SAYS_NO = (
+    *(ImportError, NotImplementedError, RuntimeError, OSError, ValueError, TypeError, KeyError, AttributeError),
+    AssertionError,
+)
+"""What it raises for models, libraries and GPUs that it was not made for."""
 _HEADS = ["score", "classifier"]
 """What transformers calls the new layer of a decoder with a classification head."""
 
@@ -47,7 +53,17 @@ class BackendRefusedError(Exception):
 
 
 def choose_backend(spec: ModelSpec, training: TrainingSpec, refused: str = "") -> Backend:
-    """Unsloth on CUDA, else TRL with PEFT and bitsandbytes. `refused`: why Unsloth did not take the model earlier."""
+    """Unsloth on CUDA, else TRL with PEFT and bitsandbytes. `refused`: why Unsloth did not take the model earlier.
+
+    Raises UserError for adapters that neither would train.
+    """
+    outer = [name for name in spec.lora.target_modules if name in ("lm_head", "embed_tokens")]
+    if outer and spec.method in ("lora", "qlora"):
+        raise UserError(
+            f"{' and '.join(outer)} cannot get an adapter: the loss is computed from the weights themselves.",
+            "model.lora.target_modules",
+            "Leave it out, or set model.lora.train_embeddings, which trains token embeddings and output layer whole.",
+        )
     if refused:
         return Backend("transformers", refused)
     if not torch.cuda.is_available():
@@ -60,10 +76,12 @@ def choose_backend(spec: ModelSpec, training: TrainingSpec, refused: str = "") -
         return Backend("transformers", f"It is to compute in {training.precision}; Unsloth has a format of its own.")
     if spec.lora.train_embeddings:
         return Backend("transformers", "Token embeddings are trained too, which PEFT does as they are saved.")
+    if spec.method in FOUR_BIT_METHODS and not spec.double_quantization:
+        return Backend("transformers", "Scales are to stay whole, and Unsloth always quantises them, too.")
     os.environ["UNSLOTH_DISABLE_STATISTICS"] = "1"
     try:
         import unsloth  # noqa: F401
-    except (ImportError, NotImplementedError, RuntimeError, OSError) as error:
+    except _UNSLOTH_SAYS_NO as error:
         return Backend("transformers", f"Unsloth cannot be used here: {error}")
     return Backend("unsloth", "")
 
@@ -81,11 +99,14 @@ def load_causal(
     if backend.name == "unsloth":
         # Beyond what the model was made for, Unsloth would stretch its positions, for other libraries not to follow.
         model = _from_unsloth(spec, folder, min(spec.max_length + scoring_tokens, longest))
+        # There it cuts rows. Where labels are scored as a tree more tokens stand in a row than have their own places.
+        for module in model.modules():
+            module.max_seq_length = spec.max_length + scoring_tokens  # type: ignore[assignment]
     else:
         from transformers import AutoModelForCausalLM
 
         model = _exact(AutoModelForCausalLM.from_pretrained(folder, **_loading(spec)))
-    _check_class(spec, model, "ForCausalLM")
+        _check_class(spec, model, "ForCausalLM")
     model.config.pad_token_id = tokenizer.pad_token_id
     return model, tokenizer
 
@@ -120,7 +141,7 @@ def with_adapter(
     """Adapters on the linear layers, never on the output layer; with method full the model as it is.
 
     What may wait in main memory, and is to, does from here on. Raises UserError for target modules that the model does
-    not have.
+    not have; BackendRefusedError.
     """
     offloads = training.gradient_checkpointing and training.offload_checkpoints
     if offloads and backend.name != "unsloth":
@@ -131,16 +152,18 @@ def with_adapter(
     if backend.name == "unsloth":
         from unsloth import FastLanguageModel
 
-        linear = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-        return FastLanguageModel.get_peft_model(
-            model,
-            r=lora.rank,
-            lora_alpha=lora.alpha,
-            lora_dropout=lora.dropout,
-            target_modules=list(lora.target_modules) or linear,
-            use_gradient_checkpointing="unsloth" if offloads else training.gradient_checkpointing,
-            random_state=training.seed,
-        )
+        try:
+            return FastLanguageModel.get_peft_model(
+                model,
+                r=lora.rank,
+                lora_alpha=lora.alpha,
+                lora_dropout=lora.dropout,
+                target_modules=list(lora.target_modules or _UNSLOTH_LINEAR),
+                use_gradient_checkpointing="unsloth" if offloads else training.gradient_checkpointing,
+                random_state=training.seed,
+            )
+        except _UNSLOTH_SAYS_NO as error:
+            _refuse(spec, error)
     from peft import LoraConfig, TaskType, get_peft_model
 
     has_head = spec.method == "head-on-llm"
@@ -330,11 +353,23 @@ def _from_unsloth(spec: ModelSpec, folder: str, tokens: int) -> "PreTrainedModel
             # Left out, Unsloth moves them where it finds memory to be short.
             **({"offload_embedding": True} if spec.embeddings_on_cpu else {}),
         )
-    except (NotImplementedError, ValueError, RuntimeError, KeyError, AttributeError) as error:
-        if gpu_is_full(error):
-            raise
-        raise BackendRefusedError(f"Unsloth does not take {spec.source}: {error}") from error
+    except _UNSLOTH_SAYS_NO as error:
+        _refuse(spec, error)
+    if not type(model).__name__.endswith("ForCausalLM"):
+        raise BackendRefusedError(f"Unsloth loads {spec.source} as {type(model).__name__}, which is made for more.")
+    named = {name.rpartition(".")[2] for name, _ in model.named_modules()}
+    if not spec.lora.target_modules and not named.issuperset(_UNSLOTH_LINEAR):
+        raise BackendRefusedError(f"Unsloth would put adapters on some linear layers of {spec.source} alone.")
     return model
+
+
+def _refuse(spec: ModelSpec, error: Exception) -> NoReturn:
+    """Raises BackendRefusedError; full memory as such."""
+    if gpu_is_full(error):
+        raise error
+    if "does not fit in GPU memory" in str(error):
+        raise torch.OutOfMemoryError(str(error)) from error
+    raise BackendRefusedError(f"Unsloth does not take {spec.source}: {error}") from error
 
 
 def _check_class(spec: ModelSpec, model: "PreTrainedModel", ending: str) -> None:

@@ -2,7 +2,12 @@
 
 import torch
 
-_GPU_IS_FULL = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+from core.schema import Precision
+
+_GPU_IS_FULL = (
+    *("CUDA error: out of memory", "CUDA driver error: out of memory"),
+    *("CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"),
+)
 
 
 def best_device() -> torch.device:
@@ -15,10 +20,12 @@ def gpu_format() -> torch.dtype:
     return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
 
 
-def evaluation_format(device: torch.device) -> torch.autocast:
-    """Around passes without a way back: on a CUDA GPU in its own format, elsewhere in the weights'."""
-    is_cuda = device.type == "cuda"
-    return torch.autocast(device.type, gpu_format() if is_cuda else torch.bfloat16, enabled=is_cuda)
+def evaluation_format(device: torch.device, precision: Precision = "auto") -> torch.autocast:
+    """Around passes without a way back: on a CUDA GPU in its own format where none is asked for, elsewhere in the
+    weights'."""
+    if device.type != "cuda" or precision == "float32":
+        return torch.autocast(device.type, torch.bfloat16, enabled=False)
+    return torch.autocast(device.type, gpu_format() if precision == "auto" else getattr(torch, precision))
 
 
 def gpu_is_full(error: BaseException) -> bool:

@@ -25,7 +25,7 @@ from core.models.architecture import embeddings, encoder_layers
 from core.models.device import evaluation_format, gpu_is_full
 from core.models.layers import CachePlan, plan_states
 from core.models.tokens import STATES, TokenRows, model_inputs
-from core.schema import TrainingSpec
+from core.schema import Precision, TrainingSpec
 
 BATCH_TOKENS = {"cpu": 4096, "cuda": 32_768}
 """Tokens at once when the cache is filled, padding counted; halved where memory does not suffice. On a processor more
@@ -80,26 +80,30 @@ def fill_cache(
 ) -> dict[str, CachedRows]:
     """Run the lowest `frozen` layers over all rows; with a folder the states lie there, else in memory.
 
-    `on_progress` gets (rows done, rows in all). Where a number is too large for float16, bfloat16 takes its place.
-    Raises UserError where a number is not finite there either.
+    `on_progress` gets (rows done, rows in all). Where a number is too large for float16, bfloat16 takes its place, and
+    where a GPU computed in float16, float32. Raises UserError where a number is not finite there either.
     """
-    kind = FORMATS[training.cache_format]
+    first = FORMATS[training.cache_format]
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-    while True:
+    larger = torch.bfloat16 if first == torch.float16 else first
+    in_float16 = evaluation_format(model.device, training.precision).fast_dtype == torch.float16
+    tries: tuple[tuple[torch.dtype, Precision], ...] = (
+        (first, training.precision),
+        (larger, "float32" if in_float16 else training.precision),
+    )
+    for kind, precision in tries:
         kept = {
             name: CachedRows(rows, _room(folder, name, (int(rows.offsets[-1]), model.config.hidden_size), kind))
             for name, rows in parts.items()
         }
-        if _fill(model, frozen, kept, pad_token_id, on_progress):
+        if _fill(model, frozen, kept, pad_token_id, precision, on_progress):
             return kept
-        if kind != torch.float16:
-            raise UserError(
-                "What the frozen layers say of a row is not a finite number, so nothing can be learned from it.",
-                "model.source",
-                "Choose another model: its weights are damaged, or too large for this computer's arithmetic.",
-            )
-        kind = torch.bfloat16
+    raise UserError(
+        "What the frozen layers say of a row is not a finite number, so nothing can be learned from it.",
+        "model.source",
+        "Choose another model: its weights are damaged, or too large for this computer's arithmetic.",
+    )
 
 
 @contextmanager
@@ -172,6 +176,7 @@ def _fill(
     frozen: int,
     kept: Mapping[str, CachedRows],
     pad_token_id: int,
+    precision: Precision,
     on_progress: Callable[[int, int], None] | None,
 ) -> bool:
     """False where a state is too large for the format."""
@@ -186,10 +191,10 @@ def _fill(
             chosen = order[start : start + max(1, budget // max(1, int(cached.rows.lengths[order[start]])))]
             try:
                 batch = model_inputs(cached.rows, chosen, pad_token_id, model.device)
-                with evaluation_format(model.device):
+                with evaluation_format(model.device, precision):
                     states = _prefix(model, frozen, batch).to(cached.states.dtype).cpu()
-            except torch.OutOfMemoryError:
-                if len(chosen) == 1:
+            except RuntimeError as error:
+                if len(chosen) == 1 or not gpu_is_full(error):
                     raise
                 budget //= 2
                 continue

@@ -57,6 +57,8 @@ def only_used_tokens(
     name = next(name for name, module in model.named_modules() if module is whole)
     parent, _, attribute = name.rpartition(".")
     small = UsedEmbedding(whole, used)
+    # On a GPU it would go on taking the memory that this is to save.
+    whole.to("cpu")
     setattr(model.get_submodule(parent), attribute, small)
     yield len(used), whole.num_embeddings
     with torch.no_grad():

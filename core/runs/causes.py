@@ -27,8 +27,8 @@ DRIVER = "The GPU or its driver stopped answering."
 # Of each cause what torch, CUDA, the C library and the hub say, then the sentence, the place, and what to do.
 _WORDS: tuple[tuple[str, tuple[str, str, str]], ...] = (
     (
-        r"CUDA out of memory|CUDA error: out of memory|CUBLAS_STATUS_ALLOC_FAILED|CUDNN_STATUS_ALLOC_FAILED|"
-        r"torch\.OutOfMemoryError",
+        r"CUDA out of memory|CUDA (?:driver )?error: out of memory|torch\.OutOfMemoryError|"
+        r"CUBLAS_STATUS_ALLOC_FAILED|CUDNN_STATUS_ALLOC_FAILED",
         (
             GPU_MEMORY,
             "training.batch_size",
@@ -57,8 +57,9 @@ _WORDS: tuple[tuple[str, tuple[str, str, str]], ...] = (
         ),
     ),
     (
-        r"CUDA error|cudaError|CUDA driver|NVML|Driver/library version mismatch|fallen off the bus|HIP error|"
-        r"No CUDA GPUs are available|Found no NVIDIA driver",
+        # With full memory, too, torch says where cudaErrorMemoryAllocation is explained.
+        r"CUDA error|cudaError(?!MemoryAllocation)|CUDA driver|NVML|Driver/library version mismatch|HIP error|"
+        r"fallen off the bus|No CUDA GPUs are available|Found no NVIDIA driver",
         (
             DRIVER,
             "GPU",

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import psutil
 
+from core.doctor import find_gpus
 from core.errors import UserError
 from core.files import new_folder, replacing
 from core.runs.causes import LAST_LINES, out_of_memory_kills, silent_end, was_killed_for_memory
@@ -125,8 +126,10 @@ def delete(workspace: Workspace, run_id: str) -> None:
 class Supervisor:
     """Holds the worker processes that it started, so that their exit codes can be read."""
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, make_room: Callable[[], None] | None = None) -> None:
+        """make_room: called before a run begins where there is a GPU, whose memory it may want whole."""
         self.workspace = workspace
+        self._make_room = make_room
         self.store: Store = open_store(workspace)
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._closing = threading.Event()
@@ -185,6 +188,8 @@ class Supervisor:
         advance(self.workspace, self.store, submit, len(devices()))
         claimed = self.store.claim_next(devices())
         if claimed is not None:
+            if self._make_room is not None and find_gpus()[0]:
+                self._make_room()
             self._launch(claimed)
 
     def _forget_ended(self, active: set[str]) -> None:
@@ -201,7 +206,12 @@ class Supervisor:
                 child = subprocess.Popen(
                     [*WORKER, str(folder.root)],
                     cwd=PROJECT,
-                    env=worker_environment() | device_environment(self.store, run.id),
+                    env={
+                        # Unsloth writes code that it makes for a model, else into the folder where it runs.
+                        "UNSLOTH_COMPILE_LOCATION": str(self.workspace.compiled),
+                        **worker_environment(),
+                        **device_environment(self.store, run.id),
+                    },
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
@@ -274,6 +284,8 @@ def worker_environment() -> dict[str, str]:
     """What a worker inherits: nothing in it may ask for a key, phone home or colour a log."""
     return {
         **FEW_SHAPES,
+        # As nvidia-smi and NVML count; CUDA itself counts from the fastest on.
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
         **os.environ,
         "PYTHONUNBUFFERED": "1",
         "PYTHONIOENCODING": "utf-8",

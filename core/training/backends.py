@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from core.models.parameters import Place
-from core.schema import RunSpec
+from core.schema import FOUR_BIT_METHODS, RunSpec
 
 _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "svebf16"}
 """Of processors that multiply bfloat16 themselves, as Linux names them in /proc/cpuinfo."""
@@ -21,6 +21,8 @@ def uses_unsloth(spec: RunSpec, place: Place) -> bool:
     if place == "cpu" or model.family == "encoder" or model.method in ("head-on-llm", "full"):
         return False
     if model.lora.train_embeddings or spec.training.precision != "auto":
+        return False
+    if model.method in FOUR_BIT_METHODS and not model.double_quantization:
         return False
     return _unsloth_is_installed()
 

@@ -18,14 +18,14 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 from trl import SFTConfig, SFTTrainer  # type: ignore[attr-defined]
 
-from core.models.causal import learn_in_float32
+from core.models.causal import BackendRefusedError, learn_in_float32
 from core.prompt_rows import Example
 from core.schema import RunSpec
 from core.training.answer_loss import answer_token_loss, projects_plainly
 from core.training.as_good import choosing
 from core.training.batches import RowBatches, batch_loader
 from core.training.saved_state import CheckpointWriter
-from core.training.trainers import argument_values, checkpoint_writer, watch_disk
+from core.training.trainers import argument_values, checkpoint_writer, keep_to_one_gpu, watch_disk
 from core.workspace import RunFolder
 
 _FEATURES = Features({"input_ids": List(Value("int32")), "labels": List(Value("int32"))})
@@ -92,28 +92,36 @@ def answer_trainer(
 ) -> AnswerTrainer:
     """A trainer over tokenised rows that keeps the best checkpoint by `metric`, a name that `measure` gives.
 
-    classes: one a row; 0 where there are none.
+    classes: one a row; 0 where there are none. Raises BackendRefusedError.
     """
     values = argument_values(spec, folder, len(train), math.ceil(len(train) / spec.training.batch_size), classes) | {
         "metric_for_best_model": metric,
         "greater_is_better": metric != "loss",
     }
-    data = as_dataset(train)
-    trainer = AnswerTrainer(
-        model=model,
-        args=SFTConfig(
-            **values,
-            max_length=None,
-            packing=False,
-            padding_free=False,  # left out, Unsloth may drop the mask that the loss is told by
-            dataset_kwargs={"skip_prepare_dataset": True},
-        ),
-        train_dataset=data,
-        # Never read: `measure` knows its rows. Without one, transformers refuses to evaluate.
-        eval_dataset=data.select([0]),
-        processing_class=tokenizer,
-        callbacks=[*callbacks, *choosing(spec.training)],
+    arguments = SFTConfig(
+        **values,
+        max_length=None,
+        packing=False,
+        padding_free=False,  # left out, Unsloth may drop the mask that the loss is told by
+        dataset_kwargs={"skip_prepare_dataset": True},
     )
+    keep_to_one_gpu(arguments)
+    data = as_dataset(train)
+    try:
+        trainer = AnswerTrainer(
+            model=model,
+            args=arguments,
+            train_dataset=data,
+            # Never read: `measure` knows its rows. Without one, transformers refuses to evaluate.
+            eval_dataset=data.select([0]),
+            processing_class=tokenizer,
+            callbacks=[*callbacks, *choosing(spec.training)],
+        )
+    except ValueError as error:
+        # It looks through rows and embeddings for what it takes for mistakes.
+        if str(error).startswith("Unsloth:"):
+            raise BackendRefusedError(str(error)) from error
+        raise
     trainer.measure = measure
     trainer.plain = projects_plainly(model.config)
     lengths = np.array([len(example.ids) for example in train], dtype=np.int64)

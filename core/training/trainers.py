@@ -77,6 +77,7 @@ def classifier_trainer(
         remove_unused_columns=False,
         label_names=["labels"],
     )
+    keep_to_one_gpu(arguments)
     if spec.model.family == "encoder":
         torch.nn.Module.to(model, arguments.device)
     trainer = ClassifierTrainer(
@@ -179,6 +180,11 @@ def argument_values(spec: RunSpec, folder: RunFolder, rows: int, batches: int, c
         dataloader_pin_memory=torch.cuda.is_available(),
         disable_tqdm=True,
     )
+
+
+def keep_to_one_gpu(arguments: TrainingArguments) -> None:
+    """Where transformers sees several GPUs it would part each batch among them all (nn.DataParallel)."""
+    arguments._n_gpu = min(1, arguments.n_gpu)
 
 
 def _precision(training: TrainingSpec, family: Family) -> str:

@@ -227,6 +227,24 @@ def encoder(folder: str) -> dict[str, Any]:
     }
 
 
+def unused_tokens() -> dict[str, Any]:
+    """Bytes on the GPU with the whole table of embeddings, with the rows' tokens alone, and after."""
+    from transformers import BertConfig, BertForSequenceClassification
+
+    from core.models.tokens import TokenRows
+    from core.models.used_tokens import only_used_tokens
+
+    shape = {"hidden_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 128}
+    model = BertForSequenceClassification(BertConfig(vocab_size=100_000, **shape)).to("cuda")
+    table = model.get_input_embeddings().weight
+    rows = TokenRows(np.arange(5, 55, dtype=np.int32), np.array([0, 20, 50]))
+    found = {"table": table.numel() * table.element_size(), "whole": torch.cuda.memory_allocated()}
+    del table
+    with only_used_tokens(model, [rows], 0):
+        found["within"] = torch.cuda.memory_allocated()
+    return found | {"after": torch.cuda.memory_allocated()}
+
+
 def _parse(content: dict[str, Any]) -> RunSpec:
     train = str(data_folder() / "trec" / "train.csv")
     common = {"name": "gpu", "data": {"train": {"path": train}}, "mapping": {"text": ["text"], "label": "label"}}

@@ -93,3 +93,9 @@ def test_encoders_train_in_bfloat16(apart, tmp_path):
     assert found["formats"] == ["torch.bfloat16"]
     assert found["weights"] == "torch.float32"
     assert found["last"] < 0.95 * found["first"]
+
+
+def test_the_table_of_all_tokens_leaves_the_gpu_while_a_few_of_them_learn(apart):
+    found = apart("unused_tokens")
+    assert found["whole"] - found["within"] > 0.9 * found["table"]
+    assert abs(found["after"] - found["whole"]) < 0.1 * found["table"]

@@ -38,6 +38,11 @@ SAID = {
     "OSError: [Errno 28] No space left on device": "The disk of the workspace is full.",
     "OSError: [Errno 30] Read-only file system: 'log.txt'": "disk became read-only",
     "torch.AcceleratorError: CUDA error: unspecified launch failure": causes.DRIVER,
+    # Of full memory torch says more, on a line of its own.
+    "RuntimeError: CUDA error: out of memory\nSearch for `cudaErrorMemoryAllocation' in CUDA__TYPES.html": (
+        causes.GPU_MEMORY
+    ),
+    "RuntimeError: CUDA driver error: out of memory": causes.GPU_MEMORY,
     "huggingface_hub.errors.GatedRepoError: 401 Client Error.": "The model hub refused the model.",
     "OSError: We couldn't connect to 'https://huggingface.co' to load the files": "The model hub did not answer.",
 }

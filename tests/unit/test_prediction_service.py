@@ -132,6 +132,17 @@ def test_a_process_that_left_as_it_was_asked_is_asked_again(service: PredictionS
     assert starts(run) == 2
 
 
+def test_the_model_gives_way_to_a_run_and_comes_back_when_it_is_asked(
+    service: PredictionService, run: RunFolder
+) -> None:
+    service.make_room()
+    assert service.predict(RUN, ["a"])
+    service.make_room()
+    assert not service.is_loaded(RUN)
+    assert service.predict(RUN, ["another"])
+    assert starts(run) == 2
+
+
 def test_no_answer_is_waited_for_for_ever(workspace: Workspace, run: RunFolder, stand_in: None) -> None:
     service = PredictionService(workspace, answer_seconds=0.5)
     with pytest.raises(UserError, match="did not answer within"):

@@ -161,6 +161,14 @@ def test_progress_is_told_and_no_rows_are_no_scores():
     assert score_labels(tiny("llama"), [], LABELS, 3).shape == (0, len(LABELS))
 
 
+def test_free_answers_end_where_the_model_has_no_more_positions():
+    model = tiny("llama")
+    most = model.config.max_position_embeddings
+    nearly, full = [5] * (most - 2), [5] * most
+    written = generate_answers(model, [[5, 6], nearly, full], [10**6], 5, batch_size=1)
+    assert [len(answer) for answer in written] == [5, 2, 0]
+
+
 @torch.no_grad()
 def test_free_answers_are_the_likeliest_tokens_up_to_the_end():
     model, rows = tiny("llama"), prompts()

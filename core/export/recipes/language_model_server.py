@@ -23,10 +23,17 @@ if facts["task"] == "answer":
     prompt = json.loads((FOLDER / "prompt.json").read_text(encoding="utf-8"))
 
 
+def number_format() -> torch.dtype:
+    """What this computer multiplies itself: GPUs of before 2020 have no bfloat16."""
+    if not torch.cuda.is_available():
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+
+
 def load() -> Any:
     head = facts["task"] == "classify"
     auto: Any = AutoModelForSequenceClassification if head else AutoModelForCausalLM
-    more: dict[str, Any] = {"dtype": torch.bfloat16 if torch.cuda.is_available() else torch.float32}
+    more: dict[str, Any] = {"dtype": number_format()}
     if head:
         more |= {"num_labels": len(facts["labels"]), "pad_token_id": tokenizer.pad_token_id}
     adapter = FOLDER / "adapter_config.json"
