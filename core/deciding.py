@@ -25,7 +25,7 @@ from core.model_facts import MODEL_FACTS_FILE, ModelFacts, run_model_facts
 from core.workspace import RunFolder
 
 NO_DECISION = {
-    "none": ("learned from conversations, so it has no classes to be sure of", "Ask it for answers with `chat`."),
+    "none": ("learned from conversations, so it has no classes to be sure of", "Talk to it under Try it."),
     "multi": (
         "may give a row several classes, so no one class is the likeliest",
         "Each class has its own threshold already, chosen on validation.",

@@ -128,12 +128,16 @@ class PredictionService:
         return server is not None and server.ready and folder.model.is_dir() and server.serves(folder)
 
     def make_room(self) -> None:
-        """Let go of the model, as a run is about to want the GPU's memory; one that is long at an answer goes on."""
-        if self._turn.acquire(timeout=ROOM_SECONDS):
-            try:
+        """Let go of the model after the answer that it is at, as a run is about to want the GPU's memory. Waits for it
+        ROOM_SECONDS at most."""
+
+        def let_go() -> None:
+            with self._turn:
                 self._drop()
-            finally:
-                self._turn.release()
+
+        waiting = threading.Thread(target=let_go, name="making room", daemon=True)
+        waiting.start()
+        waiting.join(ROOM_SECONDS)
 
     def close(self) -> None:
         """End the model's process."""

@@ -38,10 +38,10 @@ WITHOUT_UNSLOTH = "TUNEDESK_PROBE_WITHOUT_UNSLOTH"
 def run_job(job: Path, own_process: bool = False) -> int:
     """Do what a job's folder asks. own_process: nothing but this happens in it. Returns the exit code."""
     request = request_of(job)
+    workspace = Workspace(job.parent.parent)
     if own_process:
         leave_out_unused(request.spec)
-    workspace = Workspace(job.parent.parent)
-    os.environ.setdefault("UNSLOTH_COMPILE_LOCATION", str(workspace.compiled))
+        os.environ.setdefault("UNSLOTH_COMPILE_LOCATION", str(workspace.compiled))
     scratch = job / SCRATCH
     shutil.rmtree(scratch, ignore_errors=True)
     try:

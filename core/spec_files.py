@@ -84,8 +84,10 @@ def with_overrides(content: dict[str, Any], overrides: list[str]) -> dict[str, A
 
 
 def _like(key: str, known: Iterable[str]) -> str:
-    """A sentence that asks whether a key like this one was meant; '' where none is like it."""
+    """A sentence that asks whether a key like this one was meant; '' where none is like it, or it is one itself."""
     keys = list(known)
+    if key in keys:
+        return ""
     meant = [one for one in keys if one.endswith(f".{key}")] or get_close_matches(key, keys, 1)
     return f"Did you mean {' or '.join(meant)}? " if meant else ""
 

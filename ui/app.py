@@ -16,6 +16,7 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from core.deletion import tidy_for_ever
+from core.doctor import find_gpus
 from core.errors import UserError
 from core.prediction_service import PredictionService
 from core.runs.locks import ServerLock, lock_workspace
@@ -111,7 +112,8 @@ def _serve(
     open_browser: bool,
 ) -> None:
     service = PredictionService(workspace)
-    supervisor, closing = Supervisor(workspace, service.make_room), threading.Event()
+    supervisor = Supervisor(workspace, service.make_room if find_gpus()[0] else None)
+    closing = threading.Event()
     app = build_app(workspace, service)
     try:
         port = _launch(app, host, port, share, entrance, service)

@@ -54,9 +54,10 @@ def compare(request: argparse.Namespace, workspace: Workspace) -> Answer:
 
 def _figures(found: Any) -> list[str]:
     figures = f"{'accuracy (95 % sure)':>25}{'macro F1 (95 % sure)':>25}{'calib.':>8}{'seconds':>9}"
-    lines = [f"{'run':<26}{'name':<40}{figures}"]
+    wide = max(len(run.run) for run in found.runs) + 2
+    lines = [f"{'run':<{wide}}{'name':<40}{figures}"]
     for run in found.runs:
-        name = f"{run.run:<26}{run.name.removesuffix(f' ({run.run})')[:39]:<40}"
+        name = f"{run.run:<{wide}}{run.name.removesuffix(f' ({run.run})')[:39]:<40}"
         if run.figures is None:
             said = f"loss {run.chat['loss']:.3f}, perplexity {run.chat['perplexity']:,.3g}" if run.chat else run.state
             lines.append(f"{name}{said:>25}")

@@ -16,7 +16,7 @@ def leaderboard(_request: argparse.Namespace, workspace: Workspace) -> Answer:
     from core.evaluation.leaderboard import Board, Entry, as_json
     from core.evaluation.leaderboard import leaderboard as boards_of
 
-    def line(entry: Entry, board: Board) -> str:
+    def line(entry: Entry, board: Board, wide: int) -> str:
         figures = entry.figures
         headline, interval = figures.accuracy, figures.accuracy_interval
         if board.several and figures.micro_f1_interval:
@@ -34,8 +34,9 @@ def leaderboard(_request: argparse.Namespace, workspace: Workspace) -> Answer:
         shown = "".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
         verdict = entry.against_best.words if entry.against_best else "the best"
         title = entry.title.replace(f" ({entry.run})", "")
-        run = "" if figures.rank == "baseline" else entry.run
-        return f"{title[:39]:<40}{run:<24}{shown}  {verdict}"
+        # Baselines of several runs are told apart by the run that they were measured with.
+        run = "" if figures.rank == "baseline" and " (of " not in entry.title else entry.run
+        return f"{title[:39]:<40}{run:<{wide}}{shown}  {verdict}"
 
     boards = boards_of(workspace)
     if not boards:
@@ -43,11 +44,12 @@ def leaderboard(_request: argparse.Namespace, workspace: Workspace) -> Answer:
     lines = []
     for board in boards:
         figure = "micro F1" if board.several else "accuracy"
-        head = f"{'':<40}{'run':<24}{figure + ' (95 % sure)':>25}{'macro F1 (95 % sure)':>25}{'calib. (95 % sure)':>24}"
+        wide = max(len(entry.run) for entry in board.entries)
+        head = f"{'':<40}{'run':<{wide}}{figure + ' (95 % sure)':>25}{'macro F1 (95 % sure)':>25}"
         lines += [
             f"{board.data}: {board.rows:,} test rows, {board.classes:,} classes",
-            f"{head}{'rows/s':>9}{'MB':>9}{'seconds':>9}{'peak MB':>9}",
-            *(line(entry, board) for entry in board.entries),
+            f"{head}{'calib. (95 % sure)':>24}{'rows/s':>9}{'MB':>9}{'seconds':>9}{'peak MB':>9}",
+            *(line(entry, board, wide) for entry in board.entries),
             board.sentence,
             "",
         ]

@@ -18,7 +18,7 @@ from core.data.conversations import likely_chat
 from core.data.findings import finding_words
 from core.data.given import file_for_part, files_given
 from core.data.mapping import suggest_mapping
-from core.data.same_rows import about_same_rows
+from core.data.same_rows import taken_over
 from core.data.samples import make_docstrings
 from core.data.table import Table, open_table, open_tables
 from core.errors import UserError, from_validation
@@ -212,7 +212,7 @@ def _check_data(spec: RunSpec, workspace: Workspace) -> None:
     if spec.task == "answer":
         for problem in prompt_problems(spec.prompt, train.names, spec.mapping.label):
             raise problem
-    for finding in [*findings, *about_same_rows(spec, tables, workspace)]:
+    for finding in [*findings, *taken_over(spec, tables, workspace)[1]]:
         if finding.severity == "error":
             raise UserError(finding.what, finding.where, finding.todo)
         note(finding_words(finding))

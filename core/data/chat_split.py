@@ -15,7 +15,7 @@ from core.data.conversations import NOT_USED, Conversations, conversations_of, d
 from core.data.examples import EXAMPLES, PARTS, DataFacts, conversation_text, read_data_facts, write_data_facts
 from core.data.findings import Finding, kept_of, raise_errors
 from core.data.reading.write import write_batches
-from core.data.same_rows import about_same_rows, rows_of_run, why_not_same_rows
+from core.data.same_rows import rows_of_run, taken_over
 from core.data.table import Table, file_facts, open_tables
 from core.files import replacing
 from core.schema import ChatColumns, RunSpec
@@ -37,16 +37,13 @@ def write_chat_split(spec: RunSpec, workspace: Workspace, folder: RunFolder) -> 
     findings = check_chat(tables, spec.mapping, spec.split)
     raise_errors(findings)
     found = {role: conversations_of(table, spec.mapping.chat) for role, table in tables.items()}
-    same_as = spec.split.same_as
-    if same_as and why_not_same_rows(spec, tables, workspace):
-        same_as = ""
+    same_as, about_rows = taken_over(spec, tables, workspace)
     rows = {role: table.rows for role, table in tables.items()}
     parts = rows_of_run(workspace.run(same_as), 1, rows) if same_as else divided(found, spec.split)
     folder.root.mkdir(parents=True, exist_ok=True)
     with replacing(folder.examples) as target:
         write_batches(EXAMPLES, _examples(tables, spec.mapping.chat, parts), target)
-    findings += about_same_rows(spec, tables, workspace)
-    write_data_facts(folder, _facts(tables, found, parts, findings, same_as))
+    write_data_facts(folder, _facts(tables, found, parts, [*findings, *about_rows], same_as))
     # Written last: where split.parquet stands, the two others are whole.
     with replacing(folder.split) as target:
         write_batches(pa.schema([EXAMPLES.field(name) for name in ("file", "row", "part")]), _split(parts), target)

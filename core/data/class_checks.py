@@ -13,7 +13,9 @@ UNEQUAL = 20
 """From this many times as many rows in the largest class as in the smallest on, rare classes are easily ignored."""
 NEARLY_ALL = 0.95
 MOST_RARE = 0.5
-"""Where more classes than this share are rare, merging them would make most of the data one class."""
+"""Where rare classes have more than this share of the rows, merging them would make most of the data one class."""
+MOST_DIFFERENT = 0.5
+"""Where there are more values than this for a row, they are hardly classes, which another finding says."""
 
 
 def about_class_steps(parts: Mapping[str, Part], mapping: MappingSpec) -> list[Finding]:
@@ -90,9 +92,9 @@ def about_classes(train: Part, mapping: MappingSpec) -> list[Finding]:
 
 def _rare(train: Part) -> list[Finding]:
     few = {name: rows for name, rows in train.labels.items() if 1 < rows < FEW_ROWS and name != OTHER}
-    if not few:
+    if not few or len(train.labels) > MOST_DIFFERENT * train.usable:
         return []
-    most = len(few) > MOST_RARE * len(train.labels)
+    most = sum(few.values()) > MOST_RARE * train.usable
     settings = {"mapping.rare_below": FEW_ROWS, "mapping.rare_classes": "merge" if len(few) > 1 else "drop"}
     words = "Merge rare classes into one" if len(few) > 1 else "Leave the class out"
     return [

@@ -22,6 +22,7 @@ from core.spec_files import read_spec
 from core.workspace import RunFolder, Workspace
 
 NOT_USED = -1
+GONE = "it is gone, or was never divided"
 
 
 def why_not_same_rows(spec: RunSpec, tables: Mapping[str, Table], workspace: Workspace) -> str:
@@ -33,7 +34,7 @@ def why_not_same_rows(spec: RunSpec, tables: Mapping[str, Table], workspace: Wor
     try:
         before, facts = read_spec(other.spec), read_data_facts(other)
     except UserError:
-        return "it is gone, or was never divided"
+        return GONE
     if before.mapping != spec.mapping:
         return "the mapping has changed"
     if before.split.model_copy(update={"same_as": ""}) != spec.split.model_copy(update={"same_as": ""}):
@@ -58,17 +59,17 @@ def why_not_same_rows(spec: RunSpec, tables: Mapping[str, Table], workspace: Wor
     return ""
 
 
-def about_same_rows(spec: RunSpec, tables: Mapping[str, Table], workspace: Workspace) -> list[Finding]:
-    """That the rows are divided anew though another run's division was asked for, and why."""
-    why = why_not_same_rows(spec, tables, workspace) if spec.split.same_as else ""
+def taken_over(spec: RunSpec, tables: Mapping[str, Table], workspace: Workspace) -> tuple[str, list[Finding]]:
+    """The run whose division is taken over, '' for none; and where one was asked for in vain, that and why."""
+    asked = spec.split.same_as
+    why = why_not_same_rows(spec, tables, workspace) if asked else ""
     if not why:
-        return []
-    told = f"The rows are divided anew, not as in run {spec.split.same_as}, because {why}."
-    return [
-        Finding(
-            "warning", told, "split.same_as", "The two compare on different rows.", tables["train"].rows, "divided_anew"
-        )
-    ]
+        return asked, []
+    told = f"The rows are divided anew, not as in run {asked}, because {why}."
+    # From the same data seed and settings draw the same rows once more; a test file is the same in either case.
+    drawn = spec.split.by != "column" and "test" not in tables and why != GONE
+    todo = "The two compare on different rows." if drawn else ""
+    return "", [Finding("note", told, "split.same_as", todo, tables["train"].rows, "divided_anew")]
 
 
 def fold_folder(folder: RunFolder, fold: int) -> RunFolder:

@@ -38,7 +38,7 @@ from core.data.labels import (
 )
 from core.data.mapping import mapped_text_sql, natural_order
 from core.data.reading.write import write_batches
-from core.data.same_rows import about_same_rows, left_out_rows, rows_of_run, why_not_same_rows
+from core.data.same_rows import left_out_rows, rows_of_run, taken_over
 from core.data.table import Table, file_facts, open_tables, require_columns
 from core.errors import UserError
 from core.files import replacing
@@ -89,7 +89,8 @@ def write_split(spec: RunSpec, workspace: Workspace, folder: RunFolder, fold: in
     steps = class_steps(labels["train"].counts(), spec.mapping)
     raw = labels
     labels = {role: taught(found, steps) for role, found in labels.items()}
-    files, same_rows = _files(spec, tables, labels, workspace, fold)
+    same_rows, about_rows = taken_over(spec, tables, workspace)
+    files = _files(spec, tables, labels, workspace.run(same_rows) if same_rows else None, fold)
     divided = files
     if spec.mapping.kind != "soft":
         files = _without_unknown_labels(files)
@@ -105,8 +106,7 @@ def write_split(spec: RunSpec, workspace: Workspace, folder: RunFolder, fold: in
         first = sum(int((file.parts != NOT_USED).sum()) for file in files)
         with replacing(folder.outside) as target:
             write_batches(schema, _examples(outside, spec.mapping, also, schema, first), target)
-    findings += about_same_rows(spec, tables, workspace)
-    facts = _facts(files, spec.mapping, steps.rare, findings, folder)
+    facts = _facts(files, spec.mapping, steps.rare, [*findings, *about_rows], folder)
     write_data_facts(folder, replace(facts, same_rows=same_rows, steps=cleaning))
     # Written last: where split.parquet stands, the two others are whole.
     with replacing(folder.split) as target:
@@ -128,28 +128,24 @@ def _prompt_columns(spec: RunSpec, tables: dict[str, Table]) -> tuple[str, ...]:
 
 
 def _files(
-    spec: RunSpec, tables: dict[str, Table], labels: dict[str, RowLabels], workspace: Workspace, fold: int
-) -> tuple[list[_File], str]:
-    """The files with a part for each row that can be used, and the run whose rows were taken over, '' for none.
+    spec: RunSpec, tables: dict[str, Table], labels: dict[str, RowLabels], other: RunFolder | None, fold: int
+) -> list[_File]:
+    """The files with a part for each row that can be used. other: the run whose rows are taken over.
 
     The training file is shared out, others are one part.
     """
-    same_as = spec.split.same_as
-    if same_as and why_not_same_rows(spec, tables, workspace):
-        same_as = ""
     # A column that names the parts gives the same rows by itself.
-    if same_as and spec.split.by != "column":
+    if other is not None and spec.split.by != "column":
         counts = {role: table.rows for role, table in tables.items()}
-        other = workspace.run(same_as)
         taken = rows_of_run(other, fold, counts, left_out_rows(spec, read_data_facts(other)))
-        return [_File(role, table, labels[role], taken[role]) for role, table in tables.items()], same_as
+        return [_File(role, table, labels[role], taken[role]) for role, table in tables.items()]
     given = [role for role in tables if role != "train"]
     drawn = divide(tables["train"], labels["train"], spec.split, given, fold)
     files = [_File("train", tables["train"], drawn.labels, drawn.parts)]
     for role in given:
         part = np.where(labels[role].used, PARTS.index(role), NOT_USED).astype(np.int8)
         files.append(_File(role, tables[role], labels[role], part))
-    return files, same_as
+    return files
 
 
 def _without_unknown_labels(files: list[_File]) -> list[_File]:

@@ -9,6 +9,7 @@ import torch
 from transformers import PreTrainedModel
 
 from core.evaluation.label_trees import Tokens
+from core.models.known import most_positions
 
 
 @torch.inference_mode()
@@ -56,19 +57,20 @@ def generate_answers(
     """
     model.eval()
     answers: list[list[int]] = [[] for _ in prompts]
-    positions = most_positions(model)
+    positions, done = most_positions(model.config.get_text_config()), 0
     order = sorted(range(len(prompts)), key=lambda row: len(prompts[row]))
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
+    room = [max_new_tokens if positions is None else min(max_new_tokens, positions - len(row)) for row in prompts]
+    free = [row for row in order if room[row] == max_new_tokens]
+    batches = [free[start : start + batch_size] for start in range(0, len(free), batch_size)]
+    # By themselves, so that they shorten no other answer.
+    batches += [[row] for row in order if 0 < room[row] < max_new_tokens]
+    for rows in batches:
         ids, mask = padded([prompts[row] for row in rows], model.device, left=True)
-        most = min(max_new_tokens, positions - ids.shape[1]) if positions is not None else max_new_tokens
-        if most < 1:
-            continue
         generate: Any = model.generate
         output = generate(
             input_ids=ids,
             attention_mask=mask,
-            max_new_tokens=most,
+            max_new_tokens=room[rows[0]],
             do_sample=False,
             temperature=None,
             top_p=None,
@@ -78,15 +80,10 @@ def generate_answers(
         )
         for row, tokens in zip(rows, output[:, ids.shape[1] :].tolist(), strict=True):
             answers[row] = tokens
+        done += len(rows)
         if on_progress is not None:
-            on_progress(start + len(rows), len(order))
+            on_progress(done, sum(map(len, batches)))
     return answers
-
-
-def most_positions(model: PreTrainedModel) -> int | None:
-    """Tokens that the model can read and write in all; None where its kind has no such bound."""
-    config: dict[str, Any] = model.config.get_text_config().to_dict()
-    return config.get("max_position_embeddings")
 
 
 def padded(rows: Sequence[Tokens], device: torch.device, left: bool = False) -> tuple[torch.Tensor, torch.Tensor]:

@@ -18,7 +18,7 @@ from core.chat_templates import ModelTokenizer, model_tokenizer
 from core.errors import UserError
 from core.model_facts import ModelFacts
 from core.models.device import best_device, gpu_format, gpu_is_full
-from core.models.known import require_length
+from core.models.known import most_positions, require_length
 from core.models.offloading import move_embeddings, offload_checkpoints
 from core.models.pretrained import open_tokenizer
 from core.models.source import download
@@ -55,12 +55,11 @@ class BackendRefusedError(Exception):
 def choose_backend(spec: ModelSpec, training: TrainingSpec, refused: str = "") -> Backend:
     """Unsloth on CUDA, else TRL with PEFT and bitsandbytes. `refused`: why Unsloth did not take the model earlier.
 
-    Raises UserError for adapters that neither would train.
+    Raises UserError for an adapter that neither would train.
     """
-    outer = [name for name in spec.lora.target_modules if name in ("lm_head", "embed_tokens")]
-    if outer and spec.method in ("lora", "qlora"):
+    if "lm_head" in spec.lora.target_modules and spec.method in ("lora", "qlora"):
         raise UserError(
-            f"{' and '.join(outer)} cannot get an adapter: the loss is computed from the weights themselves.",
+            "lm_head cannot get an adapter: the loss is computed from its weights themselves.",
             "model.lora.target_modules",
             "Leave it out, or set model.lora.train_embeddings, which trains token embeddings and output layer whole.",
         )
@@ -76,6 +75,8 @@ def choose_backend(spec: ModelSpec, training: TrainingSpec, refused: str = "") -
         return Backend("transformers", f"It is to compute in {training.precision}; Unsloth has a format of its own.")
     if spec.lora.train_embeddings:
         return Backend("transformers", "Token embeddings are trained too, which PEFT does as they are saved.")
+    if "embed_tokens" in spec.lora.target_modules:
+        return Backend("transformers", "Token embeddings get an adapter, and Unsloth would train them whole.")
     if spec.method in FOUR_BIT_METHODS and not spec.double_quantization:
         return Backend("transformers", "Scales are to stay whole, and Unsloth always quantises them, too.")
     os.environ["UNSLOTH_DISABLE_STATISTICS"] = "1"
@@ -294,7 +295,9 @@ def check_length(spec: ModelSpec, folder: str) -> int:
             "model.source",
             "Choose a Llama, Mistral, Qwen or similar model. Remote code is never run unasked.",
         ) from error
-    longest: int = config.to_dict().get("max_position_embeddings", spec.max_length)
+    longest = most_positions(config)
+    if longest is None:
+        return spec.max_length
     require_length(spec, longest)
     return longest
 

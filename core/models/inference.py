@@ -11,7 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from core.models.device import evaluation_format
 from core.models.prefix_cache import CachedRows
 from core.models.tokens import TokenRows, model_inputs, tokenise
-from core.schema import LabelKind, Precision
+from core.schema import LabelKind
 
 if TYPE_CHECKING:
     # Importing peft takes seconds that a prediction does not need.
@@ -50,11 +50,9 @@ def class_logits(
     pad_token_id: int,
     batch_size: int,
     on_progress: Callable[[int, int], None] | None = None,
-    precision: Precision = "auto",
 ) -> npt.NDArray[np.float32]:
     """Logits in the order of `rows`: float32 [rows, classes]. Batches hold neighbours in length.
 
-    precision: of the products, where they are computed on a CUDA GPU.
 
     Rows with cached states need core.models.prefix_cache.skipped_prefix around the call.
     """
@@ -63,7 +61,7 @@ def class_logits(
     assert classes is not None
     logits = np.zeros((len(rows), classes), dtype=np.float32)
     order = (rows.rows if isinstance(rows, CachedRows) else rows).shortest_first()
-    with evaluation_format(model.device, precision):
+    with evaluation_format(model.device):
         for start in range(0, len(order), batch_size):
             chosen = order[start : start + batch_size]
             inputs = model_inputs(rows, chosen, pad_token_id, model.device)

@@ -92,7 +92,7 @@ def fill_cache(
         (first, training.precision),
         (larger, "float32" if in_float16 else training.precision),
     )
-    for kind, precision in tries:
+    for kind, precision in dict.fromkeys(tries):
         kept = {
             name: CachedRows(rows, _room(folder, name, (int(rows.offsets[-1]), model.config.hidden_size), kind))
             for name, rows in parts.items()

@@ -18,7 +18,6 @@ from pathlib import Path
 
 import psutil
 
-from core.doctor import find_gpus
 from core.errors import UserError
 from core.files import new_folder, replacing
 from core.runs.causes import LAST_LINES, out_of_memory_kills, silent_end, was_killed_for_memory
@@ -127,7 +126,7 @@ class Supervisor:
     """Holds the worker processes that it started, so that their exit codes can be read."""
 
     def __init__(self, workspace: Workspace, make_room: Callable[[], None] | None = None) -> None:
-        """make_room: called before a run begins where there is a GPU, whose memory it may want whole."""
+        """make_room: called before a run begins, which may want the GPU's memory whole."""
         self.workspace = workspace
         self._make_room = make_room
         self.store: Store = open_store(workspace)
@@ -188,7 +187,7 @@ class Supervisor:
         advance(self.workspace, self.store, submit, len(devices()))
         claimed = self.store.claim_next(devices())
         if claimed is not None:
-            if self._make_room is not None and find_gpus()[0]:
+            if self._make_room is not None:
                 self._make_room()
             self._launch(claimed)
 

@@ -22,6 +22,8 @@ def uses_unsloth(spec: RunSpec, place: Place) -> bool:
         return False
     if model.lora.train_embeddings or spec.training.precision != "auto":
         return False
+    if "embed_tokens" in model.lora.target_modules:
+        return False
     if model.method in FOUR_BIT_METHODS and not model.double_quantization:
         return False
     return _unsloth_is_installed()

@@ -19,8 +19,9 @@ from core.data.examples import read_conversations
 from core.errors import UserError
 from core.evaluation.chat_report import ChatSample
 from core.evaluation.held_out import held_out_figures
-from core.evaluation.plain_scoring import generate_answers, most_positions
+from core.evaluation.plain_scoring import generate_answers
 from core.models.causal import Backend, load_causal, prompt_tokenizer, with_adapter
+from core.models.known import most_positions
 from core.prompt_rows import Example
 from core.training.job import Job
 from core.training.learning import learn, training_facts
@@ -139,8 +140,8 @@ def _answers(
     job: Job, model: PreTrainedModel, tokenizer: ModelTokenizer, talks: Sequence[Conversation], end: Sequence[int]
 ) -> list[str]:
     """The model's own last answer to each conversation, the likeliest token first."""
-    positions, most = most_positions(model), job.spec.model.max_length
-    room = most if positions is None else max(1, min(most, positions - ANSWER_TOKENS))
+    positions, most = most_positions(model.config.get_text_config()), job.spec.model.max_length
+    room = most if positions is None else min(most, max(positions // 2, positions - ANSWER_TOKENS))
     prompts = [answer_prompt(tokenizer, talk.messages[:-1], talk.tools)[-room:] for talk in talks]
     written = generate_answers(model, prompts, end, ANSWER_TOKENS, len(prompts), job.counting("writing samples"))
     return [tokenizer.tokens.decode(ids).strip() for ids in written]

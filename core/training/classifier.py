@@ -201,10 +201,7 @@ def _as_before(training: TrainingSpec, cache: dict[str, Any] | None) -> Training
 def _probabilities(
     job: Job, model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase, rows: TokenRows | CachedRows
 ) -> npt.NDArray[np.float32]:
-    training = job.spec.training
-    logits = class_logits(
-        model, rows, tokenizer.pad_token_id, training.evaluation_batch_size, precision=training.precision
-    )
+    logits = class_logits(model, rows, tokenizer.pad_token_id, job.spec.training.evaluation_batch_size)
     return probabilities_of(logits, job.spec.mapping.kind)
 
 

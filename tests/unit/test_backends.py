@@ -5,7 +5,14 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification, Phi3Config, Phi3ForCausalLM
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    LlamaForSequenceClassification,
+    Phi3Config,
+    Phi3ForCausalLM,
+    TrainingArguments,
+)
 
 from core.errors import UserError
 from core.models import causal
@@ -39,7 +46,7 @@ def spec_of(method="qlora", precision="auto", train_embeddings=False, double_qua
     "told",
     [
         {"method": "full"}, {"method": "head-on-llm"}, {"precision": "bfloat16"}, {"train_embeddings": True},
-        {"double_quantization": False},
+        {"double_quantization": False}, {"target_modules": ("q_proj", "embed_tokens")},
     ],
 )  # fmt: skip
 def test_what_unsloth_would_do_otherwise_is_left_to_transformers(monkeypatch, told):
@@ -112,11 +119,12 @@ def test_the_output_layer_gets_no_adapter():
         choose_backend(spec.model, spec.training)
 
 
-def test_a_run_stays_on_one_gpu():
+def test_a_run_stays_on_one_gpu(tmp_path):
     for seen, used in ((0, 0), (1, 1), (4, 1)):
-        arguments = SimpleNamespace(n_gpu=seen)
+        arguments = TrainingArguments(output_dir=str(tmp_path), use_cpu=True)
+        arguments._n_gpu = seen
         keep_to_one_gpu(arguments)
-        assert arguments._n_gpu == used
+        assert arguments.n_gpu == used
 
 
 def test_a_new_head_learns_in_float32_among_layers_of_16_bits():

@@ -327,6 +327,21 @@ def test_lists_of_rows_by_part(tmp_path: Path, workspace: Workspace) -> None:
     refused(tmp_path / "a.json", workspace, "no table 'dev'", member="dev")
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"text": "a", "label": "x", "meta": {"spans": [{"from": 1}, {"from": 2}]}},
+        {"text": "a", "label": "x", "tags": ["b"], "meta": {"spans": [{"from": number} for number in range(20)]}},
+        {"data": {"text": ["a"] * 20, "spans": [[1, 2]] * 20}},
+    ],
+    ids=["few", "beside a list", "columns"],
+)
+def test_lists_inside_one_record_are_not_its_rows(content: object, tmp_path: Path, workspace: Workspace) -> None:
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    table = read(tmp_path / "a.json", workspace)
+    assert (table.rows, set(table.names)) == (1, set(content))
+
+
 def test_json_values_of_other_shapes_stay_as_written(tmp_path: Path, workspace: Workspace) -> None:
     (tmp_path / "a.json").write_text(
         '{"rows": [{"id": 123456789012345678, "n": 1.10, "b": true, "o": {"x": [1, 2.5]}, "e": null, "s": "01"}, '

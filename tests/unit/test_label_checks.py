@@ -71,9 +71,10 @@ def test_rare_classes_of_one_class_a_row(workspace: Workspace) -> None:
     assert "single_row_class" not in by_kind
     plain = found(several(rows, workspace), MappingSpec(text=("text",), label="tags"))
     assert set(plain) == {"single_row_class", "few_rows_of_class", "unequal_classes"}
-    mostly = [(f"row {n}", f"class {n % 5}" if n < 20 else "common") for n in range(80)]
-    few = found(several(mostly, workspace), MappingSpec(text=("text",), label="tags"))["few_rows_of_class"]
-    assert few.count == 5 and few.fix is None
+    for common, can_be_merged in ((80, True), (12, False)):
+        mostly = [(f"row {n}", f"class {n % 5}" if n < 20 else "common") for n in range(20 + common)]
+        few = found(several(mostly, workspace), MappingSpec(text=("text",), label="tags"))["few_rows_of_class"]
+        assert few.count == 5 and (few.fix is not None) == can_be_merged
     named = single.model_copy(update={"class_names": {"q": "Q", "s": "S"}})
     assert found(several(rows, workspace), named)["unused_class_names"].count == 1
 

@@ -218,7 +218,7 @@ def test_baselines_that_learned_from_other_rows_are_told_apart(workspace, tmp_pa
 
 def test_runs_of_one_name_are_told_apart_by_their_ids(workspace, tmp_path, capsys):
     file = table(tmp_path / "rows.csv")
-    ids = ("20260101-000000-00000001", "20260101-000000-00000002")
+    ids = ("20260101-000000-00000001", "20260101-000000-00000002-01")
     for seed, name in enumerate(ids):
         finished(workspace, name, file, 0.3, seed, called="Mail")
     (board,) = leaderboard(workspace)

@@ -1,10 +1,14 @@
 """What frozen layers say is computed once: exact step for step, in memory and on disk, for each architecture."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 import core.models.heads as heads
+from core.errors import UserError
+from core.models import prefix_cache
 from core.models.architecture import encoder_layers
 from core.models.freezing import apply_method, frozen_layer_count
 from core.models.inference import class_logits
@@ -157,3 +161,25 @@ def _trained(spec, model, root, *, cached):
 
 def _frozen(model, spec):
     return frozen_layer_count(model, spec.model)
+
+
+@pytest.mark.parametrize(
+    ("kept", "computed", "tried"),
+    [
+        ("float16", torch.float16, [("float16", "auto"), ("bfloat16", "float32")]),
+        ("float16", torch.bfloat16, [("float16", "auto"), ("bfloat16", "auto")]),
+        ("bfloat16", torch.bfloat16, [("bfloat16", "auto")]),
+    ],
+)
+def test_what_is_tried_before_a_model_is_called_damaged(monkeypatch, kept, computed, tried):
+    model, rows, seen = small("bert"), parts(), []
+
+    def fill(_model, _frozen, cached, _pad, precision, _tell):
+        seen.append((str(cached["train"].states.dtype).removeprefix("torch."), precision))
+        return False
+
+    monkeypatch.setattr(prefix_cache, "_fill", fill)
+    monkeypatch.setattr(prefix_cache, "evaluation_format", lambda *_: SimpleNamespace(fast_dtype=computed))
+    with pytest.raises(UserError, match="not a finite number"):
+        fill_cache(model, 1, TrainingSpec(cache_format=kept), rows, 0, None)
+    assert seen == tried

@@ -52,6 +52,12 @@ def test_a_key_like_the_one_that_was_given_is_offered(key, meant):
     assert caught.value.todo.startswith(f"Did you mean {meant}?" if meant else "Write --set key=value")
 
 
+def test_a_setting_without_its_value_is_not_taken_for_another():
+    with pytest.raises(UserError, match="there is no '='") as caught:
+        with_overrides(SMALLEST, ["training.epochs"])
+    assert caught.value.todo.startswith("Write --set key=value")
+
+
 def test_an_unknown_key_in_a_file_is_named():
     with pytest.raises(UserError, match=r"'training.learning_rat' is not a setting"):
         parse_spec({**SMALLEST, "training": {"learning_rat": 1}}, "spec.yaml")

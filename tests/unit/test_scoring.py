@@ -3,11 +3,20 @@
 import numpy as np
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, PreTrainedModel
+from transformers import (
+    GPT2Config,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    PreTrainedModel,
+    T5Config,
+)
 
 from core.evaluation.label_trees import label_trees
 from core.evaluation.plain_scoring import generate_answers, plain_scores
 from core.evaluation.scoring import Passes, agrees_with_plain, label_probabilities, score_labels
+from core.models.known import most_positions
 
 END = 2
 LABELS = [
@@ -165,8 +174,18 @@ def test_free_answers_end_where_the_model_has_no_more_positions():
     model = tiny("llama")
     most = model.config.max_position_embeddings
     nearly, full = [5] * (most - 2), [5] * most
-    written = generate_answers(model, [[5, 6], nearly, full], [10**6], 5, batch_size=1)
-    assert [len(answer) for answer in written] == [5, 2, 0]
+    told: list[tuple[int, int]] = []
+    for batch_size in (1, 3):
+        written = generate_answers(
+            model, [[5, 6], nearly, full], [10**6], 5, batch_size, lambda *done: told.append(done)
+        )
+        assert [len(answer) for answer in written] == [5, 2, 0]
+    assert told == [(1, 2), (2, 2)] * 2
+
+
+def test_positions_are_known_of_kinds_that_call_them_otherwise():
+    assert most_positions(GPT2Config(n_positions=77)) == 77
+    assert most_positions(T5Config()) is None
 
 
 @torch.no_grad()

@@ -23,8 +23,8 @@ LARGEST = 64 * 2**20
 MOST_KEYS = 10_000
 """Columns that records may have together."""
 
-DEEPEST = 4
-"""Keys above those under which rows are looked for."""
+DEEPEST, MOST_OBJECTS, FEWEST_BELOW = 4, 20, 10
+"""Of rows that stand below several keys: how many keys, objects beside each other, rows."""
 
 Rows = Sequence[Any]
 
@@ -122,13 +122,27 @@ def _member(content: dict[str, Any], shown: str, file: TableFile) -> _Shape | No
     return _Shape(rows, words, _numbered(rows) if _are_lists(rows) else (), name, tuple(lists))
 
 
-def _lists_of_rows(content: dict[str, Any], under: str = "") -> dict[str, Rows]:
-    """By key; where there are none, those of more than one row that stand deeper, by dotted keys: `response.docs`."""
-    found = {under + key: value for key, value in content.items() if _are_rows(value) and (not under or len(value) > 1)}
-    if not found and under.count(".") < DEEPEST:
-        for key, value in content.items():
-            found |= _lists_of_rows(value, f"{under}{key}.") if isinstance(value, dict) else {}
-    return found
+def _lists_of_rows(content: dict[str, Any]) -> dict[str, Rows]:
+    """By key; where there are none, those that stand deeper, by dotted keys: `response.docs`."""
+    return {key: value for key, value in content.items() if _are_rows(value)} or _lists_below(content)
+
+
+def _lists_below(content: dict[str, Any], under: str = "") -> dict[str, Rows]:
+    """Only where there are enough rows, and beside and above them stand single values and a few objects alone: what is
+    in a list beside other lists is a part of a record."""
+    rows = {
+        under + key: value
+        for key, value in content.items()
+        if under and _are_rows(value) and len(value) >= FEWEST_BELOW
+    }
+    objects = {key: value for key, value in content.items() if isinstance(value, dict)}
+    lists = sum(isinstance(value, list) and bool(value) for value in content.values())
+    if lists > len(rows) or len(objects) > MOST_OBJECTS or under.count(".") > DEEPEST:
+        return {}
+    if rows:
+        return rows
+    deeper = (_lists_below(value, f"{under}{key}.") for key, value in objects.items())
+    return {name: found for lists_of_one in deeper for name, found in lists_of_one.items()}
 
 
 def _are_rows(value: Any) -> bool:
