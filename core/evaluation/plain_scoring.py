@@ -9,7 +9,7 @@ import torch
 from transformers import PreTrainedModel
 
 from core.evaluation.label_trees import Tokens
-from core.models.known import most_positions
+from core.models.pretrained import most_positions
 
 
 @torch.inference_mode()

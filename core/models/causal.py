@@ -18,9 +18,9 @@ from core.chat_templates import ModelTokenizer, model_tokenizer
 from core.errors import UserError
 from core.model_facts import ModelFacts
 from core.models.device import best_device, gpu_format, gpu_is_full
-from core.models.known import most_positions, require_length
+from core.models.known import require_length
 from core.models.offloading import move_embeddings, offload_checkpoints
-from core.models.pretrained import open_tokenizer
+from core.models.pretrained import most_positions, open_tokenizer
 from core.models.source import download
 from core.schema import FOUR_BIT_METHODS, ModelSpec, TrainingSpec
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.errors import HFValidationError
@@ -19,9 +19,6 @@ from core.models.sizes import Sizes, sizes_of
 from core.models.source import packaged_encoder
 from core.presets import load_presets
 from core.schema import PACKAGED_ENCODER, ModelSpec
-
-if TYPE_CHECKING:
-    from transformers import PretrainedConfig
 
 LAYER_NAMES = ("num_hidden_layers", "n_layers", "num_layers")
 WIDTH_NAMES = ("hidden_size", "dim", "d_model")
@@ -74,13 +71,6 @@ def longest_text(config: Mapping[str, Any]) -> int | None:
     # Their first position stands behind that of the padding.
     unused = int(config.get("pad_token_id") or 0) + 1 if config.get("model_type") in BEHIND_PADDING else 0
     return positions - unused
-
-
-def most_positions(config: "PretrainedConfig") -> int | None:
-    """Tokens that a model can read, and write, in all; None where its kind has no such bound."""
-    name = config.attribute_map.get("max_position_embeddings", "max_position_embeddings")
-    found: int | None = config.to_dict().get(name)
-    return found
 
 
 def require_length(spec: ModelSpec, longest: int) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from core.errors import UserError
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 
 def open_tokenizer(source: str, folder: str) -> "PreTrainedTokenizerBase":
@@ -21,3 +21,10 @@ def open_tokenizer(source: str, folder: str) -> "PreTrainedTokenizerBase":
             "model.source",
             "Copy the tokenizer's files beside the model, e.g. with tokenizer.save_pretrained(folder).",
         ) from error
+
+
+def most_positions(config: "PretrainedConfig") -> int | None:
+    """Tokens that a model can read, and write, in all; None where its kind has no such bound."""
+    name = config.attribute_map.get("max_position_embeddings", "max_position_embeddings")
+    found: int | None = config.to_dict().get(name)
+    return found

@@ -21,7 +21,7 @@ from core.evaluation.chat_report import ChatSample
 from core.evaluation.held_out import held_out_figures
 from core.evaluation.plain_scoring import generate_answers
 from core.models.causal import Backend, load_causal, prompt_tokenizer, with_adapter
-from core.models.known import most_positions
+from core.models.pretrained import most_positions
 from core.prompt_rows import Example
 from core.training.job import Job
 from core.training.learning import learn, training_facts

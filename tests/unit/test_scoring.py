@@ -16,7 +16,7 @@ from transformers import (
 from core.evaluation.label_trees import label_trees
 from core.evaluation.plain_scoring import generate_answers, plain_scores
 from core.evaluation.scoring import Passes, agrees_with_plain, label_probabilities, score_labels
-from core.models.known import most_positions
+from core.models.pretrained import most_positions
 
 END = 2
 LABELS = [
