@@ -53,7 +53,6 @@ def class_logits(
 ) -> npt.NDArray[np.float32]:
     """Logits in the order of `rows`: float32 [rows, classes]. Batches hold neighbours in length.
 
-
     Rows with cached states need core.models.prefix_cache.skipped_prefix around the call.
     """
     model.eval()
