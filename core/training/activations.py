@@ -93,7 +93,7 @@ def layer_bytes(done: Pass) -> int:
     each += _attention(done) + _feed_forward(done) + _linear_inputs(done)
     if sizes.hidden_dropout:
         times = 1 if sizes.architecture == "distilbert" else 2
-        each += times * sizes.hidden_size * (1 if done.cuda else done.number)
+        each += times * sizes.hidden_size
     return done.positions * each + _pairs(done) + _casts(done)
 
 
@@ -161,9 +161,8 @@ def _linear_inputs(done: Pass) -> int:
     rank = done.model.lora.rank
     low = rank * len(adapter) * done.number
     if done.model.lora.dropout:
-        # Each has its own dropout: the mask, and what is left.
-        mask = 1 if done.cuda else FLOAT32
-        return low + sum(linear.inputs * (done.number + mask) for linear in adapter)
+        # Each has its own dropout: the mask, a byte a number, and what is left.
+        return low + sum(linear.inputs * (done.number + 1) for linear in adapter)
     of_bitsandbytes = done.model.method in ("qlora", "head-on-llm") and done.cuda
     if done.autocast and not of_bitsandbytes:
         # PEFT brings what an adapter reads to float32, and autocast brings each of these back to 16 bits.
@@ -206,7 +205,7 @@ def _ends_bytes(done: Pass) -> int:
     sizes, each = done.sizes, 8
     if done.model.method == "full" and done.model.family == "encoder" and sizes.other_embeddings:
         # The norm of the embeddings and the dropout behind it.
-        each += sizes.hidden_size * (FLOAT32 + sizes.hidden_dropout * (1 if done.cuda else FLOAT32))
+        each += sizes.hidden_size * (FLOAT32 + sizes.hidden_dropout)
     if sizes.architecture in _HEAD_READS_THE_STATES and not done.autocast:
         each += sizes.hidden_size * FLOAT32  # the head reads the first token, of which all others hang
     if sizes.final:

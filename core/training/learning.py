@@ -14,6 +14,7 @@ from transformers import PreTrainedModel, Trainer
 from core.errors import UserError
 from core.models.architecture import trainable_parameters
 from core.models.device import best_device
+from core.models.processor_steps import quick_steps
 from core.runs.store import Best, Progress
 from core.training.callbacks import StoreCallback
 from core.training.checkpoints import (
@@ -77,7 +78,8 @@ def learn(
     if best_device().type == "cpu":
         trainer.add_callback(Trimming())
     job.enter("training")
-    trainer.train(resume_from_checkpoint=str(whole[-1]) if whole else None)
+    with quick_steps(model, trainer.args.device, bfloat16=trainer.args.bf16):
+        trainer.train(resume_from_checkpoint=str(whole[-1]) if whole else None)
     if callback.stopped:
         raise StopRequestedError(callback.stop_words)
     return replace(_learned(trainer.state.__dict__, metric), pace=stopwatch.pace)

@@ -7,6 +7,7 @@ from peft import LoraConfig, TaskType, get_peft_model
 from torch import nn
 
 from core.models.freezing import apply_method
+from core.models.processor_steps import quick_steps
 from core.models.sizes import sizes_of
 from core.schema import ModelSpec
 from core.training.activations import Pass, kept_bytes
@@ -21,7 +22,7 @@ WIDE_DISTILBERT = {"dim": 64, "hidden_dim": 176}
 
 
 def kept_by_autograd(model, loss) -> int:
-    """Bytes of the tensors that a forward pass keeps, without parameters and buffers."""
+    """Bytes of the tensors that a forward pass in training keeps, without parameters and buffers."""
     own = {tensor.untyped_storage().data_ptr() for tensor in (*model.parameters(), *model.buffers())}
     found = {}
 
@@ -31,7 +32,8 @@ def kept_by_autograd(model, loss) -> int:
             found[storage.data_ptr()] = storage  # held, so that no other takes its place
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+    hooks = torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor)
+    with quick_steps(model, torch.device("cpu"), bfloat16=False), hooks:
         loss()
     return sum(storage.nbytes() for storage in found.values())
 

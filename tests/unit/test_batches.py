@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from core.models.processor_steps import quick_steps
 from core.schema import DataSpec, MappingSpec, ModelSpec, RunSpec, TableFile, TrainingSpec
 from core.training.batches import ALIKE, RowBatches
 from core.training.trainers import classifier_trainer
@@ -56,14 +57,15 @@ def test_seed_and_epoch_alone_decide():
     assert drawn(1, 2) != drawn(2, 2)
 
 
-def test_resumed_inside_an_epoch_a_run_ends_with_the_same_weights(tmp_path):
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_resumed_inside_an_epoch_a_run_ends_with_the_same_weights(tmp_path, precision):
     """Dropout included: what was drawn before the checkpoint is not drawn again."""
     spec = RunSpec(
         data=DataSpec(train=TableFile(path="t.csv")),
         mapping=MappingSpec(text=("a",), label="b"),
         model=ModelSpec(method="full"),
         training=TrainingSpec(
-            epochs=3, batch_size=8, precision="float32", learning_rate=1e-3, evaluate_every_steps=7, keep_checkpoints=5
+            epochs=3, batch_size=8, precision=precision, learning_rate=1e-3, evaluate_every_steps=7, keep_checkpoints=5
         ),
     )
 
@@ -74,10 +76,12 @@ def test_resumed_inside_an_epoch_a_run_ends_with_the_same_weights(tmp_path):
 
     torch.manual_seed(5)
     whole = trainer()
-    whole.train()
+    with quick_steps(whole.model, whole.args.device, bfloat16=whole.args.bf16):
+        whole.train()
     torch.manual_seed(6)
     resumed = trainer()
-    resumed.train(resume_from_checkpoint=str(tmp_path / "checkpoints" / "checkpoint-7"))
+    with quick_steps(resumed.model, resumed.args.device, bfloat16=resumed.args.bf16):
+        resumed.train(resume_from_checkpoint=str(tmp_path / "checkpoints" / "checkpoint-7"))
     assert resumed.state.global_step == whole.state.global_step == 15
     for name, weights in whole.model.state_dict().items():
         assert torch.allclose(weights, resumed.model.state_dict()[name], atol=1e-6), name
