@@ -2,9 +2,9 @@
 
 Two of its kernels, as of PyTorch 2.14 (benchmarks/processor_steps.py prints both sides):
 
-- The way back through fused attention in bfloat16 takes several times as long as the matrix products that it stands
-  for. Here it is those products: FlashAttention-2 (arXiv 2307.08691, algorithm 2), over some rows at a time. What the
-  way forward keeps is the same.
+- The way back through fused attention in bfloat16 takes longer than the matrix products that it stands for. Here it is
+  those products: FlashAttention-2 (arXiv 2307.08691, algorithm 2), over some rows at a time. What the way forward keeps
+  is the same.
 - Dropout draws its numbers one by one on most processors. Here a draw of 64 bits serves four numbers, 16 bits each;
   of a mask one byte a number is kept, where PyTorch keeps it in the number's own format.
 
@@ -75,7 +75,6 @@ def attention_gradients(
     mask = None if attn_mask is None else attn_mask.expand(rows, heads, queries, keys)
     # A token that may see none has no sum; its weights are 0 all the same.
     sums = logsumexp.masked_fill(logsumexp == -math.inf, 0).unsqueeze(-1)
-    means = (gradient.float() * attended.float()).sum(-1, keepdim=True)
     gradients = torch.empty_like(query), torch.empty_like(key), torch.empty_like(value)
     for part in _parts(rows, heads, queries * keys):
         q, k, v, g = (tensor[part].contiguous() for tensor in (query, key, value, gradient))
@@ -86,7 +85,9 @@ def attention_gradients(
         if later is not None:
             weights.masked_fill_(later, -math.inf)
         weights.sub_(sums[part]).exp_()
-        of_scores = (g.float() @ v.float().mT).sub_(means[part]).mul_(weights).to(q.dtype)
+        exact = g.float()
+        means = (exact * attended[part].float()).sum(-1, keepdim=True)
+        of_scores = (exact @ v.float().mT).sub_(means).mul_(weights).to(q.dtype)
         gradients[0][part] = (of_scores @ k).mul_(scale)
         gradients[1][part] = (of_scores.mT @ q).mul_(scale)
         gradients[2][part] = weights.to(q.dtype).mT @ g
