@@ -53,6 +53,9 @@ DATA_SETS = {
     ),
     "sms_spam": DataSet("sms_spam/train.csv", "sms_spam/test.csv", ("text",), "label"),
     "bbc_news": DataSet("bbc_news/train.csv", "bbc_news/test.csv", ("title", "text"), "label"),
+    "newsgroups_mini": DataSet(
+        "newsgroups_mini/train.parquet", "newsgroups_mini/test.parquet", ("subject", "text"), "label"
+    ),
     "ag_news": DataSet(
         "ag_news/train_part.parquet", "ag_news/test.csv", ("text",), "label", mark=0.93,
         # The train file's own text is title and description; in some of its rows there is nothing else.
@@ -112,13 +115,13 @@ def _told(name: str, data: DataSet, answer: dict[str, Any]) -> bool:
     test, tfidf = answer["metrics"]["test"], answer["metrics"]["baselines"]["tfidf"]
     figure = data.figures[0]
     beside = "  ".join(f"{word} {test[word]:.4f} (TF-IDF {tfidf[word]:.4f})" for word in data.figures)
-    mark = data.mark or (tfidf[figure] if data.english else 0.0)
-    verdict = "reached" if test[figure] >= mark else "MISSED"
+    reached = bool(test[figure] >= data.mark if data.mark else not data.english or test[figure] > tfidf[figure])
+    verdict = "reached" if reached else "MISSED"
     words = (
         f"mark {data.mark:g}: {verdict}" if data.mark else (f"above TF-IDF: {verdict}" if data.english else "no mark")
     )
     print(f"{name:13} {test['rows']:6,} rows  {beside}  {answer['seconds']:6.0f} s  {words}", flush=True)
-    return bool(test[figure] >= mark)
+    return reached
 
 
 if __name__ == "__main__":

@@ -477,8 +477,8 @@ class TrainingSpec(Part):
     schedule: Schedule = setting("linear", "How the learning rate falls after the warmup.")
     max_grad_norm: float = setting(1.0, "Longest gradient let through; longer ones are scaled down.", gt=0, le=1e6)
     label_smoothing: float = setting(
-        0.1, "Share of certainty spread over the other classes; makes a model less sure of itself.", unit="share",
-        ge=0, lt=1,
+        0.1, "Share of certainty spread over the other classes, where a row may have several towards how common each "
+        "is; makes a model less sure of itself.", unit="share", ge=0, lt=1,
     )  # fmt: skip
     loss: LossName = setting(
         "auto",

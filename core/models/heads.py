@@ -8,6 +8,8 @@ AutoModel loads it, and the head's weights as `head.*` in the same file. Worker 
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors.torch import load_file
 from torch import nn
@@ -71,6 +73,18 @@ class EncoderWithHead(PreTrainedModel):
         outputs = body(input_ids=input_ids, attention_mask=attention_mask, inputs_embeds=inputs_embeds)
         pooled = pool(outputs.last_hidden_state, attention_mask, self.pooling)
         return SequenceClassifierOutput(logits=self.head(pooled))
+
+
+@torch.no_grad()
+def start_from_shares(output: nn.Module, shares: npt.NDArray[np.float64]) -> None:
+    """Begin with each class as likely as it is common, where a row may have several: the bias of the layer that gives
+    the logits becomes the log-odds of `shares`, [classes], between 0 and 1.
+
+    From one half each, a step's learning rate bounds how fast all the rare classes are unlearned, and a short run does
+    nothing else (Lin et al. 2017, arXiv 1708.02002, section 3.3). A layer without a bias stays as it is.
+    """
+    if isinstance(output.bias, nn.Parameter):
+        output.bias.copy_(torch.logit(torch.from_numpy(shares)))
 
 
 def pool(states: torch.Tensor, attention_mask: torch.Tensor | None, pooling: Pooling) -> torch.Tensor:

@@ -21,9 +21,14 @@ SUREST = 1e-7
 
 
 def training_loss(
-    training: TrainingSpec, kind: LabelKind, weights: torch.Tensor | None, features: "Features | None" = None
+    training: TrainingSpec,
+    kind: LabelKind,
+    weights: torch.Tensor | None,
+    features: "Features | None" = None,
+    shares: torch.Tensor | None = None,
 ) -> Loss:
-    """What `training` asks for, as Trainer's compute_loss_func takes it; weights: one a class, [classes].
+    """What `training` asks for, as Trainer's compute_loss_func takes it; weights: one a class, [classes]; shares: of
+    multi labels the share of train rows with each class, [classes].
 
     At evaluation it is the plain loss, without smoothing, weights, focus and contrast: of single labels the mean -log
     of the true class's probability, so that it can be held against the baselines' log loss; of soft ones as chosen.
@@ -38,8 +43,8 @@ def training_loss(
         if not torch.is_grad_enabled():
             plain: LossName = "bce" if kind == "multi" else "kl" if name == "kl" else "cross_entropy"
             return row_losses(logits, labels, plain).mean()
-        own = None if weights is None else weights.to(logits.device)
-        each = row_losses(logits, labels, name, training.label_smoothing, own, training.focal_gamma)
+        own, common = (None if given is None else given.to(logits.device) for given in (weights, shares))
+        each = row_losses(logits, labels, name, training.label_smoothing, own, training.focal_gamma, common)
         items = labels.numel() if num_items_in_batch is None else num_items_in_batch
         rows = items / labels[0].numel()
         total = each.sum() / rows
@@ -63,13 +68,17 @@ def row_losses(
     smoothing: float = 0.0,
     weights: torch.Tensor | None = None,
     gamma: float = 0.0,
+    shares: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """The loss of each row, [batch]; of multi labels its mean over the classes.
+
+    Of multi labels smoothing draws towards `shares`, the share of rows with each class (Pereyra et al. 2017, arXiv
+    1701.06548, call it unigram); without them towards one half, which makes of a class in a hundred rows one in twenty.
 
     focal: Lin et al. 2017 (arXiv 1708.02002), of the labels as they are, without smoothing.
     """
     if name == "bce" or (name == "focal" and labels.dim() == 2):
-        return _binary(logits, labels, name, smoothing, weights, gamma)
+        return _binary(logits, labels, name, smoothing, weights, gamma, shares)
     if labels.dim() == 2:
         return _of_shares(logits, labels, name, smoothing, weights)
     if name == "focal":
@@ -89,8 +98,10 @@ def _binary(
     smoothing: float,
     weights: torch.Tensor | None,
     gamma: float,
+    shares: torch.Tensor | None,
 ) -> torch.Tensor:
-    targets = labels if name == "focal" else labels * (1 - smoothing) + smoothing / 2
+    usual = 0.5 if shares is None else shares
+    targets = labels if name == "focal" else labels * (1 - smoothing) + smoothing * usual
     each = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
     if weights is not None:
         each = each * torch.where(labels > 0, weights, 1.0)  # of rows with the class alone, smoothed or not

@@ -18,11 +18,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTok
 from core.data.examples import DataFacts
 from core.evaluation.multi_label import tuned_thresholds
 from core.evaluation.predictions import Baseline, Predictions
-from core.models.architecture import encoder_layers
+from core.models.architecture import encoder_layers, output_layer
 from core.models.causal import choose_backend, load_causal_classifier, with_adapter
 from core.models.device import best_device
 from core.models.encoder import load_encoder, save_encoder
 from core.models.freezing import apply_method, frozen_layer_count
+from core.models.heads import start_from_shares
 from core.models.inference import class_logits, probabilities_of
 from core.models.layers import with_chosen_layers
 from core.models.offloading import embeddings_moved, offload_checkpoints
@@ -32,6 +33,7 @@ from core.models.used_tokens import only_used_tokens
 from core.models.word_fit import word_fit
 from core.schema import RunSpec, TrainingSpec
 from core.training.checkpoints import facts_of_last_checkpoint
+from core.training.collapse import class_shares
 from core.training.job import OUTSIDE, Job, LabelledTexts, Trained
 from core.training.learning import learn, training_facts
 from core.training.neighbours import neighbours_baseline
@@ -117,6 +119,9 @@ def _load(
         return with_adapter(decoder, spec.model, spec.training, backend), tokenizer, spec, None
     encoder, tokenizer = load_encoder(spec.model, facts.labels, facts.kind)
     baseline = neighbours_baseline(job, facts, parts, encoder, tokenizer) if spec.evaluation.baselines else None
+    if facts.kind == "multi" and spec.training.class_weights != "balanced":
+        # Balanced weights make every class as likely as not.
+        start_from_shares(output_layer(encoder), class_shares(parts["train"].labels, len(facts.labels), "multi"))
     layers = len(encoder_layers(encoder)) if spec.model.choose_frozen_layers else 0
     chosen = with_chosen_layers(spec.model, layers, rows)
     if chosen is not spec.model:

@@ -87,7 +87,9 @@ def classifier_trainer(
         train_dataset=train,
         eval_dataset=validation,
         processing_class=tokenizer,
-        compute_loss_func=training_loss(training, kind, weights, features),
+        compute_loss_func=training_loss(
+            training, kind, weights, features, torch.from_numpy(shares).float() if kind == "multi" else None
+        ),
         compute_metrics=partial(_validation_metrics, training=training, kind=kind, shares=shares),
         callbacks=[*callbacks, *unfreezing(model, spec), *choosing(training)],
         optimizers=(_optimizer(model, training, arguments), None),

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -9,7 +10,7 @@ from transformers import AutoModel, BertConfig, BertModel
 
 from core.models.architecture import head_parameter_names, output_layer, trainable_parameters
 from core.models.freezing import apply_method
-from core.models.heads import EncoderWithHead, load_with_head, pool, save_with_head
+from core.models.heads import EncoderWithHead, load_with_head, pool, save_with_head, start_from_shares
 from core.schema import ModelSpec
 
 CONFIG = BertConfig(
@@ -32,6 +33,16 @@ def test_padding_is_not_read():
     assert torch.allclose(mean[1], states[1, :2].mean(0))
     assert torch.equal(pool(states, MASK, "both"), torch.cat([states[:, 0], mean], -1))
     assert torch.allclose(pool(states, None, "mean"), states.mean(1))
+
+
+def test_a_head_begins_with_each_class_as_likely_as_it_is_common():
+    model, shares = built().eval(), np.array([0.5, 0.2, 0.01, 0.0004, 0.9])
+    start_from_shares(output_layer(model), shares)
+    said = torch.sigmoid(model(input_ids=IDS, attention_mask=MASK).logits).detach().numpy()
+    assert said == pytest.approx(np.tile(shares, (2, 1)), rel=0.2)
+    without = torch.nn.Linear(8, 5, bias=False)
+    start_from_shares(without, shares)
+    assert without.bias is None
 
 
 def test_the_body_keeps_its_weights():

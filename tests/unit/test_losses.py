@@ -123,14 +123,14 @@ def test_rare_classes_weigh_more():
     assert soft.tolist() == pytest.approx([0.625, 2.5])
 
 
-def least(labels, name, weights, smoothing):
+def least(labels, name, weights, smoothing, shares=None):
     """Probabilities of a model that gives every row the same answer, where it has learned all that it can."""
-    logits = torch.zeros(1, len(weights), requires_grad=True)
+    logits = torch.zeros(1, len(shares if weights is None else weights), requires_grad=True)
     optimizer = torch.optim.LBFGS([logits], max_iter=200)
 
     def step():
         optimizer.zero_grad()
-        loss = row_losses(logits.expand(len(labels), -1), labels, name, smoothing, weights).mean()
+        loss = row_losses(logits.expand(len(labels), -1), labels, name, smoothing, weights, shares=shares).mean()
         loss.backward()
         return loss
 
@@ -147,6 +147,16 @@ def test_smoothing_beside_weights_does_not_make_the_rare_class_the_likeliest():
     assert least(shares, "cross_entropy", weights, 0.1).tolist() == pytest.approx([0.9333, 0.0333, 0.0333], abs=1e-3)
     absent = torch.zeros(20, 3)
     assert least(absent, "bce", weights, 0.1).tolist() == pytest.approx([0.05] * 3, abs=1e-3)
+
+
+def test_of_several_classes_smoothing_leaves_each_as_common_as_it_is():
+    """Towards one half, a class of no row would be given to one in twenty."""
+    shares = torch.tensor([0.8, 0.1, 0.001])
+    labels = (torch.rand(20_000, 3, generator=torch.Generator().manual_seed(1)) < shares).float()
+    assert least(labels, "bce", None, 0.1, shares).tolist() == pytest.approx(shares.tolist(), abs=0.01)
+    smoothed = training_loss(TrainingSpec(label_smoothing=0.1), "multi", None, None, shares)
+    expected = row_losses(LOGITS[:, :3], labels[: len(LOGITS)], "bce", 0.1, shares=shares).mean()
+    assert value(smoothed, labels[: len(LOGITS)], LOGITS[:, :3]).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_a_weight_counts_a_row_several_times():
