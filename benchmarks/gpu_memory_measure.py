@@ -127,9 +127,11 @@ def encoder(task: dict[str, Any]) -> dict[str, Any]:
     sys.modules.update(dict.fromkeys(("bitsandbytes", "torchao", "datasets")))  # type: ignore[arg-type]  as a worker
     import numpy as np
 
+    from core.models import batches_that_fit
     from core.models import encoder as loading
     from core.models.freezing import apply_method
     from core.models.inference import class_logits
+    from core.models.processor_steps import quick_steps
     from core.models.tokens import TokenRows
     from core.models.used_tokens import only_used_tokens
     from core.training import trainers
@@ -155,6 +157,8 @@ def encoder(task: dict[str, Any]) -> dict[str, Any]:
     if "tensorboard" not in sys.modules:
         with_curves = trainers.argument_values
         trainers.argument_values = lambda *given: with_curves(*given) | {"report_to": "none"}
+    # A forecast that is too low is to fail, not to go on with fewer rows.
+    batches_that_fit.gpu_is_full = lambda error: False
     measured = start_counting()
     model, tokenizer = loading.load_encoder(spec.model, [str(number) for number in range(CLASSES)])
     model = apply_method(model, spec.model)
@@ -164,7 +168,8 @@ def encoder(task: dict[str, Any]) -> dict[str, Any]:
 
         def learn() -> None:
             trainer = trainers.classifier_trainer(spec, RunFolder(root), model, tokenizer, train, validation, [], {})
-            trainer.train()
+            with quick_steps(model, trainer.args.device, bfloat16=trainer.args.bf16):
+                trainer.train()
             class_logits(model, validation, tokenizer.pad_token_id, spec.training.evaluation_batch_size)
 
         if spec.model.method == "full":

@@ -72,6 +72,7 @@ def measured(trims: bool) -> dict[str, float]:
 
     from benchmarks.gpu_memory_measure import start_counting
     from core.models.encoder import load_encoder
+    from core.models.processor_steps import quick_steps
     from core.models.tokens import TokenRows
     from core.models.used_tokens import only_used_tokens
     from core.presets import find_preset, preset_spec
@@ -103,7 +104,8 @@ def measured(trims: bool) -> dict[str, float]:
         callbacks = [Trimming()] if trims else []
         trainer = trainers.classifier_trainer(spec, RunFolder(root), model, tokenizer, train, validation, callbacks, {})
         began = time.monotonic()
-        trainer.train()
+        with quick_steps(model, trainer.args.device, bfloat16=trainer.args.bf16):
+            trainer.train()
         return {"grown": counted()["actual"], "seconds": time.monotonic() - began}
 
 

@@ -1,6 +1,7 @@
 """Label scores the plain way, and free answers: what core/evaluation/scoring.py is held against. Imports torch."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from transformers import PreTrainedModel
 
 from core.evaluation.label_trees import Tokens
+from core.models.batches_that_fit import in_batches
 from core.models.pretrained import most_positions
 
 
@@ -26,16 +28,19 @@ def plain_scores(
     """
     model.eval()
     scores = np.zeros((len(prompts), len(labels)), dtype=np.float32)
-    for row, prompt in enumerate(prompts):
-        for start in range(0, len(labels), batch_size):
-            part = labels[start : start + batch_size]
-            ids, mask = padded([[*prompt, *label[:-1]] for label in part], model.device)
-            kept = ids.shape[1] - len(prompt) + 1
-            logits = model(input_ids=ids, attention_mask=mask, logits_to_keep=kept).logits.float()
-            log_probabilities = torch.log_softmax(logits, dim=-1)
-            for place, label in enumerate(part):
-                steps = log_probabilities[place, torch.arange(len(label)), torch.tensor(list(label))]
-                scores[row, start + place] = float(steps.sum())
+
+    def compute(row: int, chosen: Sequence[int]) -> None:
+        part = [labels[number] for number in chosen]
+        ids, mask = padded([[*prompts[row], *label[:-1]] for label in part], model.device)
+        kept = ids.shape[1] - len(prompts[row]) + 1
+        logits = model(input_ids=ids, attention_mask=mask, logits_to_keep=kept).logits.float()
+        log_probabilities = torch.log_softmax(logits, dim=-1)
+        for place, (number, label) in enumerate(zip(chosen, part, strict=True)):
+            steps = log_probabilities[place, torch.arange(len(label)), torch.tensor(list(label))]
+            scores[row, number] = float(steps.sum())
+
+    for row in range(len(prompts)):
+        in_batches(range(len(labels)), batch_size, partial(compute, row))
         if on_progress is not None:
             on_progress(row + 1, len(prompts))
     return scores
@@ -57,14 +62,14 @@ def generate_answers(
     """
     model.eval()
     answers: list[list[int]] = [[] for _ in prompts]
-    positions, done = most_positions(model.config.get_text_config()), 0
+    positions = most_positions(model.config.get_text_config())
     order = sorted(range(len(prompts)), key=lambda row: len(prompts[row]))
     room = [max_new_tokens if positions is None else min(max_new_tokens, positions - len(row)) for row in prompts]
     free = [row for row in order if room[row] == max_new_tokens]
-    batches = [free[start : start + batch_size] for start in range(0, len(free), batch_size)]
     # By themselves, so that they shorten no other answer.
-    batches += [[row] for row in order if 0 < room[row] < max_new_tokens]
-    for rows in batches:
+    short = [row for row in order if 0 < room[row] < max_new_tokens]
+
+    def compute(rows: Sequence[int]) -> None:
         ids, mask = padded([prompts[row] for row in rows], model.device, left=True)
         generate: Any = model.generate
         output = generate(
@@ -80,9 +85,13 @@ def generate_answers(
         )
         for row, tokens in zip(rows, output[:, ids.shape[1] :].tolist(), strict=True):
             answers[row] = tokens
-        done += len(rows)
+
+    def tell(done: int) -> None:
         if on_progress is not None:
-            on_progress(done, sum(map(len, batches)))
+            on_progress(done, len(free) + len(short))
+
+    in_batches(free, batch_size, compute, lambda done, _: tell(done))
+    in_batches(short, 1, compute, lambda done, _: tell(len(free) + done))
     return answers
 
 

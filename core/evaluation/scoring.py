@@ -22,6 +22,7 @@ from transformers import DynamicCache, PreTrainedModel
 
 from core.evaluation.label_trees import TREE_TOKENS, LabelTree, Tokens, label_trees, tree_view
 from core.evaluation.plain_scoring import padded, plain_scores
+from core.models.batches_that_fit import in_batches
 
 LOGITS_AT_ONCE = 2**25
 """Numbers in one block of logits: 128 MiB in float32."""
@@ -66,12 +67,12 @@ def score_labels(
     order = sorted(range(len(prompts)), key=lambda row: len(prompts[row]))
     shared = _shared_beginning(prompts) if passes.share_beginning else 0
     kept = _keys_and_values(model, prompts[0][:shared], passes) if shared else []
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
+
+    def compute(rows: Sequence[int]) -> None:
         ends = [prompts[row][shared:] for row in rows]
         scores[rows] = _score_batch(model, kept, shared, ends, trees, passes).cpu().numpy()
-        if on_progress is not None:
-            on_progress(start + len(rows), len(order))
+
+    in_batches(order, batch_size, compute, on_progress)
     return scores
 
 

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from core.models.batches_that_fit import in_batches
 from core.models.device import evaluation_format
 from core.models.prefix_cache import CachedRows
 from core.models.tokens import TokenRows, model_inputs, tokenise
@@ -53,18 +54,19 @@ def class_logits(
 ) -> npt.NDArray[np.float32]:
     """Logits in the order of `rows`: float32 [rows, classes]. Batches hold neighbours in length.
 
-    Rows with cached states need core.models.prefix_cache.skipped_prefix around the call.
+    At most `batch_size` rows at once, fewer where a GPU does not hold so many. Rows with cached states need
+    core.models.prefix_cache.skipped_prefix around the call.
     """
     model.eval()
     classes = model.config.num_labels
     assert classes is not None
     logits = np.zeros((len(rows), classes), dtype=np.float32)
     order = (rows.rows if isinstance(rows, CachedRows) else rows).shortest_first()
+
+    def compute(chosen: npt.NDArray[np.int64]) -> None:
+        inputs = model_inputs(rows, chosen, pad_token_id, model.device)
+        logits[chosen] = model(**inputs).logits.float().cpu().numpy()
+
     with evaluation_format(model.device):
-        for start in range(0, len(order), batch_size):
-            chosen = order[start : start + batch_size]
-            inputs = model_inputs(rows, chosen, pad_token_id, model.device)
-            logits[chosen] = model(**inputs).logits.float().cpu().numpy()
-            if on_progress is not None:
-                on_progress(min(start + batch_size, len(order)), len(order))
+        in_batches(order, batch_size, compute, on_progress)
     return logits

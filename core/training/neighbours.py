@@ -29,6 +29,7 @@ from core.evaluation.neighbours import (
 )
 from core.evaluation.predictions import Baseline
 from core.files import replacing
+from core.models.batches_that_fit import in_batches
 from core.models.device import best_device, evaluation_format
 from core.models.heads import pool
 from core.models.tokens import TokenRows, model_inputs, tokenise
@@ -183,12 +184,14 @@ def embeddings_of(
     body: Any = model.base_model
     found: list[npt.NDArray[np.float32]] = []
     order = rows.shortest_first()
+
+    def compute(chosen: npt.NDArray[np.int64]) -> None:
+        inputs = model_inputs(rows, chosen, pad_token_id, model.device)
+        pooled = pool(body(**inputs).last_hidden_state.float(), inputs["attention_mask"], "mean")
+        found.append(torch.nn.functional.normalize(pooled, dim=-1).cpu().numpy())
+
     with evaluation_format(model.device):
-        for start in range(0, len(order), batch_size):
-            inputs = model_inputs(rows, order[start : start + batch_size], pad_token_id, model.device)
-            pooled = pool(body(**inputs).last_hidden_state.float(), inputs["attention_mask"], "mean")
-            found.append(torch.nn.functional.normalize(pooled, dim=-1).cpu().numpy())
-            on_progress(min(start + batch_size, len(order)))
+        in_batches(order, batch_size, compute, lambda done, _: on_progress(done))
     placed = np.empty((len(order), found[0].shape[1]), dtype=np.float32)
     placed[order] = np.concatenate(found)
     return placed

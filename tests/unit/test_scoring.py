@@ -170,6 +170,21 @@ def test_progress_is_told_and_no_rows_are_no_scores():
     assert score_labels(tiny("llama"), [], LABELS, 3).shape == (0, len(LABELS))
 
 
+@pytest.mark.parametrize("most", [1, 2])
+def test_on_a_gpu_that_holds_few_rows_scores_and_answers_are_the_same(most):
+    model, rows = tiny("llama"), prompts(20)
+    scores, answers = score_labels(model, rows, LABELS, 4), generate_answers(model, rows, [END], 5, 4)
+
+    def full(_module, given, named):
+        if len(named["input_ids"] if "input_ids" in named else given[0]) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    model.model.register_forward_pre_hook(full, with_kwargs=True)
+    np.testing.assert_allclose(score_labels(model, rows, LABELS, 4), scores, atol=1e-5)
+    np.testing.assert_allclose(plain_scores(model, rows, LABELS, 4), scores, atol=1e-4)
+    assert generate_answers(model, rows, [END], 5, 4) == answers
+
+
 def test_free_answers_end_where_the_model_has_no_more_positions():
     model = tiny("llama")
     most = model.config.max_position_embeddings
