@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.evaluation.report_file import save_report
+from core.schema import LabelKind
 from core.workspace import RunFolder
 
 FIGURES = ("accuracy", "macro_f1", "micro_f1", "weighted_f1")
@@ -37,8 +38,12 @@ def _figures(measured: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def folds_sentence(folds: Mapping[str, Any], titles: Mapping[str, str]) -> str:
-    """titles: baseline -> what people call it."""
+def folds_sentence(folds: Mapping[str, Any], titles: Mapping[str, str], kind: LabelKind) -> str:
+    """titles: baseline -> what people call it. Where a row may have several classes it is told by F1: accuracy would be
+    that all classes of a row are right."""
+    said_by = (("macro_f1", "macro F1"),)
+    said_by = (("micro_f1", "micro F1"), *said_by) if kind == "multi" else (("accuracy", "accuracy"), *said_by)
+    first, first_words = said_by[0]
     if folds["measured"] < 2:
         return f"Of {folds['asked']} folds only the first was measured, so nothing is known of the spread between them."
     some = "" if folds["measured"] == folds["asked"] else f" ({folds['asked']} were asked for)"
@@ -46,15 +51,15 @@ def folds_sentence(folds: Mapping[str, Any], titles: Mapping[str, str]) -> str:
     figures = [
         f"{words} {test[name]['mean']:.3f} ± {test[name]['spread']:.3f} (from {min(test[name]['values']):.3f} to "
         f"{max(test[name]['values']):.3f})"
-        for name, words in (("accuracy", "accuracy"), ("macro_f1", "macro F1"))
+        for name, words in said_by
         if name in test
     ]
     beside = [
-        f"{titles[name]} {found['accuracy']['mean']:.3f} ± {found['accuracy']['spread']:.3f}"
+        f"{titles[name]} {found[first]['mean']:.3f} ± {found[first]['spread']:.3f}"
         for name, found in folds["baselines"].items()
-        if "accuracy" in found
+        if first in found
     ]
-    said = f" Accuracy beside it: {'; '.join(beside)}." if beside else ""
+    said = f" {first_words[0].upper()}{first_words[1:]} beside it: {'; '.join(beside)}." if beside else ""
     return (
         f"Cross-validation, mean and standard deviation over {folds['measured']} folds{some} with {folds['rows']:,} "
         f"tested rows in all: {', '.join(figures)}.{said} All other figures are those of the first fold, whose model "
@@ -70,7 +75,7 @@ def add_folds(
     folds = fold_figures(reports, asked)
     first, *others = report["verdict_sentences"]
     known = report.get("folds", {}).get("sentence")
-    told = folds_sentence(folds, {name: found["title"] for name, found in report["baselines"].items()})
+    told = folds_sentence(folds, {name: found["title"] for name, found in report["baselines"].items()}, report["kind"])
     sentences = [first, told, *(sentence for sentence in others if sentence != known)]
     content = {
         **report,

@@ -108,6 +108,8 @@ def _config(base: Path, place: Path, facts: ModelFacts, *, is_merged: bool) -> d
             # A head reads the last token that is no padding, so it has to know which that is.
             content["pad_token_id"] = _pad_token(place)
     if facts.label_kind == "multi":
+        # Without it a pipeline takes the classes' probabilities for shares of one.
+        content["problem_type"] = "multi_label_classification"
         content["thresholds"] = list(facts.thresholds)
     return content
 

@@ -1,7 +1,7 @@
 """BERT-like encoders with a classification head. Worker only: imports torch and transformers."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from transformers import (
 )
 
 from core.errors import UserError
-from core.models.heads import EncoderWithHead, save_with_head
+from core.models.architecture import head_parameter_names, output_layer
+from core.models.heads import EncoderWithHead, begin_anew, save_with_head
 from core.models.known import longest_text, require_length
 from core.models.neobert import NeoBERTConfig, write_source
 from core.models.pretrained import open_tokenizer
@@ -26,8 +27,8 @@ from core.schema import LabelKind, ModelSpec
 # What transformers calls the dropout before the classifier, where it is not `classifier_dropout`.
 _DROPOUT_NAMES = {"distilbert": "seq_classif_dropout"}
 _ATTENTION_DROPOUT_NAMES = ("attention_probs_dropout_prob", "attention_dropout")
-# Weights a sequence classifier may start without: its own head, and poolers that some checkpoints leave out.
-_NEW_WEIGHTS = re.compile(r"(^|\.)(classifier|pre_classifier|score|head|pooler|dense|out_proj)\.")
+# What remains of the head of a NeoBERT that was tuned before, transformers' own or one of ours.
+_OLD_HEAD = re.compile(r"(classifier|dense|head)\.")
 
 
 # What transformers calls a problem with labels of a kind, in config.json.
@@ -42,8 +43,9 @@ _PROBLEMS: dict[LabelKind, str] = {
 def load_encoder(
     spec: ModelSpec, labels: Sequence[str], kind: LabelKind = "single"
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """A float32 model with a new head of one output a label, and its tokenizer.
+    """A float32 model with a head of one output a label, and its tokenizer.
 
+    The head is new, but for that of a model which was tuned before on these very labels, where `head` is `model`.
     Raises UserError where the model cannot be had, is not an encoder, has no whole tokenizer, or is too short for
     `max_length`.
     """
@@ -61,20 +63,40 @@ def load_encoder(
         ignore_mismatched_sizes=True,
     )
     unusable = set(loading["missing_keys"]) | {mismatch[0] for mismatch in loading["mismatched_keys"]}
-    missing = sorted(key for key in unusable if not _NEW_WEIGHTS.search(key))
-    if config.model_type == NeoBERTConfig.model_type:
-        # Another order of the same sizes would load without a word, so no name may be left over either.
-        missing += sorted(loading["unexpected_keys"])
-    if missing:
-        raise UserError(
-            f"{spec.source} lacks {len(missing)} of its weights ({', '.join(missing[:3])} ...).",
-            "model.source",
-            "The files are incomplete or of another architecture: download the model again or choose another.",
-        )
     if spec.head != "model":
+        _require_body(spec, config, {key for key in unusable if not key.startswith("pooler.")}, loading)
         model = EncoderWithHead(model, spec.head, spec.pooling, spec.head_size, spec.classifier_dropout)
+    else:
+        _require_body(spec, config, unusable - head_parameter_names(model), loading)
+        output = output_layer(model)
+        name = next(name for name, module in model.named_modules() if module is output)
+        if f"{name}.weight" not in unusable and _labels(folder) != list(labels):
+            begin_anew(output)
     _check_finite(spec, model, tokenizer)
     return model, tokenizer
+
+
+def _require_body(spec: ModelSpec, config: PreTrainedConfig, missing: set[str], loading: Mapping[str, Any]) -> None:
+    """Raises UserError where the file lacks a weight of the body."""
+    # Another order of NeoBERT's sizes would load without a word, so no name of its body may be left over either.
+    ours = config.model_type == NeoBERTConfig.model_type
+    over = sorted(key for key in loading["unexpected_keys"] if ours and not _OLD_HEAD.match(key))
+    if not missing and not over:
+        return
+    names = ", ".join((sorted(missing) or over)[:3])
+    raise UserError(
+        f"{spec.source} lacks {len(missing)} of its weights ({names} ...)."
+        if missing
+        else f"{spec.source} has {len(over)} weights that NeoBERT does not ({names} ...).",
+        "model.source",
+        "The files are incomplete or of another architecture: download the model again or choose another.",
+    )
+
+
+def _labels(folder: str) -> list[str]:
+    """Of the head that the model brings; without one transformers makes up LABEL_0 and LABEL_1."""
+    names = AutoConfig.from_pretrained(folder).id2label
+    return [names[number] for number in sorted(names)]
 
 
 @torch.inference_mode()

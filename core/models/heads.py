@@ -48,9 +48,7 @@ class EncoderWithHead(PreTrainedModel):
         self.head = nn.Sequential(*layers, nn.Linear(width, classes))
         for layer in self.head:
             if isinstance(layer, nn.Linear):
-                # As BERT's own heads begin.
-                nn.init.normal_(layer.weight, std=0.02)
-                nn.init.zeros_(layer.bias)
+                begin_anew(layer)
         self.post_init()
 
     def initialize_weights(self, *_args: Any, **_kwargs: Any) -> None:
@@ -73,6 +71,13 @@ class EncoderWithHead(PreTrainedModel):
         outputs = body(input_ids=input_ids, attention_mask=attention_mask, inputs_embeds=inputs_embeds)
         pooled = pool(outputs.last_hidden_state, attention_mask, self.pooling)
         return SequenceClassifierOutput(logits=self.head(pooled))
+
+
+def begin_anew(layer: nn.Linear) -> None:
+    """As BERT's own heads begin."""
+    nn.init.normal_(layer.weight, std=0.02)
+    if isinstance(layer.bias, nn.Parameter):
+        nn.init.zeros_(layer.bias)
 
 
 @torch.no_grad()
@@ -105,7 +110,9 @@ def load_with_head(folder: Path, head: Head, pooling: Pooling, size: int) -> Enc
 
     Raises OSError where a file is absent, ValueError where a weight is.
     """
-    model = EncoderWithHead(AutoModel.from_config(AutoConfig.from_pretrained(folder)), head, pooling, size, 0.0)
+    # In float32 whatever the file holds, as all encoders here: a merged one is in 16 bits.
+    body = AutoModel.from_config(AutoConfig.from_pretrained(folder), dtype=torch.float32)
+    model = EncoderWithHead(body, head, pooling, size, 0.0)
     found = model.load_state_dict(load_file(folder / "model.safetensors"), strict=False)
     if found.missing_keys:
         raise ValueError(f"{folder} lacks the weights {', '.join(found.missing_keys[:3])}")

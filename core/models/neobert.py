@@ -199,10 +199,13 @@ class NeoBERTForSequenceClassification(NeoBERTPreTrainedModel):
         labels: torch.Tensor | None = None,
         **_unused: Any,
     ) -> SequenceClassifierOutput:
-        """labels: int64 [batch]; logits: [batch, labels]."""
+        """labels: int64 [batch], or float32 [batch, labels] of probabilities, and where config.problem_type says that a
+        row may have several, of 1 and 0; logits: [batch, labels]."""
         first = self.model(input_ids, attention_mask).last_hidden_state[:, 0]
         logits = self.classifier(self.dropout(torch.tanh(self.dense(self.dropout(first)))))
-        loss = None if labels is None else functional.cross_entropy(logits, labels)
+        several = self.config.problem_type == "multi_label_classification"
+        criterion = functional.binary_cross_entropy_with_logits if several else functional.cross_entropy
+        loss = None if labels is None else criterion(logits, labels)
         return SequenceClassifierOutput(loss=loss, logits=logits)  # type: ignore[arg-type]
 
 

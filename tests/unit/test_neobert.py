@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
+from torch.nn import functional
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, PreTrainedTokenizerFast
 
 from core.errors import UserError
@@ -140,6 +141,19 @@ def test_a_weight_of_another_name_is_not_left_out_without_a_word(tmp_path, model
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(UserError, match="wq"):
         load_encoder(spec, ["a", "b"])
+
+
+def test_its_own_loss_is_that_of_its_problem(model):
+    ids, labels = torch.tensor([[5, 6, 7], [8, 9, 10]]), torch.tensor([[1.0, 0, 1, 0], [0, 0, 0, 1]]).double()
+    logits = model(ids).logits
+    shares = labels / labels.sum(1, keepdim=True)
+    for problem, given, expected in (
+        ("single_label_classification", labels.argmax(1), functional.cross_entropy(logits, labels.argmax(1))),
+        ("single_label_classification", shares, functional.cross_entropy(logits, shares)),
+        ("multi_label_classification", labels, functional.binary_cross_entropy_with_logits(logits, labels)),
+    ):
+        model.config.problem_type = problem
+        torch.testing.assert_close(model(ids, labels=given).loss, expected)
 
 
 def test_plain_transformers_loads_an_export_if_its_code_is_trusted(tmp_path, model):

@@ -17,7 +17,7 @@ from scipy.stats import binomtest
 from core.data.split import read_examples, write_split
 from core.evaluation.baselines import run_baselines
 from core.evaluation.charts import ticks
-from core.evaluation.folds import add_folds
+from core.evaluation.folds import add_folds, folds_sentence
 from core.evaluation.metrics import classification_metrics
 from core.evaluation.mistakes import count_rows, page_of_rows
 from core.evaluation.predictions import FreeAnswers
@@ -515,6 +515,16 @@ def test_every_field_is_described(run):
     assert_described(report)
     assert_described(add_folds(folder, report, [report, report], 5))
     assert_described(of_language_model(run))
+
+
+def test_folds_are_told_by_the_figure_that_fits_the_labels():
+    said = {"accuracy": 0.3, "macro_f1": 0.4, "micro_f1": 0.6}
+    figures = {name: {"values": [value, value + 0.1], "mean": value, "spread": 0.01} for name, value in said.items()}
+    folds = {"asked": 2, "measured": 2, "rows": 90, "test": figures, "baselines": {"tfidf": figures}}
+    single, multi = (folds_sentence(folds, {"tfidf": "TF-IDF"}, kind) for kind in ("single", "multi"))
+    assert "accuracy 0.300" in single and "macro F1 0.400" in single and "Accuracy beside it: TF-IDF 0.300" in single
+    assert "micro F1 0.600" in multi and "macro F1 0.400" in multi and "Micro F1 beside it: TF-IDF 0.600" in multi
+    assert "ccuracy" not in multi
 
 
 def test_the_figures_are_files_of_their_own(run):
