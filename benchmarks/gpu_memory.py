@@ -5,9 +5,9 @@
 
 On a GPU: models of true shape with random weights, since memory does not depend on the values. Every measurement is a
 process of its own, held to the smallest card of 6, 8, 12 or 16 GB that its forecast fits
-(torch.cuda.set_per_process_memory_fraction), so that a forecast that is too low fails. Compared is what PyTorch held at
-most, with what the forecast has beside CUDA's own context. Then make_it_fit under each cap, and the same training
-by plain Unsloth and by TRL with PEFT.
+(torch.cuda.set_per_process_memory_fraction), so that a forecast that is much too low fails. Compared is what PyTorch
+held at most, with what the forecast has beside CUDA's own context: of training, and by themselves of label scores
+and of free answers. Then make_it_fit under each cap, and the same training by plain Unsloth and by TRL with PEFT.
 
 On a processor: how much the training process grows from its imports to its peak, loading and saving included, with the
 forecast less what it has for those libraries.
@@ -60,6 +60,9 @@ ON_A_PROCESSOR = [
     ("minilm", "head", 128, 32, False),
     ("minilm", "full", 128, 64, True),
 ]
+ASKED = [(model, length, work) for model, length in (("1b", 512), ("3b", 512), ("3b", 1024), ("7b", 512))
+         for work in ("scoring", "answers")]  # fmt: skip
+"""Label scores and free answers of full rows, as many at once as the preset has."""
 FITS = [(model, length, 8, cap) for cap in (6, 8, 12, 16) for model, length in (("3b", 1024), ("7b", 512))]
 GOALS = [("7b", 512, 6e9), ("3b", 1024, 4e9)]
 """Mistral-7B in 4 bits at 512 tokens under 6 GB, Llama-3.2-3B at 1024 under 4 GB; here a GB is 10^9 bytes."""
@@ -92,6 +95,7 @@ def tasks(chosen: argparse.Namespace) -> list[dict[str, Any]]:
     else:
         wanted = [_case(case, "encoder", common) for case in ENCODERS if case[0] != "minilm" or HAS_MINILM]
         wanted += [_case(case, "llm", common) | {"side": "ours"} for case in LLM]
+        wanted += [_asked(*case, common) for case in ASKED]
         wanted += [_goal(*case, common) for case in GOALS]
         wanted += [_fit(*case, common) for case in FITS]
         wanted += [_side(model, length, side, common) for model, length in SIDE_BY_SIDE for side in ("unsloth", "trl")]
@@ -120,6 +124,11 @@ def _case(case: tuple[str, str, int, int, bool], work: str, common: dict[str, An
 def _fit(model: str, length: int, batch: int, cap: float, common: dict[str, Any]) -> dict[str, Any]:
     task = _case((model, "qlora", length, batch, False), "llm", common)
     return {**task, "name": f"fit/{model}/{length}/{batch}/{cap:g}", "work": "fit", "side": "ours", "cap": cap * GB}
+
+
+def _asked(model: str, length: int, work: str, common: dict[str, Any]) -> dict[str, Any]:
+    task = _case((model, "qlora", length, 1, True), "llm", common)
+    return {**task, "name": f"{model}/qlora/{length}/{work}", "work": work, "side": "ours"}
 
 
 def _goal(model: str, length: int, cap: float, common: dict[str, Any]) -> dict[str, Any]:

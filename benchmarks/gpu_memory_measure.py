@@ -1,7 +1,7 @@
 """One measurement of benchmarks/gpu_memory.py, in a process of its own: `python gpu_memory_measure.py TASK.json`.
 
-`work` says which: build, machine, encoder, llm, fit. The answer has what the forecast told and what was taken, in
-bytes. Nothing imports transformers, peft or trl before unsloth has had its chance to be imported, which changes them.
+`work` says which, see WORK. The answer has what the forecast told and what was taken, in bytes. Nothing imports
+transformers, peft or trl before unsloth has had its chance to be imported, which changes them.
 """
 
 import json
@@ -32,6 +32,14 @@ CLASSES = 6
 STEPS = 4
 TRAINING = ("step", "loss", "gradients")
 """The moments of a forecast that a step goes through."""
+MEASURED = {
+    "encoder": (*TRAINING, "evaluation"),
+    "llm": TRAINING,
+    "fit": TRAINING,
+    "scoring": ("evaluation",),
+    "answers": ("answers",),
+}
+"""The moments that each kind of work goes through."""
 
 
 def spec_of(task: dict[str, Any]) -> RunSpec:
@@ -74,17 +82,21 @@ def capped(task: dict[str, Any], spec: RunSpec, workload: Workload) -> tuple[Mem
         return forecast, 0
     cap = task.get("cap")
     if cap is None and task["capped"]:
-        total = torch.cuda.get_device_properties(0).total_memory
-        fitting = (size * 2**30 for size in CAPS if forecast.bytes <= size * 2**30 <= 1.02 * total)
-        cap = next(fitting, None)
+        needed = max(size for name, size in forecast.moments if name in MEASURED[task["work"]])
+        cap = next((size * 2**30 for size in CAPS if needed <= size * 2**30 <= _most()), None)
     if cap is None:
         return forecast, 0
     return forecast_memory(spec, workload, device_of(cap)), cap / 2**30
 
 
-def told(forecast: MemoryForecast, names: tuple[str, ...]) -> dict[str, Any]:
-    """Of these moments, without what CUDA or the process takes for itself."""
-    highest = max(size for name, size in forecast.moments if name in names)
+def _most() -> float:
+    """Bytes of the largest card that this one can stand for: one sold by the same number may have a little more."""
+    return 1.02 * float(torch.cuda.get_device_properties(0).total_memory)
+
+
+def told(forecast: MemoryForecast, work: str) -> dict[str, Any]:
+    """Of the moments of this work, without what CUDA or the process takes for itself."""
+    highest = max(size for name, size in forecast.moments if name in MEASURED[work])
     own = CUDA_CONTEXT if torch.cuda.is_available() else PROCESS
     return {
         "forecast": highest - own,
@@ -166,18 +178,19 @@ def encoder(task: dict[str, Any]) -> dict[str, Any]:
         root = Path(name) / "runs" / "benchmark"
         root.mkdir(parents=True)
 
-        def learn() -> None:
+        def learn() -> dict[str, int]:
             trainer = trainers.classifier_trainer(spec, RunFolder(root), model, tokenizer, train, validation, [], {})
             with quick_steps(model, trainer.args.device, bfloat16=trainer.args.bf16):
                 trainer.train()
             class_logits(model, validation, tokenizer.pad_token_id, spec.training.evaluation_batch_size)
+            return measured()  # before the whole table of embeddings comes back
 
         if spec.model.method == "full":
             with only_used_tokens(model, [train, validation], tokenizer.pad_token_id):
-                learn()
+                taken = learn()
         else:
-            learn()
-    return told(forecast, (*TRAINING, "evaluation")) | {"cap": cap} | measured()
+            taken = learn()
+    return told(forecast, "encoder") | {"cap": cap} | taken
 
 
 def llm(task: dict[str, Any], spec: RunSpec | None = None) -> dict[str, Any]:
@@ -194,7 +207,40 @@ def llm(task: dict[str, Any], spec: RunSpec | None = None) -> dict[str, Any]:
         loading = measured()["actual"]
         measured = start_counting() if torch.cuda.is_available() else measured
         trainer.train()
-        return told(forecast, TRAINING) | {"note": note, "loading": loading, "cap": cap} | measured()
+        return told(forecast, "llm") | {"note": note, "loading": loading, "cap": cap} | measured()
+
+
+def asked(task: dict[str, Any]) -> dict[str, Any]:
+    """One batch of label scores or of free answers, as a run asks for them; no optimiser is there yet."""
+    from core.models.causal import choose_backend, load_causal, with_adapter
+
+    spec = spec_of(task)
+    backend = choose_backend(spec.model, spec.training)
+    from core.evaluation.label_trees import TREE_TOKENS
+    from core.evaluation.plain_scoring import ANSWERS_AT_ONCE, generate_answers
+    from core.evaluation.scoring import Passes, score_labels
+    from core.models import batches_that_fit
+
+    # A forecast that is too low is to fail, not to go on with fewer rows.
+    batches_that_fit.gpu_is_full = lambda error: False
+    rows = spec.training.evaluation_batch_size if task["work"] == "scoring" else ANSWERS_AT_ONCE
+    prompt, examples, _ = full_rows({**task, "steps": 1, "batch": rows}, spec)
+    forecast, cap = capped(task, spec, workload_of(task, spec, examples))
+    loaded = start_counting()
+    model, _ = load_causal(spec.model, backend, TREE_TOKENS)
+    model = with_adapter(model, spec.model, spec.training, backend)
+    loading = loaded()["actual"]
+    measured = start_counting() if torch.cuda.is_available() else loaded
+    prompts = [example.ids[: example.learned.index(True)] for example in examples]
+    labels = [answer.ids for answer in prompt.answers]
+    if task["work"] == "scoring":
+        passes = Passes(share_beginning=False, mask_dtype=model.dtype) if backend.name == "unsloth" else Passes()
+        score_labels(model.get_base_model(), prompts, labels, rows, passes=passes)
+    else:
+        generate_answers(model, prompts, [labels[0][-1]], max(map(len, labels)), rows)
+    found = told(forecast, task["work"])
+    found["forecast"] -= found["parts"].get("optimizer", 0)
+    return found | {"note": f"backend {backend.name}", "loading": loading, "cap": cap} | measured()
 
 
 def workload_of(task: dict[str, Any], spec: RunSpec, examples: list[Any]) -> Workload:
@@ -206,6 +252,8 @@ def workload_of(task: dict[str, Any], spec: RunSpec, examples: list[Any]) -> Wor
 
 def fit(task: dict[str, Any]) -> dict[str, Any]:
     """What make_it_fit promises under the cap, then trained under it."""
+    if torch.cuda.is_available() and task["cap"] > _most():
+        return {"promised": False, "actual": 0, "forecast": 0, "device": 0, "words": "this card has less memory"}
     spec = spec_of(task)
     _, examples, _ = full_rows({**task, "steps": STEPS}, spec)
     found = make_it_fit(spec, workload_of(task, spec, examples), device_of(task["cap"]), task["length"])
@@ -234,7 +282,15 @@ def make(task: dict[str, Any]) -> dict[str, Any]:
     return {"parameters": model.num_parameters()}
 
 
-WORK = {"build": make, "machine": machine, "encoder": encoder, "llm": llm, "fit": fit}
+WORK = {
+    "build": make,
+    "machine": machine,
+    "encoder": encoder,
+    "llm": llm,
+    "scoring": asked,
+    "answers": asked,
+    "fit": fit,
+}
 
 
 def main() -> int:

@@ -13,6 +13,10 @@ from core.evaluation.label_trees import Tokens
 from core.models.batches_that_fit import in_batches
 from core.models.pretrained import most_positions
 
+ANSWERS_AT_ONCE = 4
+"""Rows. Each keeps the keys and values of its prompt in all layers, twice where Unsloth writes: with more, the answers
+would take more memory than the training."""
+
 
 @torch.inference_mode()
 def plain_scores(

@@ -16,6 +16,7 @@ from core.data.examples import DataFacts
 from core.evaluation.answers import Scorer, answer_loss, free_answers, label_scorer, row_of
 from core.evaluation.label_trees import TREE_TOKENS
 from core.evaluation.metrics import classification_metrics
+from core.evaluation.plain_scoring import ANSWERS_AT_ONCE
 from core.evaluation.predictions import FreeAnswers, Predictions
 from core.evaluation.scoring import Passes, label_probabilities
 from core.model_facts import PROMPT_FILE
@@ -166,7 +167,7 @@ def _free_answers(
         rows[:asked],
         part.texts[:asked],
         [facts.labels[label] for label in part.labels[:asked]],
-        job.spec.training.evaluation_batch_size,
+        min(ANSWERS_AT_ONCE, job.spec.training.evaluation_batch_size),
         job.counting("reading free answers"),
     )
 

@@ -19,7 +19,7 @@ from core.data.examples import read_conversations
 from core.errors import UserError
 from core.evaluation.chat_report import ChatSample
 from core.evaluation.held_out import held_out_figures
-from core.evaluation.plain_scoring import generate_answers
+from core.evaluation.plain_scoring import ANSWERS_AT_ONCE, generate_answers
 from core.models.causal import Backend, load_causal, prompt_tokenizer, with_adapter
 from core.models.pretrained import most_positions
 from core.prompt_rows import Example
@@ -143,5 +143,6 @@ def _answers(
     positions, most = most_positions(model.config.get_text_config()), job.spec.model.max_length
     room = most if positions is None else min(most, max(positions // 2, positions - ANSWER_TOKENS))
     prompts = [answer_prompt(tokenizer, talk.messages[:-1], talk.tools)[-room:] for talk in talks]
-    written = generate_answers(model, prompts, end, ANSWER_TOKENS, len(prompts), job.counting("writing samples"))
+    at_once = min(ANSWERS_AT_ONCE, job.spec.training.evaluation_batch_size)
+    written = generate_answers(model, prompts, end, ANSWER_TOKENS, at_once, job.counting("writing samples"))
     return [tokenizer.tokens.decode(ids).strip() for ids in written]

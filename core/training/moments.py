@@ -29,6 +29,10 @@ PROJECTED_AT_ONCE = 512
 """Tokens (core.evaluation.held_out.TOKENS_PROJECTED_AT_ONCE)."""
 SCORED_AT_ONCE = 2**25
 """Logits (core.evaluation.scoring.LOGITS_AT_ONCE)."""
+ANSWERS_AT_ONCE = 4
+"""Rows (core.evaluation.plain_scoring.ANSWERS_AT_ONCE)."""
+UNSLOTH_KEEPS_MORE = 513
+"""Tokens (KV_CACHE_INCREMENT of unsloth/models/llama.py, and the one being written)."""
 UNSLOTH_OFFLOADS_FROM = 512
 """Tokens that the model is loaded for (unsloth/models/_utils.py)."""
 FROZEN_TOKENS_AT_ONCE = {"cpu": 4096, "cuda": 32_768}
@@ -128,11 +132,16 @@ def _evaluation(spec: RunSpec, done: Pass, classes: int, answer_tokens: int) -> 
 
 
 def _answers(spec: RunSpec, done: Pass) -> Moment:
-    at_once = replace(done, rows=spec.training.evaluation_batch_size)
+    at_once = replace(done, rows=min(ANSWERS_AT_ONCE, spec.training.evaluation_batch_size))
+    kept = key_value_bytes(at_once)
+    passing = forward_bytes(at_once) + kept
+    if done.unsloth:
+        # An answer's first token copies them to where there is room for more, and the first ones wait until it is done.
+        passing = max(passing, kept + kept * (done.tokens + UNSLOTH_KEEPS_MORE) // done.tokens)
     return Moment(
         "answers",
         f"{_most_in('free answers')}, {at_once.rows:,} rows at once: their keys and values are kept.",
-        forward_bytes(at_once) + key_value_bytes(at_once),
+        passing,
         f"{at_once.rows:,} x {done.tokens:,} tokens: keys and values of all layers, and what a layer needs.",
     )
 

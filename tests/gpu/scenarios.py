@@ -353,7 +353,9 @@ def _trained_numbers(model: Any) -> torch.Tensor:
     return torch.cat([p.detach().float().flatten().cpu() for p in model.parameters() if p.requires_grad])
 
 
-SCENARIOS = {work.__name__: work for work in (answers, reload, loss, scoring, modes, optimizer, memory, encoder)}
+SCENARIOS = {
+    work.__name__: work for work in (answers, reload, loss, scoring, modes, optimizer, memory, encoder, unused_tokens)
+}
 
 
 def main() -> int:

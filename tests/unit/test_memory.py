@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import pytest
 
+from core.evaluation import plain_scoring
 from core.models.known import known_of
 from core.presets import find_preset, preset_spec
 from core.schema import DataSpec, MappingSpec, RunSpec, TableFile
-from core.training.memory import Device, Workload, forecast_memory
+from core.training.memory import FRAMEWORK, Device, Workload, forecast_memory
+from core.training.moments import ANSWERS_AT_ONCE
 
 DATA = DataSpec(train=TableFile(path="questions.csv"))
 MAPPING = MappingSpec(text=("text",), label="label")
@@ -109,6 +111,20 @@ def test_tokens_that_do_not_occur_learn_nothing():
     some = forecast_memory(spec, replace(work, used_tokens=20_000), PROCESSOR)
     averages = {part.name: part.bytes for part in all_of_them.parts}["optimizer"]
     assert averages - {part.name: part.bytes for part in some.parts}["optimizer"] == 8 * (250_037 - 20_000) * 384
+
+
+def test_free_answers_of_unsloth_hold_keys_and_values_twice():
+    spec = of_preset("llama-3.2-3b-4bit", training__evaluation_batch_size=16)
+    assert ANSWERS_AT_ONCE == plain_scoring.ANSWERS_AT_ONCE
+    # Of 28 layers with 8 heads of 128 numbers in 16 bits: those of the prompts, and where 513 more tokens have room.
+    a_token = 2 * 28 * 8 * 128 * 2
+    twice = ANSWERS_AT_ONCE * a_token * (1024 + 1024 + 513)
+    found = parts(spec, tokens=1024, unsloth=True)
+    held = sum(found[name] for name in ("weights", "adapter", "optimizer")) + FRAMEWORK["cuda"]
+    assert moments(spec, tokens=1024, unsloth=True)["answers"] == held + round(1.05 * twice)
+    assert moments(spec, tokens=1024)["answers"] < moments(spec, tokens=1024, unsloth=True)["answers"]
+    fewer = of_preset("llama-3.2-3b-4bit", training__evaluation_batch_size=2)
+    assert moments(fewer, tokens=1024, unsloth=True)["answers"] == held + round(1.05 * twice / 2)
 
 
 def test_memory_rises_with_length_and_batch():

@@ -18,6 +18,7 @@ def test_what_is_measured():
     goals = {task["name"]: task["cap"] for task in wanted if task["name"].startswith("goal/")}
     assert goals == {"goal/7b/512/1/6": 6e9, "goal/3b/1024/1/4": 4e9}
     assert {task["side"] for task in wanted if task["work"] == "llm"} == {"ours", "unsloth", "trl"}
+    assert {task["work"] for task in wanted} == {"encoder", "llm", "scoring", "answers", "fit"}
     here = tasks(Namespace(**CHOSEN | {"cpu": True, "only": "minilm/full/*"}))
     assert here and all(task["work"] == "encoder" for task in here)
 
