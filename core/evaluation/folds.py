@@ -41,9 +41,7 @@ def _figures(measured: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def folds_sentence(folds: Mapping[str, Any], titles: Mapping[str, str], kind: LabelKind) -> str:
     """titles: baseline -> what people call it. Where a row may have several classes it is told by F1: accuracy would be
     that all classes of a row are right."""
-    said_by = (("macro_f1", "macro F1"),)
-    said_by = (("micro_f1", "micro F1"), *said_by) if kind == "multi" else (("accuracy", "accuracy"), *said_by)
-    first, first_words = said_by[0]
+    first, first_words = ("micro_f1", "micro F1") if kind == "multi" else ("accuracy", "accuracy")
     if folds["measured"] < 2:
         return f"Of {folds['asked']} folds only the first was measured, so nothing is known of the spread between them."
     some = "" if folds["measured"] == folds["asked"] else f" ({folds['asked']} were asked for)"
@@ -51,7 +49,7 @@ def folds_sentence(folds: Mapping[str, Any], titles: Mapping[str, str], kind: La
     figures = [
         f"{words} {test[name]['mean']:.3f} ± {test[name]['spread']:.3f} (from {min(test[name]['values']):.3f} to "
         f"{max(test[name]['values']):.3f})"
-        for name, words in said_by
+        for name, words in ((first, first_words), ("macro_f1", "macro F1"))
         if name in test
     ]
     beside = [

@@ -53,7 +53,7 @@ def head_parameter_names(model: PreTrainedModel) -> set[str]:
     }
 
 
-def output_layer(model: "PreTrainedModel | PeftModel") -> nn.Module:
+def output_layer(model: "PreTrainedModel | PeftModel") -> nn.Linear:
     """The linear layer that gives the logits; of a model with adapters the copy that is trained."""
     layers = [
         module
