@@ -49,7 +49,10 @@ class TableFile(Part):
         None, "Lines before the table, which begins with the names of its columns. Empty: detected.", unit="lines", ge=0
     )
     comment: str | None = setting(
-        None, "Lines that begin with this are no rows. Empty: detected (# where a file begins with it).", max_length=1
+        None,
+        "Lines that begin with this are no rows. Empty: detected (# where a file begins with it, but of lines with "
+        "too few cells for a row alone).",
+        max_length=1,
     )
     decimal: Literal[".", ","] | None = setting(
         None, "What stands before the decimals of a number; cells stay the text they are. Empty: detected."
@@ -191,7 +194,9 @@ class MappingSpec(Part):
         {}, "Names to show in place of label values, e.g. 1: World. Values given one name are one class."
     )
     fold_label_variants: bool = setting(
-        False, "Labels that differ only in case or white space are one class; its commonest spelling is kept."
+        False,
+        "Labels that differ only in case, white space, characters that look alike or are invisible, or the .0 of a "
+        "whole number are one class; its commonest spelling is kept.",
     )
     dropped_classes: tuple[str, ...] = setting(
         (), "Classes to leave out, by name: their rows lose them, and go where none is left."

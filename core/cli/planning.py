@@ -2,6 +2,7 @@
 with --fit and --probe see core/cli/probing.py."""
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,10 @@ from core.cli.answer import DONE, Answer, note
 from core.cli.probing import fit_answer, fit_of, probe_answer
 from core.cli.training import spec_of_request
 from core.data.amount import Amount
-from core.data.table import open_tables
+from core.data.chat_checks import check_chat
+from core.data.checks import check_data
+from core.data.findings import raise_errors
+from core.data.table import Table, open_tables
 from core.durations import rough
 from core.models.known import require_known_sizes
 from core.presets import wants_gpu
@@ -32,7 +36,10 @@ def plan(request: argparse.Namespace, workspace: Workspace) -> Answer:
     require_known_sizes(spec.model)
     store = open_store(workspace)
     on = device_asked(request.device, store)
-    amount = amount_for(spec, open_tables(spec.data, workspace))
+    tables = open_tables(spec.data, workspace)
+    amount = amount_for(spec, tables)
+    if not amount.rows["train"]:
+        _require_rows(spec, tables)
     forecast = forecast_run(store, spec, amount, on.device)
     told = Answer("\n".join(_lines(spec, amount, forecast, on, store)), plan_content(amount, forecast, on, store))
     if request.fit:
@@ -45,6 +52,15 @@ def plan(request: argparse.Namespace, workspace: Workspace) -> Answer:
         note(told.text)
         told = _with(told, "probe", probe_answer(workspace, spec, forecast))
     return told
+
+
+def _require_rows(spec: RunSpec, tables: Mapping[str, Table]) -> None:
+    """Raises UserError with what the checks say of data of which nothing can be learned."""
+    if spec.task == "chat":
+        raise_errors(check_chat(tables, spec.mapping, spec.split))
+        return
+    validation, test = tables.get("validation"), tables.get("test")
+    raise_errors(check_data(tables["train"], validation, test, spec.mapping, spec.split, spec.data.cleaning))
 
 
 def _with(told: Answer, name: str, more: Answer) -> Answer:

@@ -1,5 +1,6 @@
 """What is worth saying of classes: spellings, classes left out by name, rare and very unequal ones."""
 
+import unicodedata
 from collections.abc import Mapping
 
 from core.data.class_steps import commonest_spellings, label_variants
@@ -16,14 +17,42 @@ MOST_RARE = 0.5
 """Where rare classes have more than this share of the rows, merging them would make most of the data one class."""
 MOST_DIFFERENT = 0.5
 """Where there are more values than this for a row, they are hardly classes, which another finding says."""
+NO_VALUE = frozenset(
+    (
+        "nan",
+        "n/a",
+        "na",
+        "#n/a",
+        "<na>",
+        "none",
+        "null",
+        "nil",
+        "nat",
+        "\\n",
+        "?",
+        "-",
+        "--",
+        "missing",
+        "(null)",
+        "(none)",
+    )
+)
+"""Labels, in lower case, that most often say that there is none."""
+OFTEN_A_CLASS = frozenset(("none", "na", "missing"))
 
 
 def about_class_steps(parts: Mapping[str, Part], mapping: MappingSpec) -> list[Finding]:
-    """Of the training file; an error where no class is left."""
+    """Of the training file, and of how others spell its classes; an error where no class is left."""
     if mapping.kind in ("soft", "none"):
         return []
     train = parts["train"]
-    return [*_about_variants(train, mapping), *_about_dropped(train, mapping)]
+    others = [finding for part in parts.values() if part is not train for finding in _about_spelling(train, part)]
+    return [
+        *_about_variants(train, mapping),
+        *others,
+        *_about_no_value(train, mapping),
+        *_about_dropped(train, mapping),
+    ]
 
 
 def _about_variants(train: Part, mapping: MappingSpec) -> list[Finding]:
@@ -31,15 +60,19 @@ def _about_variants(train: Part, mapping: MappingSpec) -> list[Finding]:
     if not found:
         return []
     where = train.table.path.name
-    named = "; ".join(f"{listed([name for name, _ in one.others])} like '{one.kept[:40]}'" for one in found[:3])
+    named = "; ".join(
+        f"{listed([visible(name) for name, _ in one.others])} like '{visible(one.kept)[:40]}'" for one in found[:3]
+    )
     more = f" and {len(found) - 3:,} more classes" if len(found) > 3 else ""
     rows = sum(count for one in found for _, count in one.others)
     if mapping.fold_label_variants:
         told = f"Spellings of a class are one: {counted(rows, 'row', 'rows')} ({named}{more})."
         return [Finding("note", told, where, "", rows, "variants_folded")]
+    by_case = all(_cased(name) == _cased(one.kept) for one in found for name, _ in one.others)
+    only = "case or white space" if by_case else "case, white space, characters that look alike or are invisible, or .0"
     told = (
-        f"{counted(sum(len(one.others) for one in found), 'label differs', 'labels differ')} from another only in case "
-        f"or white space ({named}{more}): {counted(rows, 'row', 'rows')}."
+        f"{counted(sum(len(one.others) for one in found), 'label differs', 'labels differ')} from another only in "
+        f"{only} ({named}{more}): {counted(rows, 'row', 'rows')}."
     )
     return [
         Finding(
@@ -51,11 +84,74 @@ def _about_variants(train: Part, mapping: MappingSpec) -> list[Finding]:
             "label_variants",
             "To the model they are classes of their own.",
             tuple(
-                Example(name[:80], f"{counted(count, 'row', 'rows')}, like '{one.kept[:40]}'")
+                Example(visible(name)[:80], f"{counted(count, 'row', 'rows')}, like '{visible(one.kept)[:40]}'")
                 for one in found[:EXAMPLES_SHOWN]
                 for name, count in one.others[:1]
             ),
             Fix("Make them one", {"mapping.fold_label_variants": True}),
+        )
+    ]
+
+
+def visible(label: str) -> str:
+    """With characters that cannot be seen as their escapes: `sports\\u200b`."""
+    return "".join(f"\\u{ord(one):04x}" if unicodedata.category(one) == "Cf" else one for one in label)
+
+
+def _cased(label: str) -> str:
+    return unicodedata.normalize("NFC", " ".join(label.split())).casefold()
+
+
+def _about_spelling(train: Part, part: Part) -> list[Finding]:
+    """Labels of another file that train has in another spelling; an error where no label is the same."""
+    spelling = {variant_key(name): name for name in train.labels}
+    unknown = [name for name in part.labels if name not in train.labels]
+    found = {name: spelling[variant_key(name)] for name in unknown if variant_key(name) in spelling}
+    if not found:
+        return []
+    where = part.table.path.name
+    pairs = ", ".join(f"'{visible(name)[:40]}' for '{visible(kept)[:40]}'" for name, kept in list(found.items())[:3])
+    more = f" and {len(found) - 3:,} more" if len(found) > 3 else ""
+    rows = sum(part.labels[name] for name in found)
+    return [
+        Finding(
+            "error" if len(unknown) == len(part.labels) else "warning",
+            f"{where} writes {counted(len(found), 'label', 'labels')} otherwise than train ({pairs}{more}): "
+            f"{counted(rows, 'row', 'rows')}.",
+            where,
+            "Set mapping.fold_label_variants to true: spellings of a class are then one.",
+            rows,
+            "labels_spelled_otherwise",
+            fix=Fix("Make them one", {"mapping.fold_label_variants": True}),
+        )
+    ]
+
+
+def _about_no_value(train: Part, mapping: MappingSpec) -> list[Finding]:
+    key = variant_key if mapping.fold_label_variants else str
+    gone = set(map(key, mapping.dropped_classes))
+    found = {
+        name: rows
+        for name, rows in train.as_in_file.items()
+        if rows and name.casefold() in NO_VALUE and key(name) not in gone
+    }
+    if not found:
+        return []
+    dropped = {"mapping.dropped_classes": [*mapping.dropped_classes, *found]}
+    one, rows = len(found) == 1, sum(found.values())
+    named = ", ".join(f"'{name}': {counted(count, 'row', 'rows')}" for name, count in list(found.items())[:5])
+    return [
+        Finding(
+            "note" if set(map(str.casefold, found)) <= OFTEN_A_CLASS else "warning",
+            f"{counted(len(found), 'class has a name that often means', 'classes have names that often mean')} that "
+            f"there is no label ({named}).",
+            train.table.path.name,
+            f"Leave {'it' if one else 'them'} out, unless {'it is a class' if one else 'they are classes'}.",
+            rows,
+            "no_value_class",
+            "The model learns to answer with it like with any other." if one else "The model learns to answer so.",
+            _sizes(found),
+            Fix(f"Leave {'it' if one else 'them'} out", dropped) if len(train.labels) >= len(found) + 2 else None,
         )
     ]
 

@@ -126,7 +126,7 @@ class Variants:
 
 
 def label_variants(counts: Iterable[tuple[str, int]], mapping: MappingSpec) -> list[Variants]:
-    """Groups of label values that differ only in case or white space, whether or not they are folded.
+    """Groups of label values that variant_key takes for one, whether or not they are folded.
 
     counts: (label value, rows). Values that were given one name are one class already.
     """

@@ -7,25 +7,37 @@ from dataclasses import dataclass
 import duckdb
 
 from core.data.database import parquet_rows
-from core.data.expressions import cell_sql
+from core.data.expressions import AT_A_TIME, cell_sql
 from core.data.label_guess import JUDGED_ROWS
 from core.data.table import Column, Table
 
 LABEL_NAMES = (
     *("label", "labels", "class", "classes", "category", "categories", "target", "sentiment", "intent", "topic", "tag"),
-    *("y", "emotion", "rating", "stance", "polarity", "genre", "language", "lang", "subject_area", "primary"),
+    *("y", "emotion", "rating", "stance", "polarity", "genre", "subject_area", "primary"),
     *("section", "department", "output_label", "ground_truth"),
+    *("kategorie", "klasse", "thema", "catégorie", "categorie", "classe", "étiquette", "categoría", "categoria"),
+    *("clase", "etiqueta", "etichetta", "kategori", "kategoria", "категория", "класс", "метка"),
+    *("标签", "类别", "分类", "カテゴリ", "ラベル"),
 )
+LIKELY_NAMES = (
+    *("type", "stars", "score", "grade", "spam", "hate", "hateful", "toxic", "toxicity", "offensive", "abusive"),
+    *("sarcasm", "sarcastic", "irony", "fake", "clickbait", "verdict", "outcome", "severity", "priority", "status"),
+    *("kind", "group", "typ", "bewertung", "sterne", "tipo", "estrellas", "puntuacion"),
+)
+"""What labels are called, and other things too."""
+LANGUAGE_NAMES = ("language", "lang", "locale", "sprache", "langue", "idioma")
+BESIDE_NAMES = (
+    *("split", "fold", "partition", "subset", "set", "annotator", "rater", "coder", "worker", "source", "quelle"),
+    *("author", "autor", "user", "username", "date", "datum", "year", "month", "day", "hour"),
+    *("verified", "checked", "reviewed", "processed", "done", "bearbeitet"),
+)
+"""What says how or where a row came about, and hardly ever its class."""
 TEXT_NAMES = (
     *("text", "sentence", "message", "question", "content", "review", "comment", "tweet", "utterance", "query"),
     *("document", "body", "post", "article", "abstract", "description", "news", "input"),
 )
 TITLE_NAMES = ("title", "headline", "subject", "summary", "heading")
 ID_NAMES = re.compile(r"(^|[_ -])(id|ids|uuid|guid|index|url|link|uri|date|time|timestamp)$", re.IGNORECASE)
-
-
-AT_A_TIME = 50
-"""Columns in one query."""
 
 
 @dataclass(frozen=True)
@@ -75,10 +87,14 @@ def name_rank(name: str, words: tuple[str, ...]) -> float:
 
     len(words) where it is none of them.
     """
-    pieces = re.split(r"[\W_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).casefold())
+    pieces = name_pieces(name)
     whole = [float(rank) for rank, word in enumerate(words) if name.casefold().strip() == word]
     part = [rank + 0.5 for rank, word in enumerate(words) if word in {pieces[-1], pieces[0]}]
     return min(whole or part, default=len(words))
+
+
+def name_pieces(name: str) -> list[str]:
+    return re.split(r"[\W_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name.strip()).casefold())
 
 
 def is_named(fact: ColumnFacts, words: tuple[str, ...]) -> bool:

@@ -5,6 +5,8 @@ from core.text_template import template_pieces
 
 WHITE_SPACE = "' ' || chr(9) || chr(10) || chr(11) || chr(12) || chr(13) || chr(160) || chr(12288) || chr(65279)"
 """SQL for the characters that do not count at the ends of a cell: blanks, tabs, line ends, byte order marks."""
+AT_A_TIME = 25
+"""Columns in one query: planning one takes time that grows with the square of their number."""
 
 
 def cell_sql(column: str) -> str:
@@ -45,25 +47,53 @@ NO = ("", "0", "0.0", "false", "no")
 """What a cell of a class's own column holds, in any case: whether the row has the class."""
 
 
+QUOTED = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
+SET = rf"(?s)\{{(?:\s*|\s*[^\s{{}}'\"][^{{}}]*|\s*{QUOTED}\s*(?:,[^{{}}]*)?)\}}"
+"""A cell that is a set of Python or an array of Postgres: {'a', 'b'} or {a,"b, c"}, and no dictionary."""
+TUPLE = rf"(?s)\(\s*(?:(?:{QUOTED}|[0-9]+\s*,)(?:\s*,?\s*(?:{QUOTED}|[0-9]+))*\s*,?\s*)?\)"
+"""One that is a tuple of Python: ('a', 'b') or (1,), and no words in brackets."""
+NUMBERS = r"\[\s*[0-9]+(?:\s+[0-9]+)*\s*\]"
+"""One that is an array of numpy: [1 2 3]."""
+UNDIVIDED = r"""(['"])\s+(['"])"""
+"""What stands between the texts of an array of numpy: ['a' 'b']."""
+SINGLE_QUOTED = r"[{,]\s*'"
+"""How a text of a set begins; in an array of Postgres, where it does not, ' is a letter like others."""
+
+
+def listed_sql(cell: str) -> str:
+    """A cell that is a list as one with square brackets and commas; NULL where it is none."""
+    tuple_or_set = f"regexp_full_match({cell}, {literal(SET)}) OR regexp_full_match({cell}, {literal(TUPLE)})"
+    whole = f"regexp_replace({cell}[2:-2], ',\\s*$', '')"
+    plain = f"starts_with({cell}, '{{') AND NOT regexp_matches({cell}, {literal(SINGLE_QUOTED)})"
+    inside = f"CASE WHEN {plain} THEN replace({whole}, chr(39), '\\' || chr(39)) ELSE {whole} END"
+    return (
+        f"CASE WHEN regexp_full_match({cell}, {literal(NUMBERS)}) THEN regexp_replace({cell}, '\\b\\s+\\b', ', ', 'g') "
+        f"WHEN starts_with({cell}, '[') THEN {cell} WHEN {tuple_or_set} THEN '[' || {inside} || ']' END"
+    )
+
+
 def classes_sql(column: str, separator: str) -> str:
     """The label values of a row as a list, without white space around them and without empty ones.
 
-    A cell that is a list (`["a", "b"]`, as Parquet and JSON files give it) is taken as one, whatever the separator;
-    so is one value that stands in square brackets. A missing or empty cell is an empty list.
+    A cell that is a list (`["a", "b"]`, as Parquet and JSON files give it, or as Python, numpy and Postgres write
+    theirs) is taken as one, whatever the separator; so is one value that stands in square brackets. A missing or empty
+    cell is an empty list.
     """
     cell = cell_sql(column)
+    written = listed_sql(cell)
     split = f"string_split({cell}, {literal(separator.strip() or separator)})"
     # Quoted texts as JSON, which alone knows escapes; then what looks like it, as Python prints lists. Numbers are no
     # JSON: they stay as they are written.
-    as_json = f"CASE WHEN contains({cell}, '\"') AND json_valid({cell}) THEN from_json({cell}, '[\"VARCHAR\"]') END"
-    as_list = f"CASE WHEN starts_with({cell}, '[') THEN coalesce({as_json}, TRY_CAST({cell} AS VARCHAR[])) END"
-    listed = f"coalesce({as_list}, {split})"
+    as_json = "CASE WHEN contains(w, '\"') AND json_valid(w) THEN from_json(w, '[\"VARCHAR\"]') END"
+    divided = f"regexp_replace(w, {literal(UNDIVIDED)}, '\\1, \\2', 'g')"
+    as_list = f"list_transform([{written}], lambda w: coalesce({as_json}, TRY_CAST({divided} AS VARCHAR[])))[1]"
+    listed = f"CASE WHEN {cell}[1] IN ('[', '{{', '(') THEN coalesce({as_list}, {split}) ELSE {split} END"
     return f"list_filter(list_transform({listed}, lambda x: trim(x, {WHITE_SPACE})), lambda x: x <> '')"
 
 
 def empty_list_sql(column: str) -> str:
     """Whether the cell is a list with nothing in it: it says that no class fits, where an empty cell says nothing."""
-    return f"regexp_full_match({cell_sql(column)}, '\\[\\s*\\]')"
+    return f"regexp_full_match({cell_sql(column)}, '\\[\\s*\\]|\\{{\\s*\\}}|\\(\\s*\\)')"
 
 
 def label_values_sql(column: str) -> str:

@@ -1,5 +1,7 @@
 """What a check says: a Finding, in words for the person whose data it is."""
 
+import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -70,7 +72,7 @@ def command_words(fix: Fix) -> str:
 
 
 def _word(value: Any) -> str:
-    return f"'[{', '.join(map(str, value))}]'" if isinstance(value, list | tuple) else str(value)
+    return shlex.quote(json.dumps(list(value), ensure_ascii=False)) if isinstance(value, list | tuple) else str(value)
 
 
 def counted(number: int, one: str, many: str) -> str:

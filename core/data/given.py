@@ -87,7 +87,8 @@ def _named(word: str) -> list[_Named]:
     if path.is_dir():
         members = find_members(entries_of(path))
         if members and not members[0].is_texts:
-            return [_Named(str(path / member.name), member.name) for member in members]
+            names = sorted(entry.name for member in members for entry in member.files)
+            return [_Named(str(path / name), name) for name in names]
     return [_Named(word, path.name)]
 
 

@@ -7,15 +7,27 @@ An ordinary column of single classes must never be taken for one of several: in 
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import duckdb
 import numpy as np
 import numpy.typing as npt
 
-from core.data.database import connection, identifier, parquet_rows
-from core.data.expressions import NO, YES, cell_sql, probability_sql
+from core.data.database import connection, parquet_rows
+from core.data.expressions import (
+    AT_A_TIME,
+    NO,
+    NUMBERS,
+    QUOTED,
+    SET,
+    SINGLE_QUOTED,
+    TUPLE,
+    UNDIVIDED,
+    YES,
+    cell_sql,
+    probability_sql,
+)
 from core.data.table import Table
 
 JUDGED_ROWS = 20_000
@@ -26,10 +38,17 @@ LONGEST_CLASS = 60
 """Characters; longer pieces are more likely text."""
 MOST_SHARES = 200
 """Columns among which probabilities are looked for."""
+PART_NAMES = ("", "train", "training", "test", "testing", "validation", "valid", "val", "dev", "eval", "evaluation")
+"""What a cell of a column holds that divides the rows, in any case."""
 
 _TELLING = ("labels", "classes", "categories", "tags", "topics", "subjects", "genres", "emotions", "keywords", "themes")
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9]*[._:/-][\w.:/-]*\w")
 """A class that is a code, such as cs.CL, which stands between blanks where a word would be part of a phrase."""
+
+
+_QUOTED = re.compile(QUOTED, re.DOTALL)
+_PIECE = re.compile(rf"(?:{QUOTED}|\\.|[^,])+", re.DOTALL)
+"""What stands between the commas of a list."""
 
 
 @dataclass(frozen=True)
@@ -46,16 +65,37 @@ class Several:
 
 
 def cell_classes(cell: str, separator: str) -> list[str]:
-    """What core.data.expressions.classes_sql makes of a cell; of lists in quotes of other kinds nearly so."""
+    """What core.data.expressions.classes_sql makes of a cell."""
     text = cell.strip()
-    if text.startswith("[") and text.endswith("]"):
+    written = _listed(text)
+    pieces = text.split(separator.strip() or separator) if written is None else _pieces(written)
+    return [piece.strip() for piece in pieces if piece.strip()]
+
+
+def _listed(text: str) -> str | None:
+    """What core.data.expressions.listed_sql makes of it, where that is a list to its end."""
+    if re.fullmatch(NUMBERS, text):
+        return re.sub(r"\b\s+\b", ", ", text)
+    if text.startswith("["):
+        return text if text.endswith("]") else None
+    if re.fullmatch(SET, text) or re.fullmatch(TUPLE, text):
+        inside = re.sub(r",\s*$", "", text[1:-1])
+        is_plain = text.startswith("{") and not re.search(SINGLE_QUOTED, text)
+        return "[" + (inside.replace("'", r"\'") if is_plain else inside) + "]"
+    return None
+
+
+def _pieces(written: str) -> list[str]:
+    if '"' in written:
         try:
-            listed = [str(piece) for piece in json.loads(text) if piece is not None]
+            read = json.loads(written)
+            return [piece if isinstance(piece, str) else json.dumps(piece) for piece in read if piece is not None]
         except ValueError:
-            listed = [piece.strip().strip("'\"") for piece in text[1:-1].split(",")]
-    else:
-        listed = text.split(separator.strip() or separator)
-    return [piece.strip() for piece in listed if piece.strip()]
+            pass
+    divided = re.sub(UNDIVIDED, r"\1, \2", written)[1:-1]
+    pieces = [piece.strip() for piece in _PIECE.findall(divided)]
+    bare = [piece[1:-1] if _QUOTED.fullmatch(piece) else piece for piece in pieces if piece.upper() != "NULL"]
+    return [re.sub(r"\\(.)", r"\1", piece) for piece in bare]
 
 
 def several_classes(database: duckdb.DuckDBPyConnection, table: Table, column: str) -> Several | None:
@@ -66,7 +106,7 @@ def several_classes(database: duckdb.DuckDBPyConnection, table: Table, column: s
         "WHERE cell <> '' GROUP BY cell ORDER BY cell"
     ).fetchall()
     filled = sum(rows for _, rows in cells)
-    in_lists = sum(rows for cell, rows in cells if cell.startswith("[") and cell.endswith("]") and "{" not in cell)
+    in_lists = sum(rows for cell, rows in cells if _listed(cell) is not None and "{" not in cell[1:])
     if filled and in_lists > 0.95 * filled:
         return _judged(column, cells, "")
     for separator in SEPARATORS:
@@ -134,16 +174,33 @@ def flag_columns(database: duckdb.DuckDBPyConnection, table: Table, columns: Seq
     """Those of the columns that say yes in some rows and no, or nothing, in the others; none where it is but one."""
     if len(columns) < 2:
         return ()
-    asked = ", ".join(
-        f"bool_and({cell} IN {YES + NO}) AND bool_or({cell} IN {YES}) AND bool_or({cell} IN {NO})"
-        for cell in (f"lower({cell_sql(name)})" for name in columns)
-    )
-    row = database.execute(
-        f"SELECT {asked} FROM (SELECT {', '.join(map(identifier, columns))} FROM {parquet_rows(table.parquet)} "
-        f"LIMIT {JUDGED_ROWS})"
-    ).fetchone()
-    found = tuple(name for name, fits in zip(columns, row or (), strict=False) if fits)
+    asked = f"bool_and({{cell}} IN {YES + NO}) AND bool_or({{cell}} IN {YES}) AND bool_or({{cell}} IN {NO})"
+    found = _that_hold(database, table, columns, asked)
     return found if len(found) > 1 else ()
+
+
+def part_columns(database: duckdb.DuckDBPyConnection, table: Table, columns: Sequence[str]) -> tuple[str, ...]:
+    """Those of the columns that say in each row which part of the data it belongs to."""
+    return _that_hold(database, table, columns, f"bool_and({{cell}} IN {PART_NAMES})")
+
+
+def _that_hold(
+    database: duckdb.DuckDBPyConnection, table: Table, columns: Sequence[str], condition: str
+) -> tuple[str, ...]:
+    """Those of the columns whose cells in lower case fit a condition in SQL, in which {cell} stands for them."""
+    found: list[str] = []
+    for names in _some_at_a_time(columns):
+        asked = ", ".join(condition.replace("{cell}", f"c{n}") for n in range(len(names)))
+        cells = ", ".join(f"lower({cell_sql(name)}) AS c{place}" for place, name in enumerate(names))
+        row = database.execute(
+            f"SELECT {asked} FROM (SELECT {cells} FROM {parquet_rows(table.parquet)} LIMIT {JUDGED_ROWS})"
+        ).fetchone()
+        found += [name for name, fits in zip(names, row or (), strict=False) if fits]
+    return tuple(found)
+
+
+def _some_at_a_time(columns: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (columns[start : start + AT_A_TIME] for start in range(0, len(columns), AT_A_TIME))
 
 
 def one_each(database: duckdb.DuckDBPyConnection, table: Table, columns: Sequence[str]) -> bool:
@@ -157,17 +214,18 @@ def one_each(database: duckdb.DuckDBPyConnection, table: Table, columns: Sequenc
 
 def probability_columns(database: duckdb.DuckDBPyConnection, table: Table, columns: Sequence[str]) -> tuple[str, ...]:
     """Columns of numbers from 0 to 1, side by side, that sum to 1 in nine rows of ten; () where there are none."""
-    if len(columns) < 2:
+    fitting: list[tuple[str, npt.NDArray[np.float64]]] = []
+    for names in _some_at_a_time(columns):
+        asked = ", ".join(f"{probability_sql(name)} AS share{number}" for number, name in enumerate(names))
+        read = database.execute(f"SELECT {asked} FROM {parquet_rows(table.parquet)} LIMIT {JUDGED_ROWS}").fetchnumpy()
+        shares = [(name, np.asarray(read[f"share{number}"], np.float64)) for number, name in enumerate(names)]
+        fitting += [(name, share) for name, share in shares if ((share >= 0) & (share <= 1)).mean() >= 0.9]
+    if len(fitting) < 2:
         return ()
-    asked = ", ".join(f"{probability_sql(name)} AS share{number}" for number, name in enumerate(columns))
-    shares = database.execute(f"SELECT {asked} FROM {parquet_rows(table.parquet)} LIMIT {JUDGED_ROWS}").fetchnumpy()
-    cells = np.stack([np.asarray(shares[f"share{number}"], dtype=np.float64) for number in range(len(columns))], axis=1)
-    inside = ((cells >= 0) & (cells <= 1)).mean(axis=0)
-    fitting = [number for number, share in enumerate(inside) if share >= 0.9][:MOST_SHARES]
-    for first, last in _runs(len(fitting)):
-        run = fitting[first:last]
-        if _sum_to_one(cells[:, run]):
-            return tuple(columns[number] for number in run)
+    found, cells = [name for name, _ in fitting][:MOST_SHARES], np.stack([s for _, s in fitting][:MOST_SHARES], axis=1)
+    for first, last in _runs(len(found)):
+        if _sum_to_one(cells[:, first:last]):
+            return tuple(found[first:last])
     return ()
 
 

@@ -6,7 +6,18 @@ from dataclasses import dataclass
 
 import duckdb
 
-from core.data.column_facts import ID_NAMES, LABEL_NAMES, TEXT_NAMES, ColumnFacts, is_named, name_rank
+from core.data.column_facts import (
+    BESIDE_NAMES,
+    ID_NAMES,
+    LABEL_NAMES,
+    LANGUAGE_NAMES,
+    LIKELY_NAMES,
+    TEXT_NAMES,
+    ColumnFacts,
+    is_named,
+    name_pieces,
+    name_rank,
+)
 from core.data.database import parquet_rows
 from core.data.expressions import cell_sql
 from core.data.label_guess import (
@@ -14,6 +25,7 @@ from core.data.label_guess import (
     cell_classes,
     flag_columns,
     one_each,
+    part_columns,
     probability_columns,
     several_classes,
 )
@@ -24,7 +36,9 @@ MOST_CLASSES = 1000
 LONGEST_CELL = 300
 """Characters on average; longer cells are text, not classes."""
 MOST_SAYINGS = 6
-"""Different cells of a column that says yes or no, in several ways."""
+"""Different cells of a column that says yes or no, in several ways; also of one that names the parts of the data."""
+MOST_GRADES = 20
+"""Different numbers of a column of stars or scores that are classes."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +69,11 @@ def guess_labels(
     flags = flag_columns(database, table, short) if kind != "soft" else ()
     numbers = [fact.column.name for fact in facts if fact.column.type in ("number", "integer") and fact.filled]
     shares = probability_columns(database, table, numbers) if kind in (None, "soft") else ()
-    single = _label([fact for fact in facts if fact.column.name not in (*held, *shares)])
+    few = [fact.column.name for fact in facts if fact.column.type == "text" and 2 <= fact.distinct <= MOST_SAYINGS]
+    parts = part_columns(database, table, few)
+    single = _label([fact for fact in facts if fact.column.name not in (*held, *shares)], parts)
     if single is None and kind == "single":
-        single = _label(facts)
+        single = _label(facts, parts)
     if kind == "single" or (
         kind is None and single is not None and _goes_first(database, table, single, several, flags)
     ):
@@ -182,8 +198,12 @@ def _singular(name: str) -> str:
     return re.sub(r"ies$", "y", name) if name.endswith("ies") else re.sub(r"(?<=[a-rt-z])s$", "", name)
 
 
-def _label(facts: list[ColumnFacts]) -> ColumnFacts | None:
-    """The column with few values that repeat; a telling name first, then fewer and shorter values."""
+def _label(facts: list[ColumnFacts], parts: tuple[str, ...]) -> ColumnFacts | None:
+    """The column with few values that repeat; a telling name first, then fewer and shorter values.
+
+    parts: columns that divide the data. They, and what has the name of such a thing, are taken where nothing else is
+    left; a language before them.
+    """
     possible = [
         fact
         for fact in facts
@@ -193,9 +213,23 @@ def _label(facts: list[ColumnFacts]) -> ColumnFacts | None:
         and fact.filled >= 0.5 * max(other.filled for other in facts)
         and not ID_NAMES.search(fact.column.name)
     ]
-    named = [fact for fact in possible if is_named(fact, LABEL_NAMES)]
-    named = [fact for fact in named if fact.distinct <= 0.1 * fact.filled] or named
-    if named:
-        return min(named, key=lambda fact: name_rank(fact.column.name, LABEL_NAMES))
-    short = [fact for fact in possible if fact.mean_length <= 60 and fact.column.type != "number"]
-    return min(short, key=lambda fact: (fact.distinct / max(fact.filled, 1), fact.mean_length), default=None)
+    last = [fact for fact in possible if fact.column.name in parts or _is_beside(fact, BESIDE_NAMES)]
+    languages = [fact for fact in possible if fact not in last and _is_beside(fact, LANGUAGE_NAMES)]
+    usual = [fact for fact in possible if fact not in last and fact not in languages]
+    graded = [fact for fact in usual if fact.column.type not in ("integer", "number") or fact.distinct <= MOST_GRADES]
+    for names, among in ((LABEL_NAMES, usual), (LIKELY_NAMES, graded)):
+        named = [fact for fact in among if is_named(fact, names)]
+        named = [fact for fact in named if fact.distinct <= 0.1 * fact.filled] or named
+        if named:
+            return min(named, key=lambda fact: name_rank(fact.column.name, names))
+    for among in ([fact for fact in usual if not is_named(fact, TEXT_NAMES)], languages, last, usual):
+        short = [fact for fact in among if fact.mean_length <= 60 and fact.column.type != "number"]
+        if short:
+            return min(short, key=lambda fact: (fact.distinct / max(fact.filled, 1), fact.mean_length))
+    return None
+
+
+def _is_beside(fact: ColumnFacts, names: tuple[str, ...]) -> bool:
+    """Whether the column's name ends with one of these (label_source), or begins so and says nothing of a label."""
+    pieces = name_pieces(fact.column.name)
+    return pieces[-1] in names or (pieces[0] in names and not is_named(fact, LABEL_NAMES + LIKELY_NAMES))

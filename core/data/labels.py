@@ -4,6 +4,7 @@
 A file is read in batches and only class numbers are kept: memory grows with the rows' classes, not with their texts.
 """
 
+import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,6 +34,8 @@ REASONS = (
 SUM_TOLERANCE = 1e-3 + 1e-9
 """How far from 1 numbers may sum; 0.333 three times is near enough, whatever its floating point says."""
 BATCH = 8192
+
+_WHOLE_NUMBER = re.compile(r"^([+-]?[0-9]+)\.0+$")
 
 Integers = npt.NDArray[np.int64]
 
@@ -116,8 +119,10 @@ def most_frequent_first(counts: dict[str, int]) -> list[tuple[str, int]]:
 
 
 def variant_key(label: str) -> str:
-    """The same for labels that differ only in case or white space."""
-    return unicodedata.normalize("NFC", " ".join(label.split())).casefold()
+    """The same for labels that differ only in case, white space, forms of a character, invisible characters, or in the
+    `.0` of a whole number."""
+    seen = "".join(one for one in unicodedata.normalize("NFKC", label) if unicodedata.category(one) != "Cf")
+    return _WHOLE_NUMBER.sub(r"\1", " ".join(seen.split()).casefold())
 
 
 def name_of(mapping: MappingSpec) -> Callable[[str], str]:

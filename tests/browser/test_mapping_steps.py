@@ -42,7 +42,7 @@ def test_classes_step_by_step(shared_server: Server, page: Page, spelled: Path) 
     expect(page.locator("#variants-said")).to_contain_text("hum (36) would be HUM")
     page.locator("#fold-variants input").check()
     expect(bars).to_contain_text("6 classes")
-    expect(done).to_contain_text("Spellings that differ in case or white space are one class: 160 rows.")
+    expect(done).to_contain_text("Spellings that differ in case, spaces or the like are one class: 160 rows.")
 
     open_fold(page, "#rare-classes")
     page.locator("#rare-how").get_by_text("Make them one class").click()

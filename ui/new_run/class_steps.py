@@ -47,7 +47,9 @@ class ClassStepChoice:
 def build_class_steps() -> ClassStepChoice:
     with gr.Accordion("Merge or leave out classes", open=False, elem_id="class-steps", elem_classes="fold") as fold:
         variants = gr.Checkbox(
-            label="Labels that differ only in case or white space are one class", visible=False, elem_id="fold-variants"
+            label="Labels that differ only in case, spaces or the like are one class",
+            visible=False,
+            elem_id="fold-variants",
         )
         said = gr.HTML(apply_default_css=False, visible=False, elem_classes="said", elem_id="variants-said")
         with gr.Row(elem_classes="two"):
@@ -156,7 +158,7 @@ def step_words(draft: Draft, table: Table, counts: Counts) -> list[tuple[str, st
             for one in label_variants(named.items(), labels.model_copy(update={"class_names": {}}))
             for _, count in one.others
         )
-        told.append(("fold", f"Spellings that differ in case or white space are one class: {rows:,} rows."))
+        told.append(("fold", f"Spellings that differ in case, spaces or the like are one class: {rows:,} rows."))
     told += [(f"drop:{name}", f"{_quoted(name)} is left out.") for name in labels.dropped_classes]
     if wants_rare(draft) and labels.rare_below:
         told.append(("rare", rare_step(labels)))

@@ -86,7 +86,7 @@ def _steps(mapping: MappingSpec, found: Usable) -> str:
         shown = ", ".join(bold(name) for name in merged[:CLASSES_NAMED])
         told += f" Labels that were given one name are one class: {shown}."
     if mapping.fold_label_variants:
-        told += " Labels that differ only in case or white space are one class."
+        told += " Labels that differ only in case, spaces or the like are one class."
     if mapping.dropped_classes:
         told += f" Left out: {', '.join(bold(name) for name in mapping.dropped_classes[:CLASSES_NAMED])}"
         more = len(mapping.dropped_classes) - CLASSES_NAMED

@@ -9,6 +9,7 @@ import re
 import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path, PurePosixPath
 
 from core.data.reading.archives import open_archive
@@ -16,6 +17,8 @@ from core.errors import UserError
 
 MOST_FILES = 500_000
 """Files in one folder or archive."""
+MOST_PIECES = 1000
+"""Files of one table; more are rather a file for each row."""
 NAMED = 5
 """Members that a message lists."""
 TABLE_ENDINGS = {
@@ -29,6 +32,8 @@ _PART_WORDS = {
     "test": "test", "testing": "test",
     "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation",
 }  # fmt: skip
+_AGAIN = re.compile(r"(?<![a-z])(fold|cv|seed|v|version)[-_ ]?\*", re.IGNORECASE)
+"""The same rows once more, divided otherwise or corrected: no pieces."""
 _LEFT_BEHIND = {"__macosx", "thumbs.db", "desktop.ini"}
 
 
@@ -48,9 +53,10 @@ class Member:
     """A table inside."""
 
     name: str
-    """Of a table its path inside; of folders for each class the path of the folder around them, with / at its end."""
+    """Of a table its path inside, with * for numbers where it lies in several files; of folders for each class the path
+    of the folder around them, with / at its end."""
     files: tuple[Entry, ...]
-    """One of a table; all the text files below folders of classes."""
+    """Of a table mostly one; all the text files below folders of classes."""
 
     @property
     def is_texts(self) -> bool:
@@ -111,13 +117,27 @@ def _too_many(path: Path) -> UserError:
 
 def find_members(entries: Sequence[Entry]) -> tuple[Member, ...]:
     """Its tables; where most files are texts in folders, the folders around those before them."""
-    tables = [Member(entry.name, (entry,)) for entry in entries if _ending(entry.name) in TABLE_ENDINGS]
+    tables = _tables([entry for entry in entries if _ending(entry.name) in TABLE_ENDINGS])
     texts = [entry for entry in entries if _is_text(entry.name)]
     folders = _class_folders(texts)
-    if folders and sum(len(folder.files) for folder in folders) > len(tables):
+    if folders and sum(len(folder.files) for folder in folders) > sum(len(table.files) for table in tables):
         return (*folders, *tables)
     plain = [Member(entry.name, (entry,)) for entry in texts if _ending(entry.name) == ".txt"]
     return tuple(tables or plain)
+
+
+def _tables(entries: Sequence[Entry]) -> list[Member]:
+    """Each file, or files that are called alike but for numbers, as the pieces of one table are."""
+    pieces: dict[str, list[Entry]] = {}
+    for entry in entries:
+        pieces.setdefault(re.sub("[0-9]+", "*", entry.name), []).append(entry)
+    members = []
+    for name, files in pieces.items():
+        if 1 < len(files) <= MOST_PIECES and not _AGAIN.search(name):
+            members.append(Member(name, tuple(files)))
+        else:
+            members += [Member(entry.name, (entry,)) for entry in files]
+    return members
 
 
 def _ending(name: str) -> str:
@@ -193,3 +213,11 @@ def members_note(names: Sequence[str], chosen: str) -> str:
     others = [name for name in names if name != chosen]
     listed = ", ".join(others[:NAMED]) + (f" and {len(others) - NAMED} more" if len(others) > NAMED else "")
     return f"It holds {len(names)} tables; '{chosen}' was read, not {listed}."
+
+
+def apart(members: Sequence[Member]) -> tuple[Member, ...]:
+    """Each file of a table by itself."""
+    found = (
+        [member] if member.is_texts else [Member(entry.name, (entry,)) for entry in member.files] for member in members
+    )
+    return tuple(chain.from_iterable(found))

@@ -1,15 +1,25 @@
 """Which characters the bytes stand for; a copy in UTF-8 where they are not UTF-8 already."""
 
 import codecs
+import os
 import re
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
 from core.data.reading.progress import Progress, no_progress
+from core.data.reading.transcoding import (
+    BLOCK,
+    REPLACEMENT,
+    LineCounts,
+    is_utf8,
+    text_end,
+    transcode,
+    transcode_lines,
+    wrong_and_right,
+)
 from core.errors import UserError
 
-BLOCK = 2**20
 SAMPLE = 2**16
 """Bytes looked at to tell binary files and UTF-16."""
 TELLING = 2**15
@@ -56,22 +66,49 @@ def as_utf8(source: Path, shown: str, encoding: str | None, folder: Path, progre
     """
     with source.open("rb") as file:
         start = file.read(SAMPLE)
-    marked = next(((mark, name) for mark, name in _MARKS if start.startswith(mark)), None)
-    if encoding is None:
-        found, notes = (marked[1], []) if marked else _detected(source, shown, start, progress)
+    marked = next((name for mark, name in _MARKS if start.startswith(mark)), None)
+    notes: list[str]
+    if encoding is not None:
+        found, notes, mixed = known_encoding(encoding), [], False
+    elif marked:
+        found, notes, mixed = marked, [], marked == "utf-8"
     else:
-        found, notes = known_encoding(encoding), []
-    if found in {"utf-8", "ascii"} and not marked and not notes and (encoding is None or _scan(source, progress).valid):
+        found, notes, mixed = _detected(source, shown, start, progress)
+    plain = found in {"utf-8", "ascii"} and not marked and not mixed and text_end(source) is None
+    if plain and (encoding is None or _scan(source, progress).valid):
         return Decoded(source, "utf-8", ())
-    # The codecs utf-16 and utf-32 take the byte order from the mark and drop it, as utf-8-sig does.
     target = folder / "utf8"
-    replaced = _transcode(source, target, "utf-8-sig" if found == "utf-8" else found, shown, progress)
+    if mixed:
+        counts = transcode_lines(source, target, progress)
+        notes += _line_notes(counts, found)
+        replaced = counts.replaced
+    else:
+        # The codecs utf-16 and utf-32 take the byte order from the mark and drop it, as utf-8-sig does.
+        replaced = transcode(source, target, "utf-8-sig" if found == "utf-8" else found, shown, progress)
     if replaced:
         notes.append(
             f"{replaced:,} {'place' if replaced == 1 else 'places'} could not be read as {found} "
-            "and became \N{REPLACEMENT CHARACTER}."
+            f"and became {REPLACEMENT}."
         )
+    end = text_end(target)
+    if end is not None:
+        os.truncate(target, end)
+        notes.append("The file ends in Ctrl-Z, with which old programs end a text; that was left out.")
     return Decoded(target, found, tuple(notes))
+
+
+def _line_notes(counts: LineCounts, found: str) -> list[str]:
+    """What is to be said of lines in another encoding than the file's."""
+    count = counts.western if found == "utf-8" else counts.utf8
+    if not count:
+        return []
+    lines, were = ("1 line", "was") if count == 1 else (f"{count:,} lines", "were")
+    if found == "utf-8":
+        return [
+            f"{lines} could not be read as UTF-8 and {were} read as Windows-1252; "
+            "choose another encoding where letters look wrong."
+        ]
+    return [f"{lines} of the file {were} read as UTF-8, which they are."]
 
 
 def known_encoding(encoding: str) -> str:
@@ -86,11 +123,12 @@ def known_encoding(encoding: str) -> str:
         ) from error
 
 
-def _detected(source: Path, shown: str, start: bytes, progress: Progress) -> tuple[str, list[str]]:
+def _detected(source: Path, shown: str, start: bytes, progress: Progress) -> tuple[str, list[str], bool]:
+    """The encoding, what to say of it, and whether lines may be in UTF-8 and in Windows-1252."""
     wide = _utf16_without_mark(start)
     if wide:
-        return wide, [f"The encoding was taken to be {wide}; choose another where letters look wrong."]
-    if is_binary(start):
+        return wide, [f"The encoding was taken to be {wide}; choose another where letters look wrong."], False
+    if is_binary(start.rstrip(b"\x1a\r\n")):
         raise UserError(
             f"{shown} is a binary file, not a table of text.",
             shown,
@@ -98,11 +136,13 @@ def _detected(source: Path, shown: str, start: bytes, progress: Progress) -> tup
         )
     scan = _scan(source, progress)
     if scan.valid:
-        return "utf-8", []
+        return "utf-8", [], False
     if scan.right > 10 * scan.wrong:
-        return "utf-8", [f"The file is UTF-8 but for {scan.wrong} of its first unusual characters."]
-    guess = guess_encoding(scan.telling)
-    return guess, [f"The encoding was taken to be {guess}; choose another where letters look wrong."]
+        return "utf-8", [], True
+    # Lines of another file in UTF-8 would only mislead the guess.
+    guess = guess_encoding(b"".join(line for line in scan.telling.splitlines(keepends=True) if not is_utf8(line)))
+    told = f"The encoding was taken to be {guess}; choose another where letters look wrong."
+    return guess, [told], guess == "cp1252"
 
 
 def is_binary(start: bytes) -> bool:
@@ -157,9 +197,8 @@ def _scan(source: Path, progress: Progress = no_progress) -> _Scan:
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         valid = False
-    text = bytes(telling).decode("utf-8", errors="replace")
-    wrong = text.count("\N{REPLACEMENT CHARACTER}")
-    return _Scan(valid, wrong, sum(not character.isascii() for character in text) - wrong, bytes(telling))
+    wrong, right = wrong_and_right(bytes(telling), bytes(telling).decode("utf-8", errors="replace"))
+    return _Scan(valid, wrong, right, bytes(telling))
 
 
 def telling_lines(block: bytes) -> list[bytes]:
@@ -207,29 +246,3 @@ def _is_western(telling: bytes) -> bool:
     # Central European and Turkish letters have these places in their own encodings.
     foreign = sum(text.count(letter) for letter in "šžŠŽðþýÐÞÝ")
     return len(signs) + foreign <= 0.1 * beyond
-
-
-def _transcode(source: Path, target: Path, encoding: str, shown: str, progress: Progress = no_progress) -> int:
-    """Write `source` in UTF-8; returns how many places did not fit and became the replacement character."""
-    decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
-    mark = "\N{REPLACEMENT CHARACTER}"
-    replaced = 0
-    size = max(source.stat().st_size, 1)
-    try:
-        with source.open("rb") as file, target.open("w", encoding="utf-8", newline="") as out:
-            # A program put it there, whatever the text behind it is written in; of the names it is none.
-            if encoding.startswith(("cp", "iso8859", "latin")) and file.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
-                file.seek(0)
-            while block := file.read(BLOCK):
-                progress.at(file.tell() / size)
-                text = decoder.decode(block)
-                replaced += text.count(mark)
-                out.write(text)
-            text = decoder.decode(b"", final=True)
-            replaced += text.count(mark)
-            out.write(text)
-    except UnicodeError as error:
-        raise UserError(
-            f"{shown} cannot be read as {encoding} ({error}).", shown, "Choose another encoding, or leave it empty."
-        ) from error
-    return replaced

@@ -9,10 +9,12 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from core.data.reading.contents import chosen_name, members_note
+from core.data.reading.json_values import nan_notes, whole_characters
 from core.data.reading.names import distinct_names, numbered_names
 from core.data.reading.result import Reading
 from core.data.reading.write import text_batches, text_schema, write_batches
@@ -44,7 +46,7 @@ def parsed(source: Path) -> Any:
     if source.stat().st_size > LARGEST:
         return None
     try:
-        return json.loads(source.read_text(encoding="utf-8"), parse_float=Decimal, parse_constant=str)
+        return json.loads(source.read_text(encoding="utf-8"), parse_float=Decimal, parse_constant=Decimal)
     except (ValueError, RecursionError):
         return None
 
@@ -62,6 +64,7 @@ def read_shape(content: Any, shown: str, file: TableFile, target: Path) -> Readi
         return None
     names, notes = distinct_names(keys)
     write_batches(text_schema(names), text_batches(_cells(shape.rows, keys), names, frozenset(file.null_words)), target)
+    notes += nan_notes(sum(map(_is_nan, chain.from_iterable(_values(shape.rows, keys)))))
     if shape.member is not None and len(shape.members) > 1:
         notes.append(members_note(shape.members, shape.member))
     return Reading(
@@ -164,21 +167,28 @@ def _keys(rows: Rows) -> list[str]:
     return list(dict.fromkeys(key for row in rows for key in row))
 
 
-def _cells(rows: Rows, keys: list[str]) -> Iterator[list[str | None]]:
+def _values(rows: Rows, keys: list[str]) -> Iterator[Sequence[Any]]:
     for row in rows:
-        values = (row.get(key) for key in keys) if isinstance(row, Mapping) else row
+        yield [row.get(key) for key in keys] if isinstance(row, Mapping) else row
+
+
+def _cells(rows: Rows, keys: list[str]) -> Iterator[list[str | None]]:
+    for values in _values(rows, keys):
         yield [_text(value) for value in values]
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, Decimal) and value.is_nan()
 
 
 def _text(value: Any) -> str | None:
     """A string as it is, any other value as the JSON that it was written as."""
-    if value is None:
+    if value is None or _is_nan(value):
         return None
     written = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=float)
     if isinstance(value, Decimal):
         written = str(value)
-    # Half of a character can be written in JSON, and in no Parquet file.
-    return written.encode("utf-8", "replace").decode()
+    return whole_characters(written)
 
 
 _KINDS = {str: "text", bool: "boolean", int: "integer", Decimal: "number", list: "list", dict: "object"}

@@ -18,7 +18,7 @@ MOST_HEADERS = 4
 LONG = 60
 """Characters; a longer cell is no column's name."""
 
-_KNOWN = re.compile(
+KNOWN_NAME = re.compile(
     r"(?:.*[_ -])?(?:text|label|labels|class|category|title|id|name|date|message|sentence|review|comment|content|"
     r"target|topic|description|score|rating|url|source|type|sentiment|intent|question|answer|summary|author|time|value)",
     re.IGNORECASE,
@@ -37,6 +37,12 @@ class Layout:
     skipped: int
     """Lines before the table: before its rows of names, or before its first row where there are none."""
     notes: tuple[str, ...]
+    name_rows: tuple[tuple[str, ...], ...] = ()
+    """The rows of names as they are written."""
+
+    def is_names(self, cells: list[str]) -> bool:
+        """Whether a row of data repeats the names. In a table of one column a row may well be the name's own word."""
+        return self.width > 1 and tuple(cells) in self.name_rows
 
 
 def lay_out(records: list[Record], width: int, file: TableFile, shown: str, narrows: bool = True) -> Layout:
@@ -65,7 +71,8 @@ def lay_out(records: list[Record], width: int, file: TableFile, shown: str, narr
     first = skipped + headers
     first_line = records[first].line if first < len(records) else 0
     lines_before = records[skipped].line - 1 if skipped < len(records) else 0
-    return Layout(width, headers > 0, names, first, first_line, lines_before, tuple(notes))
+    name_rows = tuple(map(tuple, cells))
+    return Layout(width, headers > 0, names, first, first_line, lines_before, tuple(notes), name_rows)
 
 
 def _given(names: tuple[str, ...], width: int, shown: str) -> tuple[str, ...]:
@@ -127,7 +134,7 @@ def _vote(cell: str, below: list[str]) -> float:
     own = kind(cell)
     counts = Counter(kind(value) for value in below)
     commonest, count = counts.most_common(1)[0]
-    known = 1.5 if _KNOWN.fullmatch(cell) else 0.0
+    known = 1.5 if KNOWN_NAME.fullmatch(cell) else 0.0
     if commonest != "text" and count >= 0.8 * len(below):
         return 1.0 + known if own == "text" and cell not in below else -1.5
     if own != "text":

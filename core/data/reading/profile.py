@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 
 from core.data.database import identifier, parquet_rows
-from core.data.expressions import cell_sql
+from core.data.expressions import AT_A_TIME, cell_sql
 from core.data.reading.decimals import number_sql
 from core.data.reading.progress import Progress, no_progress
 from core.data.reading.result import Reading
@@ -54,13 +54,17 @@ def profile(
 ) -> tuple[int, tuple[Column, ...]]:
     """Rows and columns of a Parquet file of texts.
 
-    The cells are turned into one long column first, so that the query is as short for a thousand columns as for one; of
-    a long table of few columns only those of its first rows, and one pass over each column counts the rest.
+    The cells of some columns at a time are turned into one long column first, so that what is asked of each stands in
+    the query once; of a long table of few columns only those of its first rows, and one pass over each column counts
+    the rest.
     """
     rows = int(_one(database, f"SELECT count(*) FROM {parquet_rows(parquet)}")[0])
     exact = rows * len(reading.names) <= EXACT_CELLS
     long = not exact and len(reading.names) <= COLUMNS_AT_ONCE
-    facts = _facts(database, parquet, reading, exact, f"WHERE file_row_number < {TYPED_ROWS}" if long else "")
+    where = f"WHERE file_row_number < {TYPED_ROWS}" if long else ""
+    facts: dict[str, tuple[Any, ...]] = {}
+    for start in range(0, len(reading.names), AT_A_TIME):
+        facts |= _facts(database, parquet, reading, range(len(reading.names))[start : start + AT_A_TIME], exact, where)
     if long:
         with progress.of_query(database):
             facts = _of_all_rows(database, parquet, reading.names, facts)
@@ -71,11 +75,11 @@ def profile(
 
 
 def _facts(
-    database: duckdb.DuckDBPyConnection, parquet: Path, reading: Reading, exact: bool, where: str
+    database: duckdb.DuckDBPyConnection, parquet: Path, reading: Reading, numbers: range, exact: bool, where: str
 ) -> dict[str, tuple[Any, ...]]:
-    """What `_column` wants of each column that is not empty, by c0, c1, ..."""
-    numbered = ", ".join(f"{cell_sql(name)} AS c{number}" for number, name in enumerate(reading.names))
-    columns = ", ".join(f"c{number}" for number in range(len(reading.names)))
+    """What `_column` wants of each of these columns that is not empty, by its number: c0, c1, ..."""
+    numbered = ", ".join(f"{cell_sql(reading.names[number])} AS c{number}" for number in numbers)
+    columns = ", ".join(f"c{number}" for number in numbers)
     number = number_sql("cell", reading.decimal or ".")
     tests = ", ".join(
         f"count(*) FILTER (row < {TYPED_ROWS} AND {test.replace('{number}', number)})" for _, test in _PATTERNS

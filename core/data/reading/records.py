@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from core.data.reading.ragged import ColumnShape, fit, fitted, has_rows
 from core.data.reading.result import Dialect
+from core.data.reading.transcoding import BYTE_ORDER_MARK
 
 LONGEST_RECORD = 2**25
 """Characters after which a quoted cell that does not end is taken to be a stray quote."""
@@ -54,8 +55,12 @@ class Comments:
     """Lines that begin with this character are no records, unless they stand inside a quoted cell."""
 
     character: str = ""
+    guessed: bool = False
+    """Then lines with as many cells as a row are rows: a text may begin with the character, too."""
     count: int = 0
     """How many were left out so far."""
+    marks: int = 0
+    """Records so far that began with a byte order mark: another file began there."""
 
 
 class _Lines:
@@ -65,6 +70,8 @@ class _Lines:
         self._lines = iter(lines)
         self._delimiter = delimiter
         self._comments = comments
+        self.is_row: Callable[[str], bool] = lambda line: False
+        """Whether a line that begins as comments do is none."""
         self._back: deque[str] = deque()
         self.number = skipped
         self.ended = False
@@ -76,7 +83,12 @@ class _Lines:
 
     def __next__(self) -> str:
         line = self._next()
-        while self._comments.character and not self.taken and line.startswith(self._comments.character):
+        while not self.taken:
+            if line.startswith(BYTE_ORDER_MARK):
+                self._comments.marks += 1
+                line = line.lstrip(BYTE_ORDER_MARK)
+            if not self._is_comment(line):
+                break
             self._comments.count += 1
             line = self._next()
         self.taken.append(line)
@@ -84,6 +96,10 @@ class _Lines:
         if self._size > LONGEST_RECORD and len(self.taken) > 1:
             raise _UnendedError
         return line
+
+    def _is_comment(self, line: str) -> bool:
+        character = self._comments.character
+        return bool(character) and line.startswith(character) and not self.is_row(line)
 
     def _next(self) -> str:
         if self._back:
@@ -130,6 +146,8 @@ def read_records(
     """
     source = _Lines(lines, dialect.delimiter, skipped, comments or Comments())
     reading = _Reading(dialect, width, shapes)
+    if comments and comments.guessed and width > 1:
+        source.is_row = reading.is_row
     reader = reading.reader(source, strict=True)
     while True:
         source.begin()
@@ -277,6 +295,9 @@ class _Reading:
             return next(self.reader([line], strict=True), [])
         except csv.Error:
             return []
+
+    def is_row(self, line: str) -> bool:
+        return len(self.strictly(line) or self.plain(line)) >= self.width
 
     def plain(self, line: str) -> list[str]:
         """The line split at every delimiter, quotes being plain characters."""

@@ -1,37 +1,30 @@
 """From the path a person gave to plain bytes of a known format: exists, is a file, is unpacked, is what it says."""
 
+import codecs
 import hashlib
 import json
+import os
+import re
 from pathlib import Path
 
 import pyarrow as pa
 
 from core.data.reading.archives import limit_of, too_large
 from core.data.reading.contents import entries_of
+from core.data.reading.other_formats import refuse_other_formats
 from core.errors import UserError
 from core.files import path_given
 from core.schema import TableFile
 
-READER_VERSION = 6
+READER_VERSION = 7
 """Counts up when reading the same file gives another table, so that old caches are not used."""
 
 CHUNK = 2**20
 _PACKED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
-_OTHER_FORMATS = {
-    b"%PDF": "a PDF file",
-    b"\x89PNG": "a picture",
-    b"\xff\xd8\xff": "a picture",
-    b"GIF8": "a picture",
-    b"SQLite format 3": "an SQLite database",
-    b"\x7fELF": "a program",
-    b"MZ\x90\x00": "a program",
-    b"BZh": "a bzip2 archive",
-    b"\xfd7zXZ": "an xz archive",
-    b"7z\xbc\xaf": "a 7-Zip archive",
-    b"Rar!": "a RAR archive",
-    b"ARROW1": "an Arrow file",
-    b"ORC": "an ORC file",
-}
+_JSON_START = re.compile(rb"(?P<blank>\s*)(\[\s*\{\s*[\"}]|\{\s*\")")
+JSON_ENDINGS = {".json", ".jsonl", ".ndjson"}
+LONGEST_RECORD = 2**26
+"""Bytes of a first line that may be a JSON record."""
 
 
 def existing_file(file: TableFile) -> Path:
@@ -141,11 +134,25 @@ def format_of(source: Path, shown: Path) -> str:
             shown.name,
             "Copy it again, or give it the ending of what it holds (.csv, .json).",
         )
-    other = next((words for magic, words in _OTHER_FORMATS.items() if start.startswith(magic)), None)
-    if other:
-        raise UserError(
-            f"{shown.name} is {other}, which cannot be read as a table.",
-            shown.name,
-            "Save it as CSV, Parquet, Excel or JSON Lines first.",
-        )
-    return "json" if suffix in {".json", ".jsonl", ".ndjson"} else "csv"
+    refuse_other_formats(source, shown, start)
+    return "json" if suffix in JSON_ENDINGS or _is_json(source) else "csv"
+
+
+def _is_json(source: Path) -> bool:
+    """Whether a file holds JSON, whatever its name: a list of records, or a record on its first line."""
+    with source.open("rb") as opened:
+        opened.seek(len(codecs.BOM_UTF8) if opened.read(3) == codecs.BOM_UTF8 else 0)
+        start = opened.read(2**10)
+        opened.seek(-len(start), os.SEEK_CUR)
+        begins = _JSON_START.match(start)
+        if begins is None:
+            return False
+        opened.seek(begins.end("blank"), os.SEEK_CUR)
+        first = opened.readline(LONGEST_RECORD).decode("utf-8", "replace")
+    try:
+        _, end = json.JSONDecoder().raw_decode(first)
+    except (ValueError, RecursionError):
+        # A list may go on over lines; a record that does cannot be told from a text in braces.
+        return first.startswith("[")
+    # Anything more behind it is another cell of a table whose first one is JSON.
+    return first[end:].strip() in {"", ","}

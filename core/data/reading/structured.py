@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -13,10 +14,12 @@ import pyarrow.parquet as pq
 
 from core.data.database import identifier, literal
 from core.data.reading.encodings import as_utf8
+from core.data.reading.json_lines import is_json_lines, is_record, write_records
 from core.data.reading.json_shapes import parsed, read_shape
-from core.data.reading.lines import read_lines
+from core.data.reading.json_values import may_hold_nan, nan_notes
+from core.data.reading.line_log import LineLog
 from core.data.reading.names import distinct_names
-from core.data.reading.result import KEPT_REJECTED_LINES, SHOWN_CONTENT, Reading, RejectedLine
+from core.data.reading.result import Reading
 from core.data.reading.write import write_parquet
 from core.errors import UserError
 from core.schema import TableFile
@@ -54,12 +57,20 @@ def read_parquet(
         described = database.execute(f"DESCRIBE SELECT * FROM {rows}").fetchall()
         columns = [(str(row[0]), str(row[1])) for row in described]
         names, notes = distinct_names([name for name, _ in columns])
-        types = tuple(_type(kind) for _, kind in columns)
+        missing = _missing_numbers(database, rows, [name for name, kind in columns if kind in {"FLOAT", "DOUBLE"}])
+        in_utf8 = _utf8_columns(database, rows, [name for name, kind in columns if kind == "BLOB"])
+        types = tuple("text" if name in in_utf8 else _type(kind) for name, kind in columns)
+        if in_utf8:
+            notes.append(f"Bytes that are all UTF-8 are read as text: {', '.join(map(repr, in_utf8))}.")
         if "binary" in types:
             notes.append("Columns of bytes are shown as escaped text.")
+        notes += nan_notes(sum(missing.values()))
+        texts = {name: _parquet_text(name, kind) for (name, _), kind in zip(columns, types, strict=True)}
+        texts.update((name, f"decode({identifier(name)})") for name in in_utf8)
+        texts.update((name, f"CASE WHEN NOT ({_is_nan(texts[name])}) THEN {texts[name]} END") for name in missing)
         selected = [
-            f"{_without(file.null_words, _parquet_text(name, kind))} AS {identifier(new)}"
-            for (name, _), kind, new in zip(columns, types, names, strict=True)
+            f"{_without(file.null_words, texts[name])} AS {identifier(new)}"
+            for (name, _), new in zip(columns, names, strict=True)
         ]
         write_parquet(database, f"SELECT {', '.join(selected)} FROM {rows}", target)
     except duckdb.Error as error:
@@ -69,6 +80,38 @@ def read_parquet(
             "It was probably cut off while it was copied or written; copy it again.",
         ) from error
     return Reading(format="parquet", names=names, types=types, notes=tuple(notes))
+
+
+def _missing_numbers(database: duckdb.DuckDBPyConnection, rows: str, columns: Sequence[str]) -> dict[str, int]:
+    """How many values of these columns are NaN, as pandas and polars write what is missing; only columns with some."""
+    are_nan = [_is_nan(f"CAST({identifier(name)} AS VARCHAR)") for name in columns]
+    counts = _one_row(database, [f"count(*) FILTER (WHERE {is_nan})" for is_nan in are_nan], rows)
+    return {name: count for name, count in zip(columns, counts, strict=True) if count}
+
+
+def _is_nan(text: str) -> str:
+    """Of a number's text: DuckDB's own isnan is wrong where a Parquet file's statistics leave NaN out, as they may."""
+    return f"lower({text}) IN ('nan', '-nan')"
+
+
+def _utf8_columns(database: duckdb.DuckDBPyConnection, rows: str, columns: Sequence[str]) -> tuple[str, ...]:
+    """Columns of bytes that are texts in every row. A few rows are asked first: pictures are told from those."""
+    for some in (f"(SELECT * FROM {rows} LIMIT 100)", rows):
+        # Numbers that were packed into bytes are often valid UTF-8, and full of zeros.
+        texts = [
+            f"bool_and(coalesce(NOT contains(TRY(decode({identifier(name)})), chr(0)), {identifier(name)} IS NULL))"
+            for name in columns
+        ]
+        found = _one_row(database, texts, some)
+        columns = [name for name, is_text in zip(columns, found, strict=True) if is_text]
+    return tuple(columns)
+
+
+def _one_row(database: duckdb.DuckDBPyConnection, expressions: Sequence[str], rows: str) -> tuple[Any, ...]:
+    """What aggregates come to; () for none."""
+    if not expressions:
+        return ()
+    return database.execute(f"SELECT {', '.join(expressions)} FROM {rows}").fetchone() or ()
 
 
 def class_label_names(source: Path, column: str) -> tuple[str, ...]:
@@ -106,43 +149,51 @@ def _type(duckdb_type: str) -> str:
 
 
 def read_json(
-    database: duckdb.DuckDBPyConnection, source: Path, shown: str, file: TableFile, target: Path, folder: Path
+    database: duckdb.DuckDBPyConnection, source: Path, shown: str, file: TableFile, target: Path, log: LineLog
 ) -> Reading:
     """Rewrite a JSON list of records, or JSON Lines, as texts. Raises UserError where it holds anything else.
 
     Lines of JSON Lines that are no record are rejected; a JSON list is whole or not at all.
     """
-    decoded = as_utf8(source, shown, file.encoding, folder)
-    other = _other_shape(decoded.path, shown, file, target)
-    if other is not None:
-        return replace(other, encoding=decoded.encoding, notes=(*decoded.notes, *other.notes))
-    lines = _is_json_lines(decoded.path)
-    rejected = 0
-    rejected_lines: tuple[RejectedLine, ...] = ()
-    try:
-        reading = _json(database, decoded.path, shown, "newline_delimited" if lines else "auto", file, target)
-    except duckdb.Error as error:
-        cleaned = folder / "records.jsonl"
-        rejected, rejected_lines = _whole_records(decoded.path, shown, cleaned) if lines else (0, ())
+    decoded = as_utf8(source, shown, file.encoding, log.path.parent)
+    reading = _other_shape(decoded.path, shown, file, target)
+    if reading is None:
+        lines = is_json_lines(decoded.path)
         try:
-            if not cleaned.exists() or cleaned.stat().st_size == 0:
-                # One record over several lines looks like JSON Lines at first.
-                rejected, rejected_lines = 0, ()
-                reading = _json(database, decoded.path, shown, "auto", file, target)
-            else:
-                reading = _json(database, cleaned, shown, "newline_delimited", file, target)
-        except duckdb.Error:
-            raise UserError(
-                f"{shown} is not valid JSON: {_first_line(error)}",
-                shown,
-                "Correct the place that it names, or save the data as CSV.",
-            ) from error
+            reading = _json(database, decoded.path, shown, "newline_delimited" if lines else "auto", file, target)
+        except duckdb.Error as error:
+            try:
+                reading = _good_lines(database, decoded.path, shown, file, target, log) if lines else None
+                reading = reading or _json(database, decoded.path, shown, "auto", file, target)
+            except duckdb.Error:
+                raise UserError(
+                    f"{shown} is not valid JSON: {_first_line(error)}",
+                    shown,
+                    "Correct the place that it names, or save the data as CSV.",
+                ) from error
+    return replace(reading, encoding=decoded.encoding, notes=(*decoded.notes, *reading.notes))
+
+
+def _good_lines(
+    database: duckdb.DuckDBPyConnection, source: Path, shown: str, file: TableFile, target: Path, log: LineLog
+) -> Reading | None:
+    """The lines that are records; None where none is: one record over several lines looks like JSON Lines at first."""
+    cleaned = log.path.with_name("records.jsonl")
+    found = LineLog(log.path.with_name("found.csv"))
+    notes = write_records(source, shown, cleaned, found)
+    found.close()
+    if cleaned.stat().st_size == 0:
+        return None
+    reading = _json(database, cleaned, shown, "newline_delimited", file, target)
+    if found.path.exists():
+        found.path.replace(log.path)
     return replace(
         reading,
-        encoding=decoded.encoding,
-        rejected=rejected,
-        rejected_lines=rejected_lines,
-        notes=(*decoded.notes, *reading.notes),
+        rejected=found.rejected,
+        rejected_lines=tuple(found.rejected_lines),
+        repaired=found.repaired,
+        repaired_lines=tuple(found.repaired_lines),
+        notes=(*notes, *found.notes(), *reading.notes),
     )
 
 
@@ -154,19 +205,12 @@ def _other_shape(source: Path, shown: str, file: TableFile, target: Path) -> Rea
     with source.open("rb") as opened:
         first = opened.readline(MAXIMUM_OBJECT).strip()
     if first.startswith(b"{"):
-        if _is_record(first) and _is_json_lines(source):
+        if is_record(first) and is_json_lines(source):
             return None
     elif not first.startswith(b"["):
         return None
     content = parsed(source)
     return None if content is None else read_shape(content, shown, file, target)
-
-
-def _is_record(line: bytes) -> bool:
-    try:
-        return isinstance(json.loads(line), dict)
-    except (ValueError, RecursionError):
-        return False
 
 
 def _json(
@@ -194,8 +238,16 @@ def _json(
         columns = ", ".join(f"{identifier(key)} AS {identifier(name)}" for key, name in zip(keys, names, strict=True))
         rows = f"(SELECT {columns} FROM read_json({path}, {options}, columns = {{{kinds}}}))"
     # ->> '$' gives a string without its quotes and any other value as the JSON text it was written as.
-    texts = ((name, _without(file.null_words, f"({identifier(name)} ->> '$')")) for name in names)
-    selected = ", ".join(f"{text} AS {identifier(name)}" for name, text in texts)
+    texts = {name: f"({identifier(name)} ->> '$')" for name in names}
+    if may_hold_nan(source):
+        missing = {
+            name: f"json_type({column}) = 'DOUBLE' AND {_is_nan(f'CAST({column} AS VARCHAR)')}"
+            for name, column in zip(names, map(identifier, names), strict=True)
+        }
+        counts = _one_row(database, [f"count(*) FILTER (WHERE {is_nan})" for is_nan in missing.values()], rows)
+        notes += nan_notes(sum(counts))
+        texts = {name: f"CASE WHEN {missing[name]} THEN NULL ELSE {text} END" for name, text in texts.items()}
+    selected = ", ".join(f"{_without(file.null_words, text)} AS {identifier(name)}" for name, text in texts.items())
     write_parquet(database, f"SELECT {selected} FROM {rows}", target)
     return Reading(
         format="jsonl" if written == "newline_delimited" else "json",
@@ -233,34 +285,6 @@ def _rows_by_exact_key(path: str, written: str, keys: list[str], names: Sequence
 
 def _objects(path: str, written: str) -> str:
     return f"read_json_objects({path}, format = '{written}', maximum_object_size = {MAXIMUM_OBJECT})"
-
-
-def _whole_records(source: Path, shown: str, target: Path) -> tuple[int, tuple[RejectedLine, ...]]:
-    """Write the lines that are JSON records to `target`; count the others, and tell the first of them."""
-    rejected = []
-    count = 0
-    with target.open("w", encoding="utf-8") as out:
-        for number, line in enumerate(read_lines(source, shown), start=1):
-            if not line.strip():
-                continue
-            try:
-                reason = "" if isinstance(json.loads(line), dict) else "is no record with named fields"
-            except (ValueError, RecursionError) as error:
-                reason = f"is not valid JSON ({error})"
-            if not reason:
-                out.write(line.rstrip("\r\n") + "\n")
-                continue
-            count += 1
-            if count <= KEPT_REJECTED_LINES:
-                rejected.append(RejectedLine(number, reason, line.strip()[:SHOWN_CONTENT]))
-    return count, tuple(rejected)
-
-
-def _is_json_lines(source: Path) -> bool:
-    """Whether the file is one JSON record a line, told from its first character that is no white space."""
-    with source.open("rb") as file:
-        start = file.read(2**16).lstrip()
-    return start.startswith(b"{") and b"\n" in start.strip()
 
 
 _JSON_TYPES = {

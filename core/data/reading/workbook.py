@@ -52,7 +52,7 @@ def read_workbook(source: Path, shown: str, file: TableFile, target: Path, folde
         names=layout.names,
         types=("",) * len(layout.names),
         header=layout.header,
-        notes=(*_sheet_notes(found), *layout.notes),
+        notes=(*_sheet_notes(found), *_merged_notes(found, layout.names), *layout.notes),
         sheet=found["sheet"],
         sheets=tuple(found["sheets"]),
     )
@@ -105,6 +105,16 @@ def _rows(file: Path, filled: list[int]) -> Iterator[tuple[int, list[str]]]:
             while kept and not kept[-1].strip():
                 kept.pop()
             yield number, kept
+
+
+def _merged_notes(found: dict[str, Any], names: tuple[str, ...]) -> list[str]:
+    name_of = dict(zip(found["filled"], names, strict=True))
+    of_columns = [(name_of[column], count) for column, count in found["merged"] if count]
+    if not of_columns:
+        return []
+    listed = ", ".join(f"{count:,} of '{name}'" for name, count in of_columns[:5])
+    more = f" and of {len(of_columns) - 5:,} more columns" if len(of_columns) > 5 else ""
+    return [f"Cells that are part of a merged cell have its text: {listed}{more}."]
 
 
 def _sheet_notes(found: dict[str, Any]) -> list[str]:
