@@ -440,7 +440,7 @@ class TrainingSpec(Part):
     epochs: float | None = setting(
         None,
         "Passes over the training rows. Too many on few rows learns them by heart. Empty: chosen by the rows and "
-        "classes, from 10 for a few hundred rows to 2 for many thousands.",
+        "classes, from 20 for few hundred rows to 2 for many thousands.",
         unit="epochs", essential=True, gt=0, le=10000,
     )  # fmt: skip
     learning_rate: float = setting(

@@ -22,6 +22,7 @@ from core.data.same_rows import taken_over
 from core.data.samples import make_docstrings
 from core.data.table import Table, open_table, open_tables
 from core.errors import UserError, from_validation
+from core.few_steps import few_steps
 from core.files import folder_given, path_given
 from core.model_findings import model_findings
 from core.models.checkpoint_room import checkpoint_room
@@ -217,6 +218,8 @@ def _check_data(spec: RunSpec, workspace: Workspace) -> None:
             raise UserError(finding.what, finding.where, finding.todo)
         note(finding_words(finding))
     if spec.task == "classify":
+        for finding in few_steps(spec, tables):
+            note(finding_words(finding))
         _note_model_findings(train, spec)
 
 

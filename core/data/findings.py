@@ -72,6 +72,8 @@ def command_words(fix: Fix) -> str:
 
 
 def _word(value: Any) -> str:
+    if value is None:
+        return "null"
     return shlex.quote(json.dumps(list(value), ensure_ascii=False)) if isinstance(value, list | tuple) else str(value)
 
 

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 from core.runs.store import Store
 from core.spec_files import read_spec
 from tests.browser.conftest import Server, assert_fits
-from tests.browser.test_new_run import draft_spec, opened, to_model, to_review, upload
+from tests.browser.test_new_run import draft_spec, fill, opened, to_model, to_review, upload
 
 pytestmark = pytest.mark.browser
 
@@ -112,3 +112,23 @@ def test_texts_that_are_cut_are_shown_and_the_length_is_set(shared_server: Serve
     cut.locator("button").click()
     expect(page.locator("#sentences")).not_to_contain_text(f"longer than {before} tokens")
     assert draft_spec(shared_server, page)["model"]["max_length"] > before
+
+
+def test_epochs_that_are_too_few_are_said_and_a_press_makes_them_follow_the_rows(
+    shared_server: Server, page: Page, tmp_path: Path
+) -> None:
+    path = tmp_path / "few.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("text", "label"), *((f"about thing {n}", "ab"[n % 2]) for n in range(200))])
+    upload(page, shared_server, path)
+    opened(page)
+    to_model(page)
+    fill(page.locator("#field-training-epochs input"), "2")
+    page.locator("#to-review").click()
+    few = page.locator("#review-model li[data-kind=few_steps]")
+    expect(few).to_contain_text("2 passes over 160 training rows are about 10 steps, hardly enough to learn from.")
+    few.get_by_role("button", name="Make 20 passes").click()
+    expect(page.locator("#sentences")).to_contain_text("It makes 20 passes")
+    expect(few).to_have_count(0)
+    assert draft_spec(shared_server, page)["training"]["epochs"] is None
+    assert_fits(page)

@@ -8,7 +8,7 @@ from core.schema import TrainingSpec
 
 @pytest.mark.parametrize(
     ("rows", "epochs"),
-    [(1, 10), (500, 10), (501, 4), (15_000, 4), (40_000, 3), (40_001, 2), (5_000_000, 2)],
+    [(1, 20), (300, 20), (301, 10), (500, 10), (501, 4), (15_000, 4), (40_000, 3), (40_001, 2), (5_000_000, 2)],
 )
 def test_fewer_for_more_rows(rows, epochs):
     assert suggested_epochs(rows) == epochs

@@ -47,6 +47,7 @@ ORDER = (
     "export_formats",
     "models",
     "cut_texts",
+    "few_steps",
     "model_findings",
     "runs",
     "gpu_watch",

@@ -16,6 +16,7 @@ from core.data.checks import Checked, checked_of, checking, to_the_end
 from core.data.findings import Example, Finding
 from core.data.table import Table
 from core.errors import UserError
+from core.few_steps import few_steps
 from core.model_findings import model_findings
 from core.runs.store import Store
 from core.schema import CleaningSpec, MappingSpec, RunSpec, SplitSpec
@@ -71,11 +72,16 @@ def _keep(kept: OrderedDict[str, Any], state: str, found: Any) -> None:
             kept.popitem(last=False)
 
 
-def cut_findings(workspace: Workspace, draft: Draft, spec: RunSpec) -> list[Finding]:
-    """What the model makes of the texts: cut ones, another language. Nothing where its tokenizer cannot be had."""
-    train = open_role(workspace, draft, "train")
-    if spec.task != "classify" or train is None:
+def settings_findings(workspace: Workspace, draft: Draft, spec: RunSpec) -> list[Finding]:
+    """What there is to say of model and settings with these data: too few steps, cut texts, another language."""
+    tables = {role: table for role in ROLES if (table := open_role(workspace, draft, role)) is not None}
+    if spec.task != "classify" or "train" not in tables:
         return []
+    return [*few_steps(spec, tables), *_model_findings(tables["train"], spec)]
+
+
+def _model_findings(train: Table, spec: RunSpec) -> list[Finding]:
+    """Nothing where the model's tokenizer cannot be had."""
     state = json.dumps([str(train.parquet), spec.mapping.model_dump(mode="json"), spec.model.model_dump(mode="json")])
     with _KEEPING:
         if state in _cut:

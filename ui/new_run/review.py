@@ -23,7 +23,7 @@ from core.spec_files import spec_yaml
 from core.workspace import Workspace
 from ui.events import CHOSEN, GO, PRIVATE, fills
 from ui.new_run.cards import WITHOUT_GPU
-from ui.new_run.checks import carry_out, checks_html, cut_findings, find_all, findings_html
+from ui.new_run.checks import carry_out, checks_html, find_all, findings_html, settings_findings
 from ui.new_run.data_html import busy_html, problem_html
 from ui.new_run.draft import Draft, editing, read_draft, spec_of
 from ui.new_run.files import ROLES, open_role
@@ -217,7 +217,7 @@ def connect_review(
                 check_prompt(workspace, spec, tokenizers)
             except UserError as error:
                 said, found = said + problem_html(error), False
-        cut = cut_findings(workspace, draft, spec) if found else []
+        cut = settings_findings(workspace, draft, spec) if found else []
         said += findings_html(cut, draft, HERE) if cut else ""
         return {step.model: said} | ({} if found else {step.start: gr.update(interactive=False)})
 
@@ -236,7 +236,7 @@ def connect_review(
         """Only of settings that are this step's to change, whatever the browser asks for."""
         draft = read_draft(store, draft_id)
         try:
-            found = [*find_all(workspace, draft).findings, *cut_findings(workspace, draft, spec_of(draft))]
+            found = [*find_all(workspace, draft).findings, *settings_findings(workspace, draft, spec_of(draft))]
         except UserError:
             return show(draft_id)
         carry_out(store, draft_id, event.key, [f for f in found if f.fix and all_here(f.fix)])
@@ -255,7 +255,7 @@ def connect_review(
     def ready(draft: Draft) -> tuple[RunSpec, list[Finding]]:
         spec = spec_of(draft)
         check_model(spec, machine.has_gpu())
-        return spec, [*find_all(workspace, draft).findings, *cut_findings(workspace, draft, spec)]
+        return spec, [*find_all(workspace, draft).findings, *settings_findings(workspace, draft, spec)]
 
     connect_several(workspace, step.several, draft_id, ready)
     return show, look
@@ -280,7 +280,7 @@ def _connect_start(workspace: Workspace, step: ReviewStep, draft_id: gr.Textbox,
                 draft.put("name", name.strip())
             spec = spec_of(draft)
             check_model(spec, machine.has_gpu())
-            found = [] if anyway else [*find_all(workspace, draft).findings, *cut_findings(workspace, draft, spec)]
+            found = [] if anyway else [*find_all(workspace, draft).findings, *settings_findings(workspace, draft, spec)]
             weighty = [finding for finding in found if finding.asks]
             if weighty:
                 return {step.asked: asking_html(weighty), step.ask: gr.update(visible=True)}
