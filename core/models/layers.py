@@ -8,9 +8,10 @@ from core.epochs import epochs_of
 from core.models.sizes import Sizes
 from core.schema import ModelSpec, TrainingSpec
 
-FEW_ROWS = ((500, 2), (2_000, 4), (8_000, 8))
-"""Below so many train rows at most so many of the upper layers learn: about one more layer for each doubling. A rule of
-thumb, not a measured optimum; validation decides."""
+FEW_ROWS = ((2_000, 4), (8_000, 8))
+"""Below so many train rows at most so many of the upper layers learn. With 300 and 1,500 questions a MiniLM of which
+four of six layers learn was as good as the whole, and with two less good (benchmarks/results/few_rows.txt). Deeper
+models were not measured; validation decides."""
 WEIGHT_BYTES = 4
 """Weights and gradients are float32 whatever the arithmetic."""
 STATE_BYTES = {"float16": 2, "bfloat16": 2, "float32": 4}

@@ -136,11 +136,11 @@ def test_embeddings_join_last_where_nothing_is_frozen():
 def test_fewer_rows_freeze_more_layers():
     found = [suggested_frozen_layers(12, rows) for rows in (100, 500, 1_999, 2_000, 7_999, 8_000, 10**6)]
     assert found == sorted(found, reverse=True)
-    assert found[0] == 10
+    assert found[0] == 8
     assert found[-1] == 0
-    assert suggested_frozen_layers(1, 10) == 0
+    assert suggested_frozen_layers(4, 10) == 0
     spec = ModelSpec(method="freeze", choose_frozen_layers=True)
-    assert with_chosen_layers(spec, 12, 100).frozen_layers == 10
+    assert with_chosen_layers(spec, 12, 100).frozen_layers == 8
     assert with_chosen_layers(spec.model_copy(update={"choose_frozen_layers": False}), 12, 100).frozen_layers == 0
 
 

@@ -97,7 +97,8 @@ def test_keeping_the_prefix_saves_its_share():
 @pytest.mark.parametrize(
     ("layers", "rows", "words"),
     [
-        (12, 400, "10 of 12 layers: with fewer than 500 train rows at most 2 learn."),
+        (12, 400, "8 of 12 layers: with fewer than 2,000 train rows at most 4 learn."),
+        (4, 400, "0 of 4 layers: with fewer than 2,000 train rows all 4 learn."),
         (12, 1_999, "8 of 12 layers: with fewer than 2,000 train rows at most 4 learn."),
         (6, 5_000, "0 of 6 layers: with fewer than 8,000 train rows all 6 learn."),
         (12, 8_000, "0 of 12 layers: 8,000 train rows are enough for all to learn."),
