@@ -51,7 +51,7 @@ def told_of_data(request: argparse.Namespace, given: Mapping[str, TableFile], wo
     )
     lines = [f"{step['words']}: {step['rows']:,} rows." for step in found.steps]
     lines += [line for finding in found.findings for line in _lines(finding)] or [
-        "The checks found nothing to worry about."
+        "The checks found nothing to worry about in the data."
     ]
     return Told(lines, {"findings": [asdict(finding) for finding in found.findings], "cleaning": found.steps})
 

@@ -200,7 +200,7 @@ def _steps_html(draft: Draft, found: Checked, with_buttons: bool) -> str:
 def findings_html(findings: Sequence[Finding], draft: Draft | None = None, only: tuple[str, ...] | None = None) -> str:
     """What the checks found, errors first; with buttons where a draft is given."""
     if not findings:
-        return '<p class="fine"><i aria-hidden="true">✓</i>The checks found nothing to worry about.</p>'
+        return '<p class="fine"><i aria-hidden="true">✓</i>The checks found nothing to worry about in the data.</p>'
     return f'<ul class="findings">{"".join(_finding_html(finding, draft, only) for finding in findings)}</ul>'
 
 
